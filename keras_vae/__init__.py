@@ -1,0 +1,10 @@
+"""Variational autoencoders for Keras 3: pretrained, trainable, measured."""
+
+from keras_vae import latents as latents
+from keras_vae import likelihoods as likelihoods
+from keras_vae import priors as priors
+from keras_vae.factories import FACTORIES as FACTORIES
+from keras_vae.factories import conv_vae as conv_vae
+from keras_vae.factories import mlp_vae as mlp_vae
+from keras_vae.factories import vq_vae as vq_vae
+from keras_vae.model import VAE as VAE

@@ -1,0 +1,110 @@
+"""Checks at the door: every one says the rule, what was received and what would work."""
+
+import math
+import numbers
+
+import numpy as np
+from keras import ops
+
+
+def check_whole(name, value, minimum):
+    """Returns `value` as an int; ValueError unless it is a whole number of at least `minimum`."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < minimum:
+        raise ValueError(f"{name} must be a whole number >= {minimum}. Received: {value!r}")
+    return int(value)
+
+
+def check_number(name, value, minimum, maximum=math.inf):
+    """Returns `value` as a float; ValueError unless it is finite and within the bounds."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not minimum <= value <= maximum:
+        bounds = f">= {minimum}" if maximum == math.inf else f"in [{minimum}, {maximum}]"
+        raise ValueError(f"{name} must be a finite number {bounds}. Received: {value!r}")
+    return float(value)
+
+
+def check_sizes(name, values, minimum=1, allow_empty=False):
+    """Returns `values` as a tuple of ints; ValueError unless each is whole and large enough."""
+    if isinstance(values, numbers.Integral) and not isinstance(values, bool):
+        values = (values,)
+    if not isinstance(values, (tuple, list)) or not (values or allow_empty):
+        raise ValueError(f"{name} must be a tuple of whole numbers. Received: {values!r}")
+    return tuple(check_whole(f"each of {name}", value, minimum) for value in values)
+
+
+def is_array(x):
+    """Whether `x` is data held in memory (an array, list or tensor), not a pipeline of batches."""
+    return isinstance(x, (list, tuple)) or hasattr(x, "__array__") or ops.is_tensor(x)
+
+
+def as_array(x, name="x"):
+    """Returns `x` (NumPy, list, or a tensor of any framework) as a NumPy array."""
+    if not isinstance(x, np.ndarray):
+        try:
+            x = ops.convert_to_numpy(x) if ops.is_tensor(x) else np.asarray(x)
+        except Exception as error:
+            raise ValueError(f"{name} cannot be read as an array: {error}") from error
+    if x.dtype.kind not in "fiub" and x.dtype.name != "bfloat16":
+        raise ValueError(
+            f"{name} must be an array of numbers, such as float32 in [0, 1] or uint8. "
+            f"Received dtype: {x.dtype}"
+        )
+    return x
+
+
+def scaled(x):
+    """Scales uint8 to [0, 1]; everything else is cast to float32 as it is."""
+    values = x.astype("float32")
+    return values / np.float32(255) if x.dtype == np.uint8 else values
+
+
+def check_data(x, data_shape, likelihood, name="x"):
+    """Returns `x` as a NumPy array; ValueError unless it is a batch that the model can take.
+
+    Args:
+        x: the user's data.
+        data_shape: shape of one example.
+        likelihood: the likelihood, which says what values are allowed.
+        name: what the message calls the data.
+    """
+    x = as_array(x, name)
+    expected = ", ".join(map(str, ("n", *data_shape)))
+    if tuple(x.shape[1:]) != tuple(data_shape) or x.ndim != len(data_shape) + 1:
+        raise ValueError(
+            f"{name} must have shape ({expected}). Received shape: {x.shape}."
+            f"{_shape_advice(x.shape, tuple(data_shape), name)}"
+        )
+    if x.shape[0] == 0:
+        raise ValueError(f"{name} must hold at least one example. Received shape: {x.shape}")
+    if x.dtype == np.uint8 or x.dtype == bool:
+        return x
+    if not np.isfinite(x).all():
+        bad = int(np.size(x) - np.isfinite(x).sum())
+        raise ValueError(
+            f"{name} must be finite. Received {bad} values that are NaN or infinite, the first in "
+            f"example {int(np.argwhere(~np.isfinite(x))[0][0])}: clean or leave out those examples."
+        )
+    likelihood.check(x)
+    return x
+
+
+def check_sample_weight(sample_weight, n):
+    """Returns the weights as `(n,)` float32; ValueError unless there is one finite one an example."""
+    weights = as_array(sample_weight, "sample_weight").astype("float32")
+    if weights.shape not in ((n,), (n, 1)) or not np.isfinite(weights).all():
+        raise ValueError(
+            f"sample_weight must hold one finite number per example, shape ({n},). "
+            f"Received shape: {weights.shape}"
+        )
+    return weights.reshape(n)
+
+
+def _shape_advice(shape, data_shape, name):
+    if tuple(shape) == data_shape:
+        return f" For a single example, pass {name}[None]; for a dataset, call .batch(128)."
+    if tuple(shape[1:]) + (1,) == data_shape:
+        return f" Add the channel axis: {name}[..., None]."
+    if len(shape) > 1 and math.prod(shape[1:]) == math.prod(data_shape):
+        return f" Perhaps {name}.reshape({('-1', *map(str, data_shape))})".replace("'", "") + "."
+    return ""

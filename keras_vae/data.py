@@ -1,0 +1,119 @@
+"""Data sets: MNIST and Fashion-MNIST through tensorflow-datasets, or an .npz of your own."""
+
+import os
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+DATASETS = {"mnist": "mnist", "fashion-mnist": "fashion_mnist"}  # our name: that of TFDS
+VERSION = "3.0.1"
+
+
+class Data(NamedTuple):
+    """Images `(n, height, width, channels)` and labels `(n,)` in three parts; None where missing."""
+
+    x_train: np.ndarray
+    x_validation: np.ndarray
+    x_test: np.ndarray | None = None
+    y_train: np.ndarray | None = None
+    y_validation: np.ndarray | None = None
+    y_test: np.ndarray | None = None
+
+
+def load(source: str, *, data_dir=None) -> Data:
+    """Loads a data set: the last sixth of the training part validates.
+
+    For MNIST and Fashion-MNIST that makes 50,000 / 10,000 / 10,000 uint8 images of shape
+    (28, 28, 1), in the order of tensorflow-datasets 3.0.1.
+
+    Args:
+        source: `"mnist"`, `"fashion-mnist"`, or the path of an .npz file with the array `x_train`
+            and, if there are any, `x_validation`, `x_test`, `y_train`, `y_validation`, `y_test`.
+            Images without a channel axis are given one.
+        data_dir: folder of prepared tensorflow-datasets. Defaults to TFDS_DATA_DIR, else that
+            package's own. What is missing there is downloaded.
+
+    Raises:
+        ValueError: if the source is neither, or the file is not such an .npz.
+        FileNotFoundError: if there is no such file.
+        ConnectionError: if a data set is not there and cannot be downloaded.
+    """
+    source = os.fspath(source)
+    if source in DATASETS:
+        return _split(**_from_tfds(source, data_dir))
+    if source.endswith(".npz"):
+        return _split(**_from_npz(Path(source)))
+    raise ValueError(
+        f"Unknown data {source!r}. Available: {', '.join(DATASETS)}, or the path of an .npz file."
+    )
+
+
+def binarized_once(data: Data, seed: int = 777) -> tuple[np.ndarray, np.ndarray]:
+    """Binarises validation and test images once, by sampling, validation first.
+
+    The protocol of VampPrior (Tomczak & Welling 2017, arXiv 1705.07120) and Exemplar VAE
+    (Norouzi et al. 2020, arXiv 2004.04795): NumPy's legacy generator, one binomial draw a pixel.
+
+    Returns:
+        The two parts as float32 images of zeros and ones.
+    """
+    rng = np.random.RandomState(seed)
+    parts = (data.x_validation, data.x_test)
+    return tuple(rng.binomial(1, part / 255.0).astype("float32") for part in parts)
+
+
+def _split(x_train, x_validation=None, y_train=None, y_validation=None, x_test=None, y_test=None):
+    if x_validation is None:
+        held_out = max(1, len(x_train) // 6)
+        x_train, x_validation = x_train[:-held_out], x_train[-held_out:]
+        if y_train is not None:
+            y_train, y_validation = y_train[:-held_out], y_train[-held_out:]
+    return Data(x_train, x_validation, x_test, y_train, y_validation, y_test)
+
+
+def _from_tfds(name, data_dir):
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(f"{DATASETS[name]}:{VERSION}", data_dir=data_dir)
+    if not builder.data_path.exists():
+        # A download folder for each: TFDS takes MNIST's files for Fashion-MNIST's of the same name.
+        downloads = Path(builder.data_path).parents[1] / "downloads" / DATASETS[name]
+        try:
+            builder.download_and_prepare(download_dir=downloads)
+        except Exception as error:
+            raise ConnectionError(
+                f"{name} is not in {builder.data_path} and could not be downloaded there "
+                f"({type(error).__name__}: {error}). Set TFDS_DATA_DIR to a folder that has it, go "
+                "online, or give an .npz file with the array x_train."
+            ) from error
+    parts = {}
+    for key in ("train", "test"):
+        part = builder.as_dataset(split=key, batch_size=-1, shuffle_files=False)
+        parts[f"x_{key}"] = np.asarray(part["image"])
+        parts[f"y_{key}"] = np.asarray(part["label"])
+    return parts
+
+
+def _from_npz(path):
+    if not path.exists():
+        raise FileNotFoundError(f"No such file: {path}. An .npz with the array x_train is expected.")
+    names = Data._fields
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = list(file.files)
+            parts = {name: file[name] for name in names if name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
+        raise ValueError(f"{path} cannot be read as an .npz of plain arrays: {error}") from error
+    if "x_train" not in parts:
+        raise ValueError(
+            f"{path} must hold the array x_train, and may hold {', '.join(names[1:])}. "
+            f"Received: {', '.join(found) or 'nothing'}"
+        )
+    if len(parts["x_train"]) < 2:
+        raise ValueError(f"x_train must hold at least two images. Received: {len(parts['x_train'])}")
+    for name, array in parts.items():
+        if name.startswith("x_") and array.ndim == 3:
+            parts[name] = array[..., None]
+    return parts

@@ -1,0 +1,209 @@
+"""The named combinations: mlp_vae, conv_vae and vq_vae, for data of any shape."""
+
+from keras_vae import networks
+from keras_vae.checks import check_sizes, check_whole
+from keras_vae.latents import GaussianLatent, VectorQuantizer
+from keras_vae.likelihoods import Gaussian
+from keras_vae.model import VAE
+
+
+def mlp_vae(
+    input_shape,
+    latent_dim=32,
+    hidden_units=(512, 256),
+    *,
+    activation="relu",
+    prior=None,
+    likelihood="bernoulli",
+    beta=1.0,
+    num_samples=1,
+    seed=None,
+    name="mlp_vae",
+) -> VAE:
+    """A VAE of dense layers, for images or vectors.
+
+    Args:
+        input_shape: shape of one example, such as `(28, 28, 1)` or `(64,)`.
+        latent_dim: number of latents. Defaults to 32.
+        hidden_units: widths of the encoder's layers; the decoder mirrors them. `()` makes a
+            linear model. Defaults to `(512, 256)`.
+        activation: name of a Keras activation, or None. Defaults to `"relu"`.
+        prior: an object of `keras_vae.priors`. Defaults to None, the standard normal.
+        likelihood: `"bernoulli"`, `"gaussian"` or an object of `keras_vae.likelihoods`.
+        beta: weight of the KL divergence in the loss. Defaults to 1.
+        num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.
+        seed: seed of training's random numbers. Defaults to None.
+        name: name of the model.
+
+    Returns:
+        A built `keras_vae.VAE`.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+
+    >>> model = keras_vae.mlp_vae((28, 28, 1), latent_dim=16)
+    >>> model.fit(x_train, epochs=10)
+    """
+    input_shape = check_sizes("input_shape", input_shape)
+    latent_dim = check_whole("latent_dim", latent_dim, 1)
+    net = {
+        "hidden_units": check_sizes("hidden_units", hidden_units, allow_empty=True),
+        "activation": activation,
+    }
+    return VAE(
+        networks.mlp_encoder(input_shape, 2 * latent_dim, **net),
+        networks.mlp_decoder(input_shape, latent_dim, **net),
+        GaussianLatent(prior, seed=seed),
+        likelihood=likelihood,
+        beta=beta,
+        num_samples=num_samples,
+        seed=seed,
+        name=name,
+    )
+
+
+def conv_vae(
+    input_shape,
+    latent_dim=32,
+    filters=(32, 64),
+    *,
+    hidden_units=(256,),
+    kernel_size=3,
+    activation="relu",
+    prior=None,
+    likelihood="bernoulli",
+    beta=1.0,
+    num_samples=1,
+    seed=None,
+    name="conv_vae",
+) -> VAE:
+    """A convolutional VAE for images of any height, width and number of channels.
+
+    Args:
+        input_shape: `(height, width, channels)`.
+        latent_dim: number of latents. Defaults to 32.
+        filters: widths of the encoder's convolutions, each of stride 2; the decoder mirrors
+            them. Defaults to `(32, 64)`.
+        hidden_units: widths of the dense layers between convolutions and latents. Defaults to
+            `(256,)`.
+        kernel_size: of every convolution, in pixels. Defaults to 3.
+        activation: name of a Keras activation, or None. Defaults to `"relu"`.
+        prior: an object of `keras_vae.priors`. Defaults to None, the standard normal.
+        likelihood: `"bernoulli"`, `"gaussian"` or an object of `keras_vae.likelihoods`.
+        beta: weight of the KL divergence in the loss. Defaults to 1.
+        num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.
+        seed: seed of training's random numbers. Defaults to None.
+        name: name of the model.
+
+    Returns:
+        A built `keras_vae.VAE`.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+    input_shape = _image_shape(input_shape)
+    latent_dim = check_whole("latent_dim", latent_dim, 1)
+    net = {
+        "filters": check_sizes("filters", filters),
+        "hidden_units": check_sizes("hidden_units", hidden_units, allow_empty=True),
+        "kernel_size": check_whole("kernel_size", kernel_size, 1),
+        "activation": activation,
+    }
+    return VAE(
+        networks.conv_encoder(input_shape, 2 * latent_dim, **net),
+        networks.conv_decoder(input_shape, latent_dim, **net),
+        GaussianLatent(prior, seed=seed),
+        likelihood=likelihood,
+        beta=beta,
+        num_samples=num_samples,
+        seed=seed,
+        name=name,
+    )
+
+
+def vq_vae(
+    input_shape,
+    num_codes=512,
+    code_dim=64,
+    filters=(32, 64),
+    *,
+    blocks=2,
+    kernel_size=4,
+    activation="relu",
+    commitment=0.25,
+    codebook_update="ema",
+    decay=0.99,
+    revive_below=0.02,
+    likelihood=None,
+    beta=1.0,
+    seed=None,
+    name="vq_vae",
+) -> VAE:
+    """A VQ-VAE (van den Oord et al. 2017, arXiv 1711.00937) for images of any size.
+
+    Args:
+        input_shape: `(height, width, channels)`.
+        num_codes: size of the codebook. Defaults to 512.
+        code_dim: width of a code. Defaults to 64.
+        filters: widths of the encoder's convolutions, each of stride 2: two make a 7 x 7 map of
+            codes of a 28 x 28 image. The decoder mirrors them. Defaults to `(32, 64)`.
+        blocks: residual blocks in the encoder and in the decoder. Defaults to 2.
+        kernel_size: of the strided convolutions, in pixels. Defaults to 4.
+        activation: name of a Keras activation, or None. Defaults to `"relu"`.
+        commitment: weight of the commitment term. Defaults to 0.25.
+        codebook_update: `"ema"` or `"gradient"`. Defaults to `"ema"`.
+        decay: decay of the codebook's moving averages. Defaults to 0.99.
+        revive_below: codes used less than this fraction of the uniform share are revived.
+            Defaults to 0.02.
+        likelihood: `"bernoulli"`, `"gaussian"` or an object of `keras_vae.likelihoods`. Defaults
+            to None, `Gaussian(scale=0.1)`.
+        beta: weight of the rate, which is constant under the uniform prior. Defaults to 1.
+        seed: seed of training's random numbers. Defaults to None.
+        name: name of the model.
+
+    Returns:
+        A built `keras_vae.VAE`.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+    input_shape = _image_shape(input_shape)
+    latent = VectorQuantizer(
+        num_codes,
+        code_dim,
+        commitment=commitment,
+        codebook_update=codebook_update,
+        decay=decay,
+        revive_below=revive_below,
+        seed=seed,
+    )
+    net = {
+        "filters": check_sizes("filters", filters),
+        "blocks": check_whole("blocks", blocks, 0),
+        "kernel_size": check_whole("kernel_size", kernel_size, 1),
+        "activation": activation,
+    }
+    return VAE(
+        networks.code_encoder(input_shape, latent.code_dim, **net),
+        networks.code_decoder(input_shape, latent.code_dim, **net),
+        latent,
+        likelihood=Gaussian(scale=0.1) if likelihood is None else likelihood,
+        beta=beta,
+        seed=seed,
+        name=name,
+    )
+
+
+FACTORIES = {"mlp_vae": mlp_vae, "conv_vae": conv_vae, "vq_vae": vq_vae}
+
+
+def _image_shape(input_shape):
+    shape = check_sizes("input_shape", input_shape)
+    if len(shape) != 3:
+        raise ValueError(
+            "input_shape must be (height, width, channels); for vectors use mlp_vae. "
+            f"Received: {input_shape!r}"
+        )
+    return shape

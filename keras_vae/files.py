@@ -1,0 +1,28 @@
+"""Writing and hashing files so that nothing half-written is ever read."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+
+def write_bytes(path, content: bytes):
+    """Writes a file under a temporary name beside its place, then renames it."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path, content):
+    """Writes JSON, indented, with a newline at the end."""
+    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def sha256(path) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,199 @@
+"""What a trained VAE is asked for: codes, images and likelihoods, as NumPy arrays.
+
+The random numbers here are NumPy's, one stream per example: a seed gives the same numbers on every
+backend and for every batch size.
+"""
+
+import random
+
+import numpy as np
+from keras import ops
+
+from keras_vae.checks import as_array, check_data, check_whole, scaled
+
+_ROWS = 4096  # decoder rows per pass of log_likelihood
+
+
+class Inference:
+    """The methods of a trained `VAE`. Uses its encoder, latent, decoder and likelihood."""
+
+    def encode(self, x, batch_size=256):
+        """Encodes data to its deterministic representation.
+
+        Args:
+            x: data `(n, *data_shape)`: uint8, or float in the likelihood's range. Grey values are
+                encoded as they are.
+            batch_size: examples per pass. Defaults to 256.
+
+        Returns:
+            The posterior mean, float32 `(n, *latent_shape)`; for a VQ model integer codes,
+            `(n, *positions)`.
+
+        Raises:
+            ValueError: if `x` is not data that the model takes.
+        """
+        x = self._checked(x)
+        return self._in_batches(lambda batch: self.latent.code(self._encoded(batch)), x, batch_size)
+
+    def sample_posterior(self, x, *, seed=None, batch_size=256):
+        """Samples z = mean + eps * stddev from q(z|x), one for each example.
+
+        Args:
+            x: data, as in `encode`.
+            seed: whole number that fixes the noise. Defaults to None, new noise at each call.
+            batch_size: examples per pass. Defaults to 256.
+
+        Returns:
+            float32 `(n, *latent_shape)`. A VQ model's posterior is one point: its codes.
+        """
+        if not self.latent.stochastic:
+            return self.encode(x, batch_size)
+        x, seed = self._checked(x), _seed(seed)
+
+        def sample(batch, start):
+            noise = _normal(_streams(seed, start, len(batch)), 1, self.latent.latent_shape)
+            return self.latent.infer(self._encoded(batch), noise=noise)["z"]
+
+        return self._in_batches(sample, x, batch_size, with_start=True)
+
+    def decode(self, z, batch_size=256):
+        """Decodes latents to the mean of p(x|z).
+
+        Args:
+            z: latents `(n, *latent_shape)`; for a VQ model integer codes `(n, *positions)` or
+                code vectors `(n, *positions, code_dim)`.
+            batch_size: examples per pass. Defaults to 256.
+
+        Returns:
+            float32 `(n, *data_shape)`.
+
+        Raises:
+            ValueError: if `z` has another shape, is not finite, or holds a code out of range.
+        """
+        z = self.latent.check_code(as_array(z, "z"))
+        return self._in_batches(self._decoded, z, batch_size)
+
+    def reconstruct(self, x, batch_size=256):
+        """Returns `decode(encode(x))`, float32 `(n, *data_shape)`. Deterministic."""
+        return self.decode(self.encode(x, batch_size), batch_size)
+
+    def generate(self, n, *, seed=None, batch_size=256):
+        """Draws `n` latents from the prior and decodes them.
+
+        Args:
+            n: number of images.
+            seed: whole number that fixes the images, on every backend. Defaults to None.
+            batch_size: images per pass. Defaults to 256.
+
+        Returns:
+            float32 `(n, *data_shape)`: the means of p(x|z).
+
+        Raises:
+            ValueError: if the model has no prior to draw from, as a VQ-VAE without a code prior.
+        """
+        n = check_whole("n", n, 1)
+        rng = np.random.default_rng(_seed(seed))
+        return self.decode(self.latent.sample_prior(n, rng), batch_size)
+
+    def elbo(self, x, *, num_samples=None, seed=None, batch_size=256):
+        """ELBO(x) = E_q[log p(x|z)] - rate, in nats per example, with beta = 1 whatever the training's.
+
+        Under a Bernoulli likelihood grey values are binarised by sampling first, as in training.
+
+        Args:
+            x: data, as in `encode`.
+            num_samples: Monte-Carlo samples of z per example. Defaults to the model's.
+            seed: whole number that fixes the noise, on every backend. Defaults to None.
+            batch_size: examples per pass. Defaults to 256.
+
+        Returns:
+            float32 `(n,)`.
+        """
+        m = self.num_samples if num_samples is None else check_whole("num_samples", num_samples, 1)
+        x, seed = self._checked(x), _seed(seed)
+
+        def elbo(batch, start):
+            streams = _streams(seed, start, len(batch))
+            observed = self._observed(batch, streams)
+            noise = _normal(streams, m, self.latent.latent_shape) if self.latent.stochastic else None
+            terms = self.elbo_terms(observed, noise=noise)
+            return -(terms["distortion"] + terms["rate"])
+
+        return self._in_batches(elbo, x, batch_size, with_start=True)
+
+    def log_likelihood(self, x, num_samples=100, *, seed=None, batch_size=64):
+        """Importance-weighted bound on log p(x) (Burda et al. 2015, arXiv 1509.00519, eq. 8).
+
+        log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x): at least the ELBO, rising to log p(x) with K.
+        The memory used does not grow with K.
+
+        Args:
+            x: data, as in `elbo`.
+            num_samples: importance samples K per example. Defaults to 100; tables use 5000.
+            seed: whole number that fixes the noise, on every backend. Defaults to None.
+            batch_size: examples per pass. Defaults to 64.
+
+        Returns:
+            float32 `(n,)`, nats per example.
+        """
+        total = check_whole("num_samples", num_samples, 1) if self.latent.stochastic else 1
+        x, seed = self._checked(x), _seed(seed)
+
+        def bound(batch, start):
+            streams = _streams(seed, start, len(batch))
+            observed = self._observed(batch, streams)
+            h = self.encoder(observed)
+            chunk = max(1, _ROWS // len(batch))
+            log_sum = np.full(len(batch), -np.inf)
+            for done in range(0, total, chunk):
+                noise = _normal(streams, min(chunk, total - done), self.latent.latent_shape)
+                z, log_ratio = self.latent.propose(h, noise)
+                log_w = self._log_prob(observed, self.decoder(z)) + log_ratio  # (k, n)
+                log_w = ops.convert_to_numpy(log_w).astype("float64")
+                log_sum = np.logaddexp(log_sum, np.logaddexp.reduce(log_w, axis=0))
+            return (log_sum - np.log(total)).astype("float32")
+
+        return self._in_batches(bound, x, batch_size, with_start=True)
+
+    def _checked(self, x, name="x"):
+        self._build_for(x)
+        return check_data(x, self.data_shape, self.likelihood, name)
+
+    def _encoded(self, batch):
+        return self.encoder(ops.convert_to_tensor(scaled(batch)))
+
+    def _decoded(self, z):
+        z = self.latent.lookup(ops.convert_to_tensor(z))
+        return self.likelihood.mean(self.decoder(z))
+
+    def _observed(self, batch, streams):
+        def uniform(shape):
+            return np.stack([rng.random(shape[1:], dtype="float32") for rng in streams])
+
+        return ops.convert_to_tensor(self.likelihood.observe(scaled(batch), uniform))
+
+    @staticmethod
+    def _in_batches(function, x, batch_size, with_start=False):
+        batch_size = check_whole("batch_size", batch_size, 1)
+        parts = []
+        for start in range(0, len(x), batch_size):
+            batch = x[start : start + batch_size]
+            part = function(batch, start) if with_start else function(batch)
+            parts.append(ops.convert_to_numpy(part))
+        return np.concatenate(parts)
+
+
+def _seed(seed):
+    # Without a seed: Python's generator, which keras.utils.set_random_seed also sets.
+    return random.getrandbits(32) if seed is None else check_whole("seed", seed, 0)
+
+
+def _streams(seed, start, n):
+    """One NumPy generator for each of the examples `start`, ..., `start + n - 1`."""
+    return [np.random.Generator(np.random.SFC64([seed, start + i])) for i in range(n)]
+
+
+def _normal(streams, num_samples, shape):
+    """Standard normal noise `(num_samples, n, *shape)`."""
+    draws = [rng.standard_normal((num_samples, *shape), dtype="float32") for rng in streams]
+    return np.stack(draws, axis=1)

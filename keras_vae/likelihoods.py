@@ -1,0 +1,156 @@
+"""Likelihoods p(x|z): what a decoder's outputs say of the data, in nats per example, no constant dropped."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class Likelihood:
+    """The interface: `log_prob`, `mean`, `sample`, and what data the likelihood speaks of.
+
+    A likelihood holds no weights. Subclass it and register the class with
+    `keras.saving.register_keras_serializable` to use one of your own.
+    """
+
+    def log_prob(self, x, outputs):
+        """Log-density of `x` given a decoder's outputs, summed over all axes but the batch.
+
+        Args:
+            x: data, `(n, *data_shape)`, as `observe` returns it.
+            outputs: decoder outputs, `(n, *data_shape)`, or `(..., n, *data_shape)` to hold
+                several outputs against the same data.
+
+        Returns:
+            `(n,)`, or `(..., n)`: nats per example, float32.
+        """
+        raise NotImplementedError
+
+    def mean(self, outputs):
+        """Expected data given the decoder's outputs, of the same shape."""
+        raise NotImplementedError
+
+    def sample(self, outputs, seed=None):
+        """Draws data given the decoder's outputs, of the same shape."""
+        raise NotImplementedError
+
+    def observe(self, x, uniform):
+        """Turns what the user has into what the likelihood speaks of: by default, nothing changes.
+
+        Args:
+            x: data scaled to float32, `(n, *data_shape)`.
+            uniform: a function of a shape that draws uniform numbers in [0, 1).
+        """
+        return x
+
+    def check(self, x):
+        """Raises ValueError if the NumPy array `x` (scaled, finite) is not data of this kind."""
+
+    def get_config(self):
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class Bernoulli(Likelihood):
+    """Independent binary pixels; the decoder returns logits.
+
+    Grey values in [0, 1] are read as the probability that a pixel is on: `observe` draws a
+    binary image from them, a new one at every call (dynamic binarisation, Burda et al. 2015,
+    arXiv 1509.00519). Binary data passes through unchanged.
+    """
+
+    def log_prob(self, x, outputs):
+        logits = ops.cast(outputs, "float32")
+        # log p(x) = x log sigmoid(l) + (1 - x) log sigmoid(-l) = x l - log(1 + e^l)
+        return _sum_over_data(x * logits - ops.softplus(logits), x)
+
+    def mean(self, outputs):
+        return ops.sigmoid(ops.cast(outputs, "float32"))
+
+    def sample(self, outputs, seed=None):
+        mean = self.mean(outputs)
+        return ops.cast(keras.random.uniform(ops.shape(mean), seed=seed) < mean, "float32")
+
+    def observe(self, x, uniform):
+        return ops.cast(uniform(ops.shape(x)) < x, "float32")
+
+    def check(self, x):
+        low, high = x.min(), x.max()
+        if low < 0 or high > 1:
+            raise ValueError(
+                "A Bernoulli likelihood takes values in [0, 1] (or uint8 images, which are divided "
+                f"by 255). Received values from {low:g} to {high:g}. Divide by 255, pass uint8, or "
+                'use likelihood="gaussian".'
+            )
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class Gaussian(Likelihood):
+    """Independent Gaussian pixels of one given standard deviation; the decoder returns the mean.
+
+    With `scale=math.sqrt(0.5)` the negative log-likelihood is the squared error
+    `||x - m||^2` plus a constant, the textbook objective.
+
+    Args:
+        scale: standard deviation of every pixel, in units of the data. Defaults to 1.
+
+    Raises:
+        ValueError: if `scale` is not a finite number above 0.
+    """
+
+    def __init__(self, scale=1.0):
+        if isinstance(scale, (bool, str)) or not np.isscalar(scale):
+            raise ValueError(f"scale must be a number above 0. Received: {scale!r}")
+        if not (math.isfinite(scale) and scale > 0):
+            raise ValueError(f"scale must be finite and above 0. Received: {scale!r}")
+        self.scale = float(scale)
+
+    def log_prob(self, x, outputs):
+        mean = ops.cast(outputs, "float32")
+        d = math.prod(x.shape[1:])
+        squared_error = _sum_over_data(ops.square((x - mean) / self.scale), x)
+        return -0.5 * d * math.log(2 * math.pi * self.scale**2) - 0.5 * squared_error
+
+    def mean(self, outputs):
+        return ops.cast(outputs, "float32")
+
+    def sample(self, outputs, seed=None):
+        mean = self.mean(outputs)
+        return mean + self.scale * keras.random.normal(ops.shape(mean), seed=seed)
+
+    def get_config(self):
+        return {"scale": self.scale}
+
+
+LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": Gaussian}
+
+
+def get(identifier) -> Likelihood:
+    """Returns a likelihood from its name, its saved configuration or itself.
+
+    Args:
+        identifier: `"bernoulli"`, `"gaussian"` (scale 1), a `Likelihood`, or what
+            `keras.saving.serialize_keras_object` made of one.
+
+    Raises:
+        ValueError: if it is none of these.
+    """
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, str) and identifier in LIKELIHOODS:
+        return LIKELIHOODS[identifier]()
+    if isinstance(identifier, Likelihood):
+        return identifier
+    raise ValueError(
+        f"likelihood must be one of {sorted(LIKELIHOODS)} or an object of keras_vae.likelihoods, "
+        f"such as Gaussian(scale=0.1). Received: {identifier!r}"
+    )
+
+
+def _sum_over_data(values, x):
+    return ops.sum(values, axis=tuple(range(1 - len(x.shape), 0)))

@@ -1,0 +1,358 @@
+"""VAE: an encoder, a latent, a decoder and a likelihood, trained on the beta-ELBO."""
+
+import inspect
+import types
+from functools import partial
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vae import likelihoods
+from keras_vae.checks import check_number, check_sample_weight, check_whole, is_array
+from keras_vae.inference import Inference
+from keras_vae.latents import GaussianLatent, Latent
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class VAE(Inference, keras.Model):
+    """A variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114) as a `keras.Model`.
+
+    The loss, in nats per example, is the same in `fit`, `evaluate` and `val_loss`:
+
+        loss = distortion + beta * rate + penalty
+        distortion = -E_q[log p(x|z)], rate = KL(q(z|x) || p(z)) or a code length
+
+    summed over pixels and latents, averaged over the batch (with sample weights w: mean(w * loss)).
+    The penalty is a VQ latent's commitment term and whatever regularizers the networks have.
+    Labels are ignored. Under a Bernoulli likelihood grey images are binarised by sampling, anew at
+    every training step; `evaluate` draws the same numbers each time it is called.
+    `model(x)` and `predict(x)` return reconstructions. `fit` compiles with Adam(1e-3) if `compile`
+    was not called.
+
+    Args:
+        encoder: any Keras model from data to `[mean, log_var]`, or to one tensor of width
+            2 * latent_dim with the mean first; for a VQ model, to `(n, *positions, code_dim)`.
+        decoder: any Keras model from latents to logits (Bernoulli) or the mean (Gaussian), in the
+            shape of the data.
+        latent: a `keras_vae.latents.Latent`. Defaults to `GaussianLatent()`.
+        likelihood: `"bernoulli"` (default), `"gaussian"`, or an object of `keras_vae.likelihoods`.
+        beta: weight of the rate in the loss, at least 0. Defaults to 1, the ELBO. `model.beta` is
+            a variable: `model.beta = 0.5` takes effect in mid-fit. It is no part of weights files.
+        num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.
+        seed: seed of training's random numbers. Defaults to None, a new one for each model.
+
+    Raises:
+        ValueError: if an argument is out of its range or the networks do not fit together.
+
+    Example:
+
+    >>> model = keras_vae.VAE(encoder, decoder, likelihood="bernoulli", beta=1.0)
+    >>> model.compile("adam")
+    >>> model.fit(x_train, epochs=10, validation_data=(x_test, None))
+    """
+
+    def __init__(
+        self,
+        encoder,
+        decoder,
+        latent=None,
+        *,
+        likelihood="bernoulli",
+        beta=1.0,
+        num_samples=1,
+        seed=None,
+        **kwargs,
+    ):
+        # No autocast: data stays in float32; the networks cast by their own policies.
+        super().__init__(autocast=False, **kwargs)
+        for name, value in {"encoder": encoder, "decoder": decoder}.items():
+            if not isinstance(value, keras.layers.Layer):
+                raise ValueError(f"{name} must be a keras.Model or layer. Received: {value!r}")
+        if latent is not None and not isinstance(latent, Latent):
+            raise ValueError(
+                "latent must be an object of keras_vae.latents, such as GaussianLatent(). "
+                f"Received: {latent!r}"
+            )
+        self.encoder = encoder
+        self.decoder = decoder
+        self.latent = GaussianLatent(seed=seed) if latent is None else latent
+        self.likelihood = likelihoods.get(likelihood)
+        self.num_samples = check_whole("num_samples", num_samples, 1)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self._beta = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(check_number("beta", beta, 0)),
+            trainable=False,
+            dtype="float32",
+            name="beta",
+        )
+        self.distortion_tracker = keras.metrics.Mean(name="distortion")
+        self.rate_tracker = keras.metrics.Mean(name="rate")
+        self.data_shape = None
+        input_shape = getattr(encoder, "input_shape", None) if encoder.built else None
+        if input_shape is not None:
+            self.build(input_shape)
+
+    def build(self, input_shape):
+        """Builds the parts and checks that they fit together, once the data's shape is known."""
+        if not isinstance(input_shape, tuple) or None in input_shape[1:] or len(input_shape) < 2:
+            raise ValueError(
+                "The encoder must take one input of a fully defined shape, such as "
+                f"keras.Input((28, 28, 1)). Received shape: {input_shape}"
+            )
+        self.data_shape = tuple(input_shape[1:])
+        z, _ = self.latent(self.encoder(keras.Input(self.data_shape)))
+        outputs = self.decoder(z)
+        if getattr(outputs, "shape", (None,))[1:] != self.data_shape:
+            raise ValueError(
+                f"The decoder must return one tensor of the data's shape, {self.data_shape} per "
+                f"example. Received: {getattr(outputs, 'shape', outputs)}"
+            )
+
+    @property
+    def beta(self):
+        """Weight of the rate in the loss: a variable, which assignment changes."""
+        return self._beta
+
+    @beta.setter
+    def beta(self, value):
+        self._beta.assign(check_number("beta", float(value), 0))
+
+    def call(self, inputs, training=False):
+        """Reconstructions of data; within a training or test step, the terms of the loss."""
+        if isinstance(inputs, dict):
+            uniform = partial(keras.random.uniform, seed=self.seed_generator)
+            observed = self.likelihood.observe(_as_float(inputs["data"]), uniform)
+            return self.elbo_terms(observed, training=training)
+        code = self.latent.code(self.encoder(_as_float(inputs)))
+        return self.likelihood.mean(self.decoder(self.latent.lookup(code)))
+
+    def elbo_terms(self, x, *, noise=None, training=False):
+        """The terms of the ELBO in nats per example, for gradients of your own.
+
+        Args:
+            x: a tensor `(n, *data_shape)`, as the likelihood speaks of it (binary for Bernoulli).
+            noise: the latent's random numbers, `(num_samples, n, *latent_shape)`; drawn if None.
+            training: whether this is a training step.
+
+        Returns:
+            A dict of `distortion`, `rate`, `penalty`, each `(n,)`, and the latent's own terms.
+        """
+        terms = self.latent.infer(self.encoder(x), self.num_samples, noise, training)
+        log_prob = self._log_prob(x, self.decoder(terms.pop("z")))
+        return {"distortion": -ops.mean(log_prob, axis=0), **terms}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The beta-ELBO, negative, of a batch: `y_pred` holds its terms, see `elbo_terms`."""
+        terms = y_pred
+
+        def weighted(values):
+            if sample_weight is None:
+                return values
+            return ops.reshape(ops.cast(sample_weight, "float32"), ops.shape(values)) * values
+
+        distortion, rate = weighted(terms["distortion"]), weighted(terms["rate"])
+        self.distortion_tracker.update_state(distortion)
+        self.rate_tracker.update_state(rate)
+        self.latent.track(terms)
+        loss = ops.mean(distortion + self._beta * rate + weighted(terms["penalty"]))
+        return loss + sum(self.losses)
+
+    def train_step(self, *args):
+        return super().train_step(*_as_autoencoder(args))
+
+    def test_step(self, *args):
+        return super().test_step(*_as_autoencoder(args))
+
+    def compile(self, optimizer="adam", loss=None, metrics=None, weighted_metrics=None, **kwargs):
+        """Configures training, as in Keras. The loss is the model's own: none can be given.
+
+        Raises:
+            ValueError: if `loss`, `metrics` or `weighted_metrics` is given.
+        """
+        for name, value in {"loss": loss, "metrics": metrics, "weighted_metrics": weighted_metrics}.items():
+            if value:
+                raise ValueError(
+                    f"A VAE computes its own loss and metrics: compile() takes no {name}. Choose the "
+                    f"likelihood and beta when the model is made. Received: {name}={value!r}"
+                )
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        return {name: value for name, value in config.items() if value is not None}
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """Trains on data. See `keras.Model.fit`; labels are ignored, data is checked first.
+
+        Args:
+            x: data `(n, *data_shape)`, uint8 or float in the likelihood's range, or a pipeline
+                (tf.data, PyDataset, torch DataLoader, generator) of such batches, of which the
+                first is checked.
+            y: labels; ignored.
+            *args: as in `keras.Model.fit`.
+            **kwargs: as in `keras.Model.fit`.
+
+        Returns:
+            A `keras.callbacks.History` of loss, distortion, rate and their val_ twins.
+
+        Raises:
+            ValueError: if the data is not what the model takes.
+        """
+        self._compile_if_needed()
+        arguments = self._at_the_door(keras.Model.fit, x, y, *args, **kwargs)
+        if arguments.get("validation_data") is not None:
+            validation = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
+            arguments["validation_data"] = self._checked_triple(*validation, "validation_data")
+        return super().fit(**arguments)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """Loss, distortion and rate on data, as in `keras.Model.evaluate`, with repeatable noise."""
+        self._compile_if_needed()
+        generators = [self.seed_generator, self.latent.seed_generator]
+        states = [ops.convert_to_numpy(generator.state.value) for generator in generators]
+        if not kwargs.get("_use_cached_eval_dataset"):
+            arguments = self._at_the_door(keras.Model.evaluate, x, y, *args, **kwargs)
+        else:
+            arguments = {"x": x, "y": y, **kwargs}
+        try:
+            for key, generator in enumerate(generators):
+                generator.state.assign(np.array([key, 0]))
+            return super().evaluate(**arguments)
+        finally:
+            for state, generator in zip(states, generators):
+                generator.state.assign(state)
+
+    def predict(self, x, *args, **kwargs):
+        """Reconstructions of data, `(n, *data_shape)`, as in `keras.Model.predict`."""
+        return super().predict(**self._at_the_door(keras.Model.predict, x, *args, **kwargs))
+
+    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        self._compile_if_needed()
+        x, y, sample_weight = self._checked_triple(x, y, sample_weight)
+        return super().train_on_batch(x, y, sample_weight, **kwargs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        self._compile_if_needed()
+        x, y, sample_weight = self._checked_triple(x, y, sample_weight)
+        return super().test_on_batch(x, y, sample_weight, **kwargs)
+
+    def make_train_function(self, force=False):
+        # Whether a codebook moves is fixed when the step is traced: trace anew if it was (un)frozen.
+        frozen = not self.latent.trainable
+        force = force or getattr(self, "_traced_frozen", frozen) != frozen
+        self._traced_frozen = frozen
+        return super().make_train_function(force=force)
+
+    def save_own_variables(self, store):
+        """Leaves beta out of weights files: it belongs to the training, and to the config."""
+
+    def load_own_variables(self, store):
+        """Leaves beta as it is."""
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        config = {name: value for name, value in super().get_config().items() if name != "autocast"}
+        return {
+            **config,
+            "encoder": serialize(self.encoder),
+            "decoder": serialize(self.decoder),
+            "latent": serialize(self.latent),
+            "likelihood": serialize(self.likelihood),
+            "beta": float(ops.convert_to_numpy(self._beta)),
+            "num_samples": self.num_samples,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in ("encoder", "decoder", "latent", "likelihood")
+        }
+        return cls(**{**config, **parts})
+
+    def _log_prob(self, x, outputs):
+        """log p(x|z), `(M, n)`, of outputs with the sample axis folded into the batch."""
+        outputs = ops.reshape(outputs, (-1, *ops.shape(x)))
+        return self.likelihood.log_prob(x, outputs)
+
+    def _compile_if_needed(self):
+        if not self.compiled:
+            self.compile(keras.optimizers.Adam(1e-3))
+
+    def _build_for(self, x):
+        """Builds a model whose encoder was given no input shape, from the first data it meets."""
+        if not self.built:
+            self.build((None, *np.shape(x)[1:]))
+
+    def _at_the_door(self, method, *args, **kwargs):
+        """The arguments of a Keras method by name, its data checked."""
+        arguments = inspect.signature(method).bind(self, *args, **kwargs).arguments
+        arguments = {**arguments, **arguments.pop("kwargs", {})}
+        del arguments["self"]
+        y = arguments.pop("y", None)
+        x, labels, sample_weight = self._checked_triple(
+            arguments["x"], y, arguments.pop("sample_weight", None)
+        )
+        if sample_weight is not None:
+            arguments["sample_weight"] = sample_weight
+        if arguments.get("class_weight") is not None:
+            labels = y
+        if labels is not None:
+            arguments["y"] = labels
+        return {**arguments, "x": x}
+
+    def _checked_triple(self, x, y=None, sample_weight=None, name="x"):
+        """Checked data, labels only where Keras needs some to find the weights, checked weights."""
+        if not is_array(x):
+            return self._peeked(x, name), y, sample_weight
+        x = self._checked(x, name)
+        if sample_weight is None:
+            return x, None, None
+        sample_weight = check_sample_weight(sample_weight, len(x))
+        return x, np.zeros(len(x), "uint8"), sample_weight
+
+    def _peeked(self, pipeline, name):
+        """Checks the first batch of a pipeline, and returns the pipeline with nothing lost."""
+        if isinstance(pipeline, types.GeneratorType):
+            first = next(pipeline, None)
+            pipeline = _chain(first, pipeline)
+        elif isinstance(pipeline, keras.utils.PyDataset):
+            first = pipeline[0]
+        elif hasattr(pipeline, "__iter__"):
+            first = next(iter(pipeline), None)
+        else:
+            raise ValueError(
+                f"{name} must be an array of shape (n, *data_shape) or a pipeline of such batches "
+                f"(tf.data, PyDataset, torch DataLoader, generator). Received: {pipeline!r}"
+            )
+        if first is None:
+            raise ValueError(f"{name} must hold at least one batch. Received an empty pipeline.")
+        batch = keras.utils.unpack_x_y_sample_weight(first)[0]
+        self._checked(batch, f"the first batch of {name}")
+        return pipeline
+
+
+def _chain(first, rest):
+    yield first
+    yield from rest
+
+
+def _as_autoencoder(args):
+    """The arguments of a Keras step with the input as its own target; sample weights are kept."""
+    *state, data = args
+    x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    return *state, ({"data": x}, x, sample_weight)
+
+
+def _as_float(x):
+    x = ops.convert_to_tensor(x)
+    values = ops.cast(x, "float32")
+    return values / 255.0 if keras.backend.standardize_dtype(x.dtype) == "uint8" else values

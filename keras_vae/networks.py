@@ -1,0 +1,103 @@
+"""Encoders and decoders: stacks of Keras layers for data of any shape."""
+
+import math
+
+import keras
+from keras import layers
+
+
+def mlp_encoder(input_shape, width, *, hidden_units, activation):
+    """Dense layers from data to one tensor `(n, width)`."""
+    x = inputs = keras.Input(input_shape)
+    x = layers.Flatten()(x)
+    for units in hidden_units:
+        x = layers.Dense(units, activation=activation)(x)
+    return keras.Model(inputs, layers.Dense(width)(x), name="encoder")
+
+
+def mlp_decoder(input_shape, latent_dim, *, hidden_units, activation):
+    """Dense layers from latents to data; `hidden_units` in the encoder's order, here mirrored."""
+    z = inputs = keras.Input((latent_dim,))
+    for units in reversed(hidden_units):
+        z = layers.Dense(units, activation=activation)(z)
+    z = layers.Dense(math.prod(input_shape))(z)
+    return keras.Model(inputs, layers.Reshape(input_shape)(z), name="decoder")
+
+
+def conv_encoder(input_shape, width, *, filters, hidden_units, kernel_size, activation):
+    """Convolutions of stride 2, dense layers, one tensor `(n, width)`."""
+    inputs = keras.Input(input_shape)
+    x = _downsample(inputs, filters, kernel_size, activation)
+    x = layers.Flatten()(x)
+    for units in hidden_units:
+        x = layers.Dense(units, activation=activation)(x)
+    return keras.Model(inputs, layers.Dense(width)(x), name="encoder")
+
+
+def conv_decoder(input_shape, latent_dim, *, filters, hidden_units, kernel_size, activation):
+    """The encoder's mirror image: dense layers, transposed convolutions of stride 2."""
+    z = inputs = keras.Input((latent_dim,))
+    for units in reversed(hidden_units):
+        z = layers.Dense(units, activation=activation)(z)
+    small = (*_sizes(input_shape, filters)[-1], filters[-1])
+    z = layers.Dense(math.prod(small), activation=activation)(z)
+    z = layers.Reshape(small)(z)
+    return keras.Model(
+        inputs, _upsample(z, input_shape, filters, kernel_size, activation), name="decoder"
+    )
+
+
+def code_encoder(input_shape, code_dim, *, filters, blocks, kernel_size, activation):
+    """Convolutions of stride 2 and residual blocks, to `(n, height, width, code_dim)`."""
+    inputs = keras.Input(input_shape)
+    x = _downsample(inputs, filters, kernel_size, activation)
+    for _ in range(blocks):
+        x = _residual(x, activation)
+    return keras.Model(inputs, layers.Conv2D(code_dim, 1)(x), name="encoder")
+
+
+def code_decoder(input_shape, code_dim, *, filters, blocks, kernel_size, activation):
+    """The mirror image of `code_encoder`."""
+    z = inputs = keras.Input((*_sizes(input_shape, filters)[-1], code_dim))
+    z = layers.Conv2D(filters[-1], 3, padding="same", activation=activation)(z)
+    for _ in range(blocks):
+        z = _residual(z, activation)
+    return keras.Model(
+        inputs, _upsample(z, input_shape, filters, kernel_size, activation), name="decoder"
+    )
+
+
+def _sizes(input_shape, filters):
+    """(height, width) before the first and after every stride of 2: sizes are rounded up."""
+    sizes = [tuple(input_shape[:2])]
+    for _ in filters:
+        sizes.append(tuple(math.ceil(size / 2) for size in sizes[-1]))
+    return sizes
+
+
+def _downsample(x, filters, kernel_size, activation):
+    for width in filters:
+        x = layers.Conv2D(width, kernel_size, strides=2, padding="same", activation=activation)(x)
+    return x
+
+
+def _upsample(z, input_shape, filters, kernel_size, activation):
+    """Doubles the size as often as it was halved, cropping where the halving had rounded up."""
+    sizes = _sizes(input_shape, filters)
+    widths = [*reversed(filters[:-1]), filters[0]]
+    for width, target, size in zip(widths, sizes[-2::-1], sizes[:0:-1]):
+        z = layers.Conv2DTranspose(
+            width, kernel_size, strides=2, padding="same", activation=activation
+        )(z)
+        excess = tuple((0, 2 * have - want) for have, want in zip(size, target))
+        if excess != ((0, 0), (0, 0)):
+            z = layers.Cropping2D(excess)(z)
+    return layers.Conv2D(input_shape[-1], kernel_size, padding="same")(z)
+
+
+def _residual(x, activation):
+    """x + f(x), with f a 3x3 and a 1x1 convolution (van den Oord et al. 2017, section 4.1)."""
+    width = x.shape[-1]
+    y = layers.Activation(activation)(x)
+    y = layers.Conv2D(width, 3, padding="same", activation=activation)(y)
+    return layers.Add()([x, layers.Conv2D(width, 1)(y)])

@@ -1,0 +1,41 @@
+"""Priors p(z) over continuous latents: densities in nats per example, and draws."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class Prior(keras.layers.Layer):
+    """The interface: `log_prob(z)` and `sample(n, rng)`. A layer, so that its weights are saved.
+
+    `build` receives the shape of a batch of latents, `(None, *latent_shape)`.
+    """
+
+    def __init__(self, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+
+    def build(self, input_shape):
+        self.latent_shape = tuple(input_shape[1:])
+
+    def log_prob(self, z):
+        """Log-density of latents `(n, *latent_shape)`: `(n,)`, in nats."""
+        raise NotImplementedError
+
+    def sample(self, n: int, rng: np.random.Generator):
+        """Draws `n` latents, `(n, *latent_shape)`, from the numbers of a NumPy generator."""
+        raise NotImplementedError
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class StandardNormal(Prior):
+    """N(0, I)."""
+
+    def log_prob(self, z):
+        z = ops.cast(z, "float32")
+        return -0.5 * ops.sum(ops.square(z) + math.log(2 * math.pi), axis=tuple(range(1, len(z.shape))))
+
+    def sample(self, n, rng):
+        return rng.standard_normal((n, *self.latent_shape), dtype="float32")
