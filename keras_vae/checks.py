@@ -82,15 +82,15 @@ def check_data(x, data_shape, likelihood, name="x"):
     if not np.isfinite(x).all():
         bad = int(np.size(x) - np.isfinite(x).sum())
         raise ValueError(
-            f"{name} must be finite. Received {bad} values that are NaN or infinite, the first in "
-            f"example {int(np.argwhere(~np.isfinite(x))[0][0])}: clean or leave out those examples."
+            f"{name} must be finite. Received {bad} values that are NaN or infinite, the first "
+            f"in example {int(np.argwhere(~np.isfinite(x))[0][0])}: leave out those examples."
         )
     likelihood.check(x)
     return x
 
 
 def check_sample_weight(sample_weight, n):
-    """Returns the weights as `(n,)` float32; ValueError unless there is one finite one an example."""
+    """Returns the weights, float32 `(n,)`; ValueError unless each example has a finite one."""
     weights = as_array(sample_weight, "sample_weight").astype("float32")
     if weights.shape not in ((n,), (n, 1)) or not np.isfinite(weights).all():
         raise ValueError(

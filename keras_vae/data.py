@@ -12,7 +12,7 @@ VERSION = "3.0.1"
 
 
 class Data(NamedTuple):
-    """Images `(n, height, width, channels)` and labels `(n,)` in three parts; None where missing."""
+    """Images `(n, height, width, channels)` and labels `(n,)`; None where there are none."""
 
     x_train: np.ndarray
     x_validation: np.ndarray
@@ -98,7 +98,9 @@ def _from_tfds(name, data_dir):
 
 def _from_npz(path):
     if not path.exists():
-        raise FileNotFoundError(f"No such file: {path}. An .npz with the array x_train is expected.")
+        raise FileNotFoundError(
+            f"No such file: {path}. An .npz with the array x_train is expected."
+        )
     names = Data._fields
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -112,7 +114,9 @@ def _from_npz(path):
             f"Received: {', '.join(found) or 'nothing'}"
         )
     if len(parts["x_train"]) < 2:
-        raise ValueError(f"x_train must hold at least two images. Received: {len(parts['x_train'])}")
+        raise ValueError(
+            f"x_train must hold at least two images. Received: {len(parts['x_train'])}"
+        )
     for name, array in parts.items():
         if name.startswith("x_") and array.ndim == 3:
             parts[name] = array[..., None]

@@ -96,7 +96,7 @@ class Inference:
         return self.decode(self.latent.sample_prior(n, rng), batch_size)
 
     def elbo(self, x, *, num_samples=None, seed=None, batch_size=256):
-        """ELBO(x) = E_q[log p(x|z)] - rate, in nats per example, with beta = 1 whatever the training's.
+        """ELBO(x) = -distortion - rate, in nats per example: beta = 1 whatever the training's.
 
         Under a Bernoulli likelihood grey values are binarised by sampling first, as in training.
 
@@ -109,17 +109,35 @@ class Inference:
         Returns:
             float32 `(n,)`.
         """
+        arguments = {"num_samples": num_samples, "seed": seed, "batch_size": batch_size}
+        distortion, rate = self.distortion_and_rate(x, **arguments)
+        return -distortion - rate
+
+    def distortion_and_rate(self, x, *, num_samples=None, seed=None, batch_size=256):
+        """The two parts of the ELBO: -E_q[log p(x|z)], and KL(q(z|x) || p(z)) or the code length.
+
+        Args:
+            x: as in `elbo`, like all that follow.
+            num_samples: as there.
+            seed: as there.
+            batch_size: as there.
+
+        Returns:
+            Two arrays, float32 `(n,)`, in nats per example.
+        """
         m = self.num_samples if num_samples is None else check_whole("num_samples", num_samples, 1)
         x, seed = self._checked(x), _seed(seed)
 
-        def elbo(batch, start):
+        def parts(batch, start):
             streams = _streams(seed, start, len(batch))
             observed = self._observed(batch, streams)
-            noise = _normal(streams, m, self.latent.latent_shape) if self.latent.stochastic else None
+            noise = (
+                _normal(streams, m, self.latent.latent_shape) if self.latent.stochastic else None
+            )
             terms = self.elbo_terms(observed, noise=noise)
-            return -(terms["distortion"] + terms["rate"])
+            return ops.stack([terms["distortion"], terms["rate"]], axis=1)
 
-        return self._in_batches(elbo, x, batch_size, with_start=True)
+        return tuple(self._in_batches(parts, x, batch_size, with_start=True).T)
 
     def log_likelihood(self, x, num_samples=100, *, seed=None, batch_size=64):
         """Importance-weighted bound on log p(x) (Burda et al. 2015, arXiv 1509.00519, eq. 8).

@@ -1,4 +1,4 @@
-"""Likelihoods p(x|z): what a decoder's outputs say of the data, in nats per example, no constant dropped."""
+"""Likelihoods p(x|z) in nats per example, with every constant."""
 
 import math
 
@@ -131,21 +131,24 @@ LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": Gaussian}
 
 
 def get(identifier) -> Likelihood:
-    """Returns a likelihood from its name, its saved configuration or itself.
+    """Returns a likelihood from its name, a plain description or itself.
 
     Args:
-        identifier: `"bernoulli"`, `"gaussian"` (scale 1), a `Likelihood`, or what
-            `keras.saving.serialize_keras_object` made of one.
+        identifier: `"bernoulli"`, `"gaussian"` (scale 1), a dict of the name and arguments such as
+            `{"name": "gaussian", "scale": 0.1}`, or a `Likelihood`.
 
     Raises:
         ValueError: if it is none of these.
     """
-    if isinstance(identifier, dict):
-        identifier = keras.saving.deserialize_keras_object(identifier)
-    if isinstance(identifier, str) and identifier in LIKELIHOODS:
-        return LIKELIHOODS[identifier]()
     if isinstance(identifier, Likelihood):
         return identifier
+    arguments = dict(identifier) if isinstance(identifier, dict) else {"name": identifier}
+    name = arguments.pop("name", None)
+    if isinstance(name, str) and name in LIKELIHOODS:
+        try:
+            return LIKELIHOODS[name](**arguments)
+        except TypeError as error:
+            raise ValueError(f"Likelihood {name!r} does not take {arguments}: {error}") from error
     raise ValueError(
         f"likelihood must be one of {sorted(LIKELIHOODS)} or an object of keras_vae.likelihoods, "
         f"such as Gaussian(scale=0.1). Received: {identifier!r}"

@@ -1,7 +1,5 @@
 """VAE: an encoder, a latent, a decoder and a likelihood, trained on the beta-ELBO."""
 
-import inspect
-import types
 from functools import partial
 
 import keras
@@ -9,13 +7,14 @@ import numpy as np
 from keras import ops
 
 from keras_vae import likelihoods
-from keras_vae.checks import check_number, check_sample_weight, check_whole, is_array
+from keras_vae.checks import check_number, check_whole
+from keras_vae.fitting import Fitting
 from keras_vae.inference import Inference
 from keras_vae.latents import GaussianLatent, Latent
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class VAE(Inference, keras.Model):
+class VAE(Fitting, Inference, keras.Model):
     """A variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114) as a `keras.Model`.
 
     The loss, in nats per example, is the same in `fit`, `evaluate` and `val_loss`:
@@ -166,90 +165,6 @@ class VAE(Inference, keras.Model):
     def test_step(self, *args):
         return super().test_step(*_as_autoencoder(args))
 
-    def compile(self, optimizer="adam", loss=None, metrics=None, weighted_metrics=None, **kwargs):
-        """Configures training, as in Keras. The loss is the model's own: none can be given.
-
-        Raises:
-            ValueError: if `loss`, `metrics` or `weighted_metrics` is given.
-        """
-        for name, value in {"loss": loss, "metrics": metrics, "weighted_metrics": weighted_metrics}.items():
-            if value:
-                raise ValueError(
-                    f"A VAE computes its own loss and metrics: compile() takes no {name}. Choose the "
-                    f"likelihood and beta when the model is made. Received: {name}={value!r}"
-                )
-        super().compile(optimizer=optimizer, **kwargs)
-
-    def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
-
-    def get_compile_config(self):
-        config = super().get_compile_config()
-        return {name: value for name, value in config.items() if value is not None}
-
-    def fit(self, x=None, y=None, *args, **kwargs):
-        """Trains on data. See `keras.Model.fit`; labels are ignored, data is checked first.
-
-        Args:
-            x: data `(n, *data_shape)`, uint8 or float in the likelihood's range, or a pipeline
-                (tf.data, PyDataset, torch DataLoader, generator) of such batches, of which the
-                first is checked.
-            y: labels; ignored.
-            *args: as in `keras.Model.fit`.
-            **kwargs: as in `keras.Model.fit`.
-
-        Returns:
-            A `keras.callbacks.History` of loss, distortion, rate and their val_ twins.
-
-        Raises:
-            ValueError: if the data is not what the model takes.
-        """
-        self._compile_if_needed()
-        arguments = self._at_the_door(keras.Model.fit, x, y, *args, **kwargs)
-        if arguments.get("validation_data") is not None:
-            validation = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
-            arguments["validation_data"] = self._checked_triple(*validation, "validation_data")
-        return super().fit(**arguments)
-
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        """Loss, distortion and rate on data, as in `keras.Model.evaluate`, with repeatable noise."""
-        self._compile_if_needed()
-        generators = [self.seed_generator, self.latent.seed_generator]
-        states = [ops.convert_to_numpy(generator.state.value) for generator in generators]
-        if not kwargs.get("_use_cached_eval_dataset"):
-            arguments = self._at_the_door(keras.Model.evaluate, x, y, *args, **kwargs)
-        else:
-            arguments = {"x": x, "y": y, **kwargs}
-        try:
-            for key, generator in enumerate(generators):
-                generator.state.assign(np.array([key, 0]))
-            return super().evaluate(**arguments)
-        finally:
-            for state, generator in zip(states, generators):
-                generator.state.assign(state)
-
-    def predict(self, x, *args, **kwargs):
-        """Reconstructions of data, `(n, *data_shape)`, as in `keras.Model.predict`."""
-        return super().predict(**self._at_the_door(keras.Model.predict, x, *args, **kwargs))
-
-    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
-        self._compile_if_needed()
-        x, y, sample_weight = self._checked_triple(x, y, sample_weight)
-        return super().train_on_batch(x, y, sample_weight, **kwargs)
-
-    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
-        self._compile_if_needed()
-        x, y, sample_weight = self._checked_triple(x, y, sample_weight)
-        return super().test_on_batch(x, y, sample_weight, **kwargs)
-
-    def make_train_function(self, force=False):
-        # Whether a codebook moves is fixed when the step is traced: trace anew if it was (un)frozen.
-        frozen = not self.latent.trainable
-        force = force or getattr(self, "_traced_frozen", frozen) != frozen
-        self._traced_frozen = frozen
-        return super().make_train_function(force=force)
-
     def save_own_variables(self, store):
         """Leaves beta out of weights files: it belongs to the training, and to the config."""
 
@@ -283,66 +198,10 @@ class VAE(Inference, keras.Model):
         outputs = ops.reshape(outputs, (-1, *ops.shape(x)))
         return self.likelihood.log_prob(x, outputs)
 
-    def _compile_if_needed(self):
-        if not self.compiled:
-            self.compile(keras.optimizers.Adam(1e-3))
-
     def _build_for(self, x):
         """Builds a model whose encoder was given no input shape, from the first data it meets."""
         if not self.built:
             self.build((None, *np.shape(x)[1:]))
-
-    def _at_the_door(self, method, *args, **kwargs):
-        """The arguments of a Keras method by name, its data checked."""
-        arguments = inspect.signature(method).bind(self, *args, **kwargs).arguments
-        arguments = {**arguments, **arguments.pop("kwargs", {})}
-        del arguments["self"]
-        y = arguments.pop("y", None)
-        x, labels, sample_weight = self._checked_triple(
-            arguments["x"], y, arguments.pop("sample_weight", None)
-        )
-        if sample_weight is not None:
-            arguments["sample_weight"] = sample_weight
-        if arguments.get("class_weight") is not None:
-            labels = y
-        if labels is not None:
-            arguments["y"] = labels
-        return {**arguments, "x": x}
-
-    def _checked_triple(self, x, y=None, sample_weight=None, name="x"):
-        """Checked data, labels only where Keras needs some to find the weights, checked weights."""
-        if not is_array(x):
-            return self._peeked(x, name), y, sample_weight
-        x = self._checked(x, name)
-        if sample_weight is None:
-            return x, None, None
-        sample_weight = check_sample_weight(sample_weight, len(x))
-        return x, np.zeros(len(x), "uint8"), sample_weight
-
-    def _peeked(self, pipeline, name):
-        """Checks the first batch of a pipeline, and returns the pipeline with nothing lost."""
-        if isinstance(pipeline, types.GeneratorType):
-            first = next(pipeline, None)
-            pipeline = _chain(first, pipeline)
-        elif isinstance(pipeline, keras.utils.PyDataset):
-            first = pipeline[0]
-        elif hasattr(pipeline, "__iter__"):
-            first = next(iter(pipeline), None)
-        else:
-            raise ValueError(
-                f"{name} must be an array of shape (n, *data_shape) or a pipeline of such batches "
-                f"(tf.data, PyDataset, torch DataLoader, generator). Received: {pipeline!r}"
-            )
-        if first is None:
-            raise ValueError(f"{name} must hold at least one batch. Received an empty pipeline.")
-        batch = keras.utils.unpack_x_y_sample_weight(first)[0]
-        self._checked(batch, f"the first batch of {name}")
-        return pipeline
-
-
-def _chain(first, rest):
-    yield first
-    yield from rest
 
 
 def _as_autoencoder(args):

@@ -35,7 +35,8 @@ class StandardNormal(Prior):
 
     def log_prob(self, z):
         z = ops.cast(z, "float32")
-        return -0.5 * ops.sum(ops.square(z) + math.log(2 * math.pi), axis=tuple(range(1, len(z.shape))))
+        axes = tuple(range(1, len(z.shape)))
+        return -0.5 * ops.sum(ops.square(z) + math.log(2 * math.pi), axis=axes)
 
     def sample(self, n, rng):
         return rng.standard_normal((n, *self.latent_shape), dtype="float32")

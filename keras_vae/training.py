@@ -13,8 +13,10 @@ from keras_vae.checks import check_whole
 from keras_vae.files import write_json
 
 
-def train(model, x, x_validation, folder, *, epochs, batch_size=128, seed=0, beta_warmup=0, plan=None):
-    """Trains a compiled model, with a checkpoint after each epoch, from the last one if there is any.
+def train(
+    model, x, x_validation, folder, *, epochs, batch_size=128, seed=0, beta_warmup=0, plan=None
+):
+    """Trains a compiled model, keeping each epoch, and goes on from the last one kept.
 
     Shuffling and noise are set from `seed` and the epoch, so that a resumed run sees what an
     uninterrupted one would have seen.
@@ -27,7 +29,7 @@ def train(model, x, x_validation, folder, *, epochs, batch_size=128, seed=0, bet
         epochs: passes over `x`.
         batch_size: examples per step. Defaults to 128.
         seed: whole number. Defaults to 0.
-        beta_warmup: epochs over which beta rises linearly from near 0 to the model's. Defaults to 0.
+        beta_warmup: epochs over which beta rises linearly to the model's. Defaults to 0.
         plan: anything JSON that identifies the run; a folder of another plan is refused.
 
     Returns:
@@ -75,8 +77,8 @@ def _resume(model, folder, plan):
     state = json.loads(state.read_text())
     if state["plan"] != plan:
         raise ValueError(
-            f"{folder} holds a run of another plan: continue that one as it was, or choose an empty "
-            f"folder. There: {state['plan']}. Received: {plan}"
+            f"{folder} holds a run of another plan: continue that one as it was, or choose an "
+            f"empty folder. There: {state['plan']}. Received: {plan}"
         )
     model.optimizer.build(model.trainable_variables)
     model.load_weights(folder / state["checkpoint"])
@@ -131,8 +133,10 @@ class _Progress(keras.callbacks.Callback):
         self.bar.update(self.task, completed=done, epoch=f"{self.epoch + 1}/{self.epochs}")
 
     def report(self, entry):
-        shown = [name for name in entry if name not in ("epoch", "seconds", "val_rate", "val_distortion")]
+        hidden = ("epoch", "seconds", "val_rate", "val_distortion")
+        shown = [name for name in entry if name not in hidden]
         figures = "  ".join(f"{name} {entry[name]:.2f}" for name in shown)
         self.bar.update(self.task, figures=figures)
         if not self.terminal:
-            print(f"epoch {entry['epoch']}/{self.epochs}  {figures}  {entry['seconds']:.1f} s", flush=True)
+            done = f"epoch {entry['epoch']}/{self.epochs}"
+            print(f"{done}  {figures}  {entry['seconds']:.1f} s", flush=True)

@@ -13,16 +13,16 @@ LOG_VAR_MIN, LOG_VAR_MAX = -30.0, 10.0
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class GaussianLatent(Latent):
-    """q(z|x) = N(mean, diag(exp(log_var))) under a prior p(z) (Kingma & Welling 2014, arXiv 1312.6114).
+    """q(z|x) = N(mean, diag(exp(log_var))) under a prior p(z).
 
-    Takes what the encoder returns: two tensors `[mean, log_var]` of one shape, or one tensor of
-    twice the width with the mean first. `log_var` is bounded to [-30, 10], where neither the
-    variance nor the KL divergence overflows; within the bounds nothing changes, outside them the
-    gradient still points back inside.
+    Kingma & Welling 2014, arXiv 1312.6114. Takes what the encoder returns: two tensors
+    `[mean, log_var]` of one shape, or one tensor of twice the width with the mean first.
+    `log_var` is bounded to [-30, 10], where neither the variance nor the KL divergence
+    overflows; within the bounds nothing changes, outside them the gradient still points back in.
 
     Args:
         prior: a `keras_vae.priors.Prior`. Defaults to the standard normal, for which the rate is
-            the closed-form KL divergence (eq. 10 there); for others it is log q(z|x) - log p(z).
+            the closed-form KL divergence (appendix B there), for others log q(z|x) - log p(z).
         seed: seed of the noise of training. Defaults to None, a new one for each layer.
     """
 

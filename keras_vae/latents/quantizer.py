@@ -12,12 +12,13 @@ from keras_vae.latents.base import Latent
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class VectorQuantizer(Latent):
-    """A codebook with straight-through gradients (van den Oord et al. 2017, arXiv 1711.00937, eqs. 1-3).
+    """A codebook with straight-through gradients.
 
-    Takes `(n, *positions, code_dim)` and returns the nearest codes in their place. The rate is the
-    length of the codes in nats under a uniform prior, `positions * log(num_codes)`. The penalty is
-    `commitment * ||h - sg(code)||^2` (eq. 3, third term), summed over an example's positions; with
-    `codebook_update="gradient"` it also has the codebook's own term `||sg(h) - code||^2`.
+    van den Oord et al. 2017, arXiv 1711.00937, eqs. 1-3. Takes `(n, *positions, code_dim)` and
+    returns the nearest codes in their place. The rate is the length of the codes in nats under a
+    uniform prior, `positions * log(num_codes)`. The penalty is `commitment * ||h - sg(code)||^2`
+    (eq. 3, third term), summed over an example's positions; with `codebook_update="gradient"` it
+    also has the codebook's own term `||sg(h) - code||^2`.
 
     By default the codes follow the exponential moving average of the vectors assigned to them
     (appendix A.1 there), in frequencies rather than counts, so that nothing depends on the batch
@@ -165,8 +166,15 @@ class VectorQuantizer(Latent):
 
     def get_config(self):
         config = super().get_config()
-        names = "num_codes code_dim commitment codebook_update decay revive_below".split()
-        return {**config, **{name: getattr(self, name) for name in names}}
+        return {
+            **config,
+            "num_codes": self.num_codes,
+            "code_dim": self.code_dim,
+            "commitment": self.commitment,
+            "codebook_update": self.codebook_update,
+            "decay": self.decay,
+            "revive_below": self.revive_below,
+        }
 
     def _code_length(self):
         return math.prod(self.latent_shape) * math.log(self.num_codes)

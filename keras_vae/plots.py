@@ -1,0 +1,151 @@
+"""Pictures of images: grids and pairs of originals and reconstructions, as matplotlib figures.
+
+matplotlib is imported when a picture is made, and its global state (pyplot) is not touched.
+"""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+
+from keras_vae.checks import as_array, check_whole, scaled
+from keras_vae.files import write_bytes
+
+_DPI = 128  # a power of two: pixels / dpi is exact, and the picture has just these pixels
+_TILE = 150  # what the longer side of an image is enlarged to, at most, in pixels
+_SIDE = 4096  # pictures of many images are enlarged less, to stay below this many pixels a side
+_GAP = 4  # pixels between images
+_LARGEST = 100_000_000  # pixels of a picture
+
+
+def image_grid(images, columns=None):
+    """Draws images in a tight grid, row by row.
+
+    Args:
+        images: `(n, height, width)` or `(n, height, width, channels)`: uint8, or float in [0, 1];
+            what lies outside is clipped. One channel is grey (0 black, 1 white), three are RGB,
+            four RGBA; of any other number the mean is shown as grey.
+        columns: images in a row. Defaults to None, as many as make the grid about square.
+
+    Returns:
+        A `matplotlib.figure.Figure`, for a notebook or for `save`.
+
+    Raises:
+        ValueError: if `images` is not an array of images, or the picture would be too large.
+
+    Example:
+
+    >>> plots.save(plots.image_grid(model.generate(64)), "samples.png")
+    """
+    tiles = _tiles(images, "images")
+    columns = math.ceil(math.sqrt(len(tiles))) if columns is None else check_whole("columns", columns, 1)
+    columns = min(columns, len(tiles))
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    return _figure(rows, [_GAP] * len(rows))
+
+
+def reconstruction_pairs(x, reconstructions, columns=8):
+    """Draws a row of originals above the row of their reconstructions, and so on for all.
+
+    Args:
+        x: the originals, as in `image_grid`.
+        reconstructions: as many images of the same height and width.
+        columns: pairs in a row. Defaults to 8.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: if these are not arrays of images that match.
+    """
+    originals, copies = _tiles(x, "x"), _tiles(reconstructions, "reconstructions")
+    if originals.shape != copies.shape:
+        raise ValueError(
+            "x and reconstructions must hold as many images of the same size. "
+            f"Received shapes: {np.shape(x)} and {np.shape(reconstructions)}"
+        )
+    columns = check_whole("columns", columns, 1)
+    rows = []
+    for start in range(0, len(originals), columns):
+        rows += [originals[start : start + columns], copies[start : start + columns]]
+    labels = ["original", "reconstruction"] * (len(rows) // 2)
+    return _figure(rows, [4 * _GAP, _GAP] * (len(rows) // 2), labels)
+
+
+def save(figure, path):
+    """Writes a figure as a PNG file, under a temporary name until it is whole.
+
+    Args:
+        figure: a `matplotlib.figure.Figure`.
+        path: where to, ending in .png, in a folder that is there.
+
+    Raises:
+        ValueError: if the path does not end in .png.
+        FileNotFoundError: if there is no such folder.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"A picture's path must end in .png. Received: {path}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"No such folder: {path.parent.absolute()}. Make it first.")
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=figure.dpi)
+    write_bytes(path, content.getvalue())
+
+
+def _tiles(images, name):
+    """Images of any kind as uint8 RGBA, `(n, height, width, 4)`."""
+    images = as_array(images, name)
+    if images.ndim not in (3, 4) or 0 in images.shape:
+        raise ValueError(
+            f"{name} must have shape (n, height, width) or (n, height, width, channels), none of "
+            f"them 0. Received shape: {images.shape}"
+        )
+    if images.dtype.kind in "iu" and images.dtype != np.uint8:
+        raise ValueError(
+            f"{name} must be uint8 or float in [0, 1]. Received dtype: {images.dtype}. Cast 0 to "
+            '255 with .astype("uint8"), 0 and 1 with .astype("float32").'
+        )
+    values = scaled(images if images.ndim == 4 else images[..., None])
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite. Received NaN or infinite values.")
+    if values.shape[-1] not in (1, 3, 4):
+        values = values.mean(axis=-1, keepdims=True)
+    pixels = np.rint(255 * np.clip(values, 0, 1)).astype("uint8")
+    tiles = np.full((*pixels.shape[:3], 4), 255, "uint8")
+    tiles[..., : max(3, pixels.shape[-1])] = pixels
+    return tiles
+
+
+def _figure(rows, gaps, labels=()):
+    """Rows of tiles, each below a gap of so many pixels and beside its label, on white."""
+    from matplotlib.figure import Figure
+
+    columns, (height, width) = len(rows[0]), rows[0].shape[1:3]
+    zoom = min(_TILE // height, _TILE // width, _SIDE // (len(rows) * height), _SIDE // (columns * width))
+    height, width = height * max(1, zoom), width * max(1, zoom)
+    margin = 110 if labels else 0
+    shape = (len(rows) * height + sum(gaps) + _GAP, margin + columns * (width + _GAP) + _GAP)
+    if math.prod(shape) > _LARGEST:
+        raise ValueError(
+            f"A picture may have {_LARGEST:,} pixels. These images would make {shape[0]:,} x "
+            f"{shape[1]:,}: take fewer, or other columns."
+        )
+    canvas = np.full((*shape, 4), 255, "uint8")
+    figure = Figure((shape[1] / _DPI, shape[0] / _DPI), dpi=_DPI, facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    top = 0
+    for row, (tiles, gap) in enumerate(zip(rows, gaps)):
+        top += gap
+        for column, tile in enumerate(tiles):
+            left = margin + _GAP + column * (width + _GAP)
+            enlarged = tile.repeat(max(1, zoom), axis=0).repeat(max(1, zoom), axis=1)
+            canvas[top : top + height, left : left + width] = enlarged
+        if labels:
+            style = {"fontsize": 7, "color": "0.3", "ha": "right", "va": "center"}
+            axes.text(margin - _GAP, top + height / 2, labels[row], **style)
+        top += height
+    axes.imshow(canvas, interpolation="nearest", aspect="auto")
+    return figure
