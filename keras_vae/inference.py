@@ -35,7 +35,7 @@ class Inference:
         x = self._checked(x)
         return self._in_batches(lambda batch: self.latent.code(self._encoded(batch)), x, batch_size)
 
-    def sample_posterior(self, x, *, seed=None, batch_size=256):
+    def sample_posterior(self, x, seed=None, *, batch_size=256):
         """Samples z = mean + eps * stddev from q(z|x), one for each example.
 
         Args:
@@ -77,7 +77,7 @@ class Inference:
         """Returns `decode(encode(x))`, float32 `(n, *data_shape)`. Deterministic."""
         return self.decode(self.encode(x, batch_size), batch_size)
 
-    def generate(self, n, *, seed=None, batch_size=256):
+    def generate(self, n, seed=None, *, batch_size=256):
         """Draws `n` latents from the prior and decodes them.
 
         Args:

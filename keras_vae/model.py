@@ -146,17 +146,14 @@ class VAE(Fitting, Inference, keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The beta-ELBO, negative, of a batch: `y_pred` holds its terms, see `elbo_terms`."""
         terms = y_pred
-
-        def weighted(values):
-            if sample_weight is None:
-                return values
-            return ops.reshape(ops.cast(sample_weight, "float32"), ops.shape(values)) * values
-
-        distortion, rate = weighted(terms["distortion"]), weighted(terms["rate"])
-        self.distortion_tracker.update_state(distortion)
-        self.rate_tracker.update_state(rate)
+        if sample_weight is not None:
+            weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+            # What is per example is a vector; a VQ latent's codes are not.
+            terms = {k: weight * v if len(v.shape) == 1 else v for k, v in terms.items()}
+        self.distortion_tracker.update_state(terms["distortion"])
+        self.rate_tracker.update_state(terms["rate"])
         self.latent.track(terms)
-        loss = ops.mean(distortion + self._beta * rate + weighted(terms["penalty"]))
+        loss = ops.mean(terms["distortion"] + self._beta * terms["rate"] + terms["penalty"])
         return loss + sum(self.losses)
 
     def train_step(self, *args):
@@ -180,7 +177,7 @@ class VAE(Fitting, Inference, keras.Model):
             "decoder": serialize(self.decoder),
             "latent": serialize(self.latent),
             "likelihood": serialize(self.likelihood),
-            "beta": float(ops.convert_to_numpy(self._beta)),
+            "beta": float(self._beta),
             "num_samples": self.num_samples,
             "seed": self.seed,
         }

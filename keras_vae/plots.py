@@ -39,8 +39,9 @@ def image_grid(images, columns=None):
     >>> plots.save(plots.image_grid(model.generate(64)), "samples.png")
     """
     tiles = _tiles(images, "images")
-    columns = math.ceil(math.sqrt(len(tiles))) if columns is None else check_whole("columns", columns, 1)
-    columns = min(columns, len(tiles))
+    if columns is None:
+        columns = math.ceil(math.sqrt(len(tiles)))
+    columns = check_whole("columns", columns, 1)
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     return _figure(rows, [_GAP] * len(rows))
 
@@ -122,9 +123,10 @@ def _figure(rows, gaps, labels=()):
     """Rows of tiles, each below a gap of so many pixels and beside its label, on white."""
     from matplotlib.figure import Figure
 
-    columns, (height, width) = len(rows[0]), rows[0].shape[1:3]
-    zoom = min(_TILE // height, _TILE // width, _SIDE // (len(rows) * height), _SIDE // (columns * width))
-    height, width = height * max(1, zoom), width * max(1, zoom)
+    columns, height, width, _ = rows[0].shape
+    largest = min(_TILE // max(height, width), _SIDE // max(len(rows) * height, columns * width))
+    zoom = max(1, largest)
+    height, width = zoom * height, zoom * width
     margin = 110 if labels else 0
     shape = (len(rows) * height + sum(gaps) + _GAP, margin + columns * (width + _GAP) + _GAP)
     if math.prod(shape) > _LARGEST:
@@ -141,7 +143,7 @@ def _figure(rows, gaps, labels=()):
         top += gap
         for column, tile in enumerate(tiles):
             left = margin + _GAP + column * (width + _GAP)
-            enlarged = tile.repeat(max(1, zoom), axis=0).repeat(max(1, zoom), axis=1)
+            enlarged = tile.repeat(zoom, axis=0).repeat(zoom, axis=1)
             canvas[top : top + height, left : left + width] = enlarged
         if labels:
             style = {"fontsize": 7, "color": "0.3", "ha": "right", "va": "center"}

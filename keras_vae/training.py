@@ -43,7 +43,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     plan = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "n": len(x), "run": plan}
     history = _resume(model, folder, plan)
-    beta = float(keras.ops.convert_to_numpy(model.beta))
+    beta = float(model.beta)
     with _Progress(epochs, -(-len(x) // batch_size)) as progress:
         for epoch in range(len(history), epochs):
             started = time.perf_counter()

@@ -1,0 +1,93 @@
+"""What every test shares: a seed, small data, and small models of every factory."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+import keras_vae
+
+# Arguments that make a factory's model small; a factory not named here is tested with its defaults.
+SMALL = {
+    "mlp_vae": {"latent_dim": 3, "hidden_units": (16,)},
+    "conv_vae": {"latent_dim": 3, "filters": (4,), "hidden_units": (8,)},
+    "vq_vae": {"num_codes": 8, "code_dim": 4, "filters": (4,), "blocks": 1},
+}
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def make():
+    """A function of a factory's name, a data shape and arguments: a small model, freshly made."""
+
+    def make(factory, input_shape=(8, 8, 1), /, **arguments):
+        defaults = {"input_shape": input_shape, "seed": 0, **SMALL.get(factory, {})}
+        return keras_vae.FACTORIES[factory](**{**defaults, **arguments})
+
+    return make
+
+
+@pytest.fixture(params=sorted(keras_vae.FACTORIES))
+def factory(request):
+    """The name of each factory in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def grey():
+    return np.random.default_rng(0).random((12, 8, 8, 1), dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def binary(grey):
+    return (grey > 0.5).astype("float32")
+
+
+@pytest.fixture(scope="session")
+def frozen():
+    """A VQ model on vectors that no step changes and that has no noise, and its loss per example."""
+    keras.utils.set_random_seed(1)
+    encoder = keras.Sequential(
+        [keras.Input((8,)), keras.layers.Dense(8), keras.layers.Reshape((4, 2))]
+    )
+    decoder = keras.Sequential(
+        [keras.Input((4, 2)), keras.layers.Flatten(), keras.layers.Dense(8)]
+    )
+    latent = keras_vae.latents.VectorQuantizer(5, 2, trainable=False)
+    model = keras_vae.VAE(encoder, decoder, latent, likelihood="gaussian", beta=0.5)
+    model.compile(keras.optimizers.SGD(0.0))
+
+    def losses(x):
+        terms = model.elbo_terms(keras.ops.convert_to_tensor(x))
+        loss = terms["distortion"] + 0.5 * terms["rate"] + terms["penalty"]
+        return keras.ops.convert_to_numpy(loss)
+
+    return model, losses
+
+
+@pytest.fixture(scope="session")
+def vectors():
+    return np.random.default_rng(3).normal(size=(12, 8)).astype("float32")
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """A function of a data set's name that loads it where it is prepared, or skips the test."""
+    from pathlib import Path
+
+    places = [os.environ.get("TFDS_DATA_DIR"), Path(__file__).parents[2] / "shared" / "tfds"]
+
+    def load(name):
+        for place in filter(None, places):
+            if (Path(place) / keras_vae.data.DATASETS[name]).is_dir():
+                return keras_vae.data.load(name, data_dir=place)
+        pytest.skip(f"needs {name} prepared by tensorflow-datasets: set TFDS_DATA_DIR")
+
+    return load

@@ -1,0 +1,110 @@
+"""The factories: built models, and arguments checked at the door."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+import keras_vae
+from keras_vae import FACTORIES
+
+
+def test_every_factory_is_a_public_function_of_its_name(factory):
+    assert getattr(keras_vae, factory) is FACTORIES[factory]
+    assert FACTORIES[factory].__doc__
+
+
+def test_a_model_is_built_on_return(make, factory, tmp_path):
+    model = make(factory)
+    assert model.built and model.count_params() > 0
+    lines = []
+    model.summary(print_fn=lambda line, **kwargs: lines.append(line))
+    assert "encoder" in "".join(lines)
+    model.save_weights(tmp_path / "a.weights.h5")
+    other = make(factory, seed=1)
+    other.load_weights(tmp_path / "a.weights.h5")
+    x = np.zeros((1, 8, 8, 1), "float32")
+    np.testing.assert_array_equal(other.reconstruct(x), model.reconstruct(x))
+
+
+def test_defaults_make_a_model(factory):
+    model = FACTORIES[factory]((28, 28, 1))
+    assert model.reconstruct(np.zeros((1, 28, 28, 1), "uint8")).shape == (1, 28, 28, 1)
+    assert model.name == factory
+
+
+def test_arguments_reach_the_model(make, factory):
+    model = make(factory, likelihood=keras_vae.likelihoods.Gaussian(0.3), beta=2.0, name="mine")
+    assert model.likelihood.scale == 0.3
+    assert float(keras.ops.convert_to_numpy(model.beta)) == 2.0
+    assert model.name == "mine" and model.seed == 0 and model.latent.seed == 0
+
+
+def test_a_vq_models_pixels_are_gaussian_by_default(make):
+    assert make("vq_vae").likelihood.scale == 0.1
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "2"])
+def test_a_latent_dimension_is_whole(value):
+    for name in ("mlp_vae", "conv_vae"):
+        with pytest.raises(ValueError, match="latent_dim must be a whole number >= 1"):
+            FACTORIES[name]((8, 8, 1), latent_dim=value)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"beta": -1}, "beta must be a finite number >= 0"),
+        ({"beta": math.nan}, "beta must be a finite number"),
+        ({"beta": math.inf}, "beta must be a finite number"),
+        ({"likelihood": "poisson"}, "likelihood must be one of"),
+        ({"input_shape": (8, 8, 0)}, "each of input_shape must be a whole number >= 1"),
+        ({"input_shape": (8, None, 1)}, "each of input_shape must be a whole number"),
+        ({"input_shape": "mnist"}, "input_shape must be a tuple of whole numbers"),
+    ],
+)
+def test_every_factory_refuses_arguments_out_of_range(make, factory, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make(factory, **arguments)
+
+
+@pytest.mark.parametrize(
+    "name, arguments, message",
+    [
+        ("mlp_vae", {"hidden_units": (8, 0)}, "each of hidden_units"),
+        ("mlp_vae", {"num_samples": 0}, "num_samples must be a whole number >= 1"),
+        ("mlp_vae", {"prior": "normal"}, "prior must be an object of keras_vae.priors"),
+        ("conv_vae", {"filters": ()}, "filters must be a tuple of whole numbers"),
+        ("conv_vae", {"kernel_size": 0}, "kernel_size must be a whole number >= 1"),
+        ("conv_vae", {"num_samples": True}, "num_samples must be a whole number >= 1"),
+        ("vq_vae", {"num_codes": 0}, "num_codes must be a whole number >= 1"),
+        ("vq_vae", {"code_dim": 2.0}, "code_dim must be a whole number"),
+        ("vq_vae", {"blocks": -1}, "blocks must be a whole number >= 0"),
+        ("vq_vae", {"codebook_update": "adam"}, "codebook_update must be"),
+    ],
+)
+def test_a_factorys_own_arguments_are_checked(make, name, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make(name, **arguments)
+
+
+@pytest.mark.parametrize("name", ["conv_vae", "vq_vae"])
+@pytest.mark.parametrize("shape", [(64,), (8, 8), (2, 8, 8, 1)])
+def test_convolutions_take_images(name, shape):
+    with pytest.raises(ValueError, match=r"\(height, width, channels\); for vectors use mlp_vae"):
+        FACTORIES[name](shape)
+
+
+def test_a_prior_of_the_users_own_takes_part(grey):
+    class Narrow(keras_vae.priors.StandardNormal):
+        def log_prob(self, z):
+            return super().log_prob(z) - 1.0  # no density, but an offset one can see
+
+    plain = keras_vae.mlp_vae((8, 8, 1), 2, (4,))
+    other = keras_vae.mlp_vae((8, 8, 1), 2, (4,), prior=Narrow())
+    other.set_weights(plain.get_weights())
+    a = plain.log_likelihood(grey, num_samples=5, seed=0)
+    b = other.log_likelihood(grey, num_samples=5, seed=0)
+    np.testing.assert_allclose(b, a - 1, rtol=1e-5)
+    assert np.isfinite(other.train_on_batch(grey)).all()

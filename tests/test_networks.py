@@ -1,0 +1,68 @@
+"""Networks of every factory: data of every shape comes back in its shape."""
+
+import numpy as np
+import pytest
+
+import keras_vae
+
+SHAPES = [(28, 28, 1), (32, 32, 3), (28, 20, 1), (17, 23, 2), (5, 7, 1), (1, 1, 1)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+def test_images_of_every_size_come_back_in_their_size(make, factory, shape):
+    filters = {} if factory == "mlp_vae" else {"filters": (4, 4)}
+    model = make(factory, shape, **filters)
+    x = np.random.default_rng(0).random((2, *shape), dtype="float32")
+    images = model.reconstruct(x)
+    assert images.shape == x.shape and images.dtype == "float32"
+    assert np.isfinite(model.elbo(x)).all()
+
+
+def test_large_images_of_odd_size_come_back_in_their_size(make):
+    model = make("conv_vae", (105, 105, 1), filters=(2, 2, 2, 2))
+    assert model.reconstruct(np.zeros((1, 105, 105, 1), "uint8")).shape == (1, 105, 105, 1)
+
+
+@pytest.mark.parametrize("shape", [(64,), (1,), (4, 3), (5, 4, 3, 2)])
+def test_an_mlp_takes_data_of_any_rank(make, shape):
+    model = make("mlp_vae", shape)
+    x = np.random.default_rng(0).random((3, *shape), dtype="float32")
+    assert model.reconstruct(x).shape == x.shape
+    assert model.encode(x).shape == (3, 3)
+    assert model.generate(2).shape == (2, *shape)
+    assert model.elbo(x).shape == (3,)
+    assert np.isfinite(model.train_on_batch(x)).all()
+
+
+def test_codes_have_the_positions_of_the_downsampled_image(make):
+    model = make("vq_vae", (17, 23, 2), filters=(4, 4))
+    codes = model.encode(np.zeros((3, 17, 23, 2), "float32"))
+    assert codes.shape == (3, 5, 6)
+    assert model.latent.latent_shape == (5, 6)
+
+
+def test_a_decoder_mirrors_its_encoder():
+    model = keras_vae.mlp_vae((10,), latent_dim=2, hidden_units=(7, 5))
+    widths = [layer.units for layer in model.encoder.layers if hasattr(layer, "units")]
+    mirrored = [layer.units for layer in model.decoder.layers if hasattr(layer, "units")]
+    assert widths == [7, 5, 4] and mirrored == [5, 7, 10]
+    model = keras_vae.conv_vae((16, 16, 1), filters=(3, 5, 6), hidden_units=())
+    widths = [layer.filters for layer in model.encoder.layers if hasattr(layer, "filters")]
+    mirrored = [layer.filters for layer in model.decoder.layers if hasattr(layer, "filters")]
+    assert widths == [3, 5, 6] and mirrored == [5, 3, 3, 1]
+
+
+def test_an_mlp_has_the_number_of_weights_one_counts_by_hand():
+    model = keras_vae.mlp_vae((28, 28, 1), latent_dim=16, hidden_units=(100, 50))
+    encoder = 785 * 100 + 101 * 50 + 51 * 32
+    decoder = 17 * 50 + 51 * 100 + 101 * 784
+    assert model.encoder.count_params() == encoder
+    assert model.decoder.count_params() == decoder
+
+
+def test_without_activation_and_hidden_units_an_mlp_is_linear(make):
+    model = make("mlp_vae", (6,), hidden_units=(), activation=None, likelihood="gaussian")
+    a, b = np.random.default_rng(0).normal(size=(2, 1, 6)).astype("float32")
+    middle = model.reconstruct((a + b) / 2)
+    ends = (model.reconstruct(a) + model.reconstruct(b)) / 2
+    np.testing.assert_allclose(middle, ends, rtol=1e-4, atol=1e-6)

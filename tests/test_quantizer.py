@@ -1,0 +1,294 @@
+"""The vector quantizer against NumPy."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from reference_steps import gradient
+
+import keras_vae
+from keras_vae.latents import CodebookUse, VectorQuantizer
+
+K, D = 6, 3
+
+
+def numpy(t):
+    return ops.convert_to_numpy(t)
+
+
+def quantizer(codebook=None, frequency=None, **kwargs):
+    latent = VectorQuantizer(K, D, seed=0, **kwargs)
+    latent.build((None, 4, D))
+    if codebook is not None:
+        latent.anchor.assign(codebook)
+    if frequency is not None:
+        latent.frequency.assign(np.broadcast_to(np.asarray(frequency, "float32"), (K,)))
+    return latent
+
+
+@pytest.fixture
+def codebook():
+    return np.random.default_rng(1).normal(size=(K, D)).astype("float32")
+
+
+@pytest.fixture
+def h():
+    return np.random.default_rng(2).normal(size=(10, 4, D)).astype("float32")
+
+
+def nearest(h, codebook):
+    distance = ((h[..., None, :].astype("float64") - codebook) ** 2).sum(-1)
+    return distance.argmin(-1)
+
+
+def moving_average(codebook, frequency, flat, codes, decay):
+    """van den Oord et al. 2017, appendix A.1, with N_i and m_i divided by the number of vectors."""
+    onehot = np.eye(K)[codes]
+    new = decay * frequency + (1 - decay) * onehot.mean(0)
+    running = decay * frequency[:, None] * codebook + (1 - decay) * onehot.T @ flat / len(flat)
+    return running / new[:, None], new
+
+
+def model_of(x, *, epochs=0, **kwargs):
+    """A VQ model on vectors of 8, with its codes placed on the data by `epochs` of training."""
+    encoder = keras.Sequential(
+        [keras.Input((8,)), keras.layers.Dense(8), keras.layers.Reshape((4, 2))]
+    )
+    decoder = keras.Sequential(
+        [keras.Input((4, 2)), keras.layers.Flatten(), keras.layers.Dense(8)]
+    )
+    latent = VectorQuantizer(5, 2, seed=0, **kwargs)
+    model = keras_vae.VAE(encoder, decoder, latent, likelihood="gaussian", seed=0)
+    model.compile(keras.optimizers.Adam(0.05))
+    if epochs:
+        model.fit(x, epochs=epochs, verbose=0)
+    return model
+
+
+def test_every_position_gets_its_nearest_code(h, codebook):
+    latent = quantizer(codebook)
+    terms = latent.infer(ops.convert_to_tensor(h))
+    codes = nearest(h, codebook)
+    np.testing.assert_array_equal(numpy(terms["codes"]), codes)
+    np.testing.assert_array_equal(numpy(latent.code(ops.convert_to_tensor(h))), codes)
+    np.testing.assert_allclose(numpy(terms["z"]), codebook[codes], atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [1e3, -1e4])
+def test_a_large_common_offset_does_not_change_the_codes(h, codebook, offset):
+    shifted, moved = (h + np.float32(offset)), (codebook + np.float32(offset))
+    codes = numpy(quantizer(moved).code(ops.convert_to_tensor(shifted)))
+    np.testing.assert_array_equal(codes, nearest(shifted, moved))
+
+
+def test_the_rate_is_the_code_length(h, codebook):
+    rate = numpy(quantizer(codebook).infer(ops.convert_to_tensor(h))["rate"])
+    np.testing.assert_allclose(rate, np.full(10, 4 * np.log(K)), rtol=1e-6)
+
+
+def test_the_penalty_is_the_squared_distance_to_the_codes(h, codebook):
+    squared = ((h - codebook[nearest(h, codebook)]) ** 2).sum((1, 2))
+    terms = quantizer(codebook, commitment=0.3).infer(ops.convert_to_tensor(h))
+    np.testing.assert_allclose(numpy(terms["commitment"]), squared, rtol=1e-5)
+    np.testing.assert_allclose(numpy(terms["penalty"]), 0.3 * squared, rtol=1e-5)
+    terms = quantizer(codebook, commitment=0.3, codebook_update="gradient").infer(
+        ops.convert_to_tensor(h)
+    )
+    np.testing.assert_allclose(numpy(terms["penalty"]), 1.3 * squared, rtol=1e-5)
+
+
+def test_the_gradient_goes_straight_through_the_codes(h, codebook):
+    latent = quantizer(codebook)
+    slope = np.arange(h.size, dtype="float32").reshape(h.shape)
+    got = gradient(lambda h: latent.infer(h)["z"] * ops.convert_to_tensor(slope), h)
+    np.testing.assert_allclose(got, slope)
+
+
+@pytest.mark.parametrize("update", ["ema", "gradient"])
+def test_only_commitment_pulls_the_encoder_towards_the_codes(h, codebook, update):
+    latent = quantizer(codebook, commitment=0.3, codebook_update=update)
+    pull = gradient(lambda h: latent.infer(h)["penalty"], h)
+    np.testing.assert_allclose(pull, 0.6 * (h - codebook[nearest(h, codebook)]), atol=1e-5)
+
+
+def test_the_codes_follow_the_moving_average_of_their_vectors(h, codebook):
+    frequency = np.random.default_rng(3).dirichlet(np.ones(K)).astype("float32")
+    latent = quantizer(codebook, frequency, decay=0.9, revive_below=0)
+    for _ in range(3):
+        codes = nearest(h, codebook)
+        latent.infer(ops.convert_to_tensor(h), training=True)
+        codebook, frequency = moving_average(
+            codebook, frequency, h.reshape(-1, D), codes.reshape(-1), 0.9
+        )
+        np.testing.assert_allclose(numpy(latent.codebook), codebook, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(numpy(latent.frequency), frequency, rtol=1e-5)
+
+
+def test_the_moving_average_does_not_depend_on_the_batch_size(h, codebook):
+    once = quantizer(codebook, 1 / K, revive_below=0)
+    twice = quantizer(codebook, 1 / K, revive_below=0)
+    once.infer(ops.convert_to_tensor(h), training=True)
+    twice.infer(ops.convert_to_tensor(np.concatenate([h, h])), training=True)
+    np.testing.assert_allclose(numpy(once.codebook), numpy(twice.codebook), rtol=1e-5)
+    np.testing.assert_allclose(numpy(once.frequency), numpy(twice.frequency), rtol=1e-5)
+
+
+@pytest.mark.parametrize("update", ["ema", "gradient"])
+def test_the_first_batch_places_every_code_on_its_own_vector(h, update):
+    latent = quantizer(codebook_update=update, decay=0.999)
+    latent.infer(ops.convert_to_tensor(h), training=True)
+    flat = h.reshape(-1, D)
+    distance = abs(numpy(latent.codebook)[:, None] - flat).max(-1)
+    np.testing.assert_allclose(distance.min(1), 0, atol=1e-6)
+    assert len(set(distance.argmin(1))) == K
+
+
+def test_a_first_batch_of_fewer_vectors_than_codes_places_every_code(h):
+    latent = quantizer(decay=0.999)
+    latent.infer(ops.convert_to_tensor(h[:1]), training=True)
+    distance = abs(numpy(latent.codebook)[:, None] - h[0]).max(-1)
+    np.testing.assert_allclose(distance.min(1), 0, atol=1e-6)
+    assert len(set(distance.argmin(1))) == 4
+
+
+@pytest.mark.parametrize("update", ["ema", "gradient"])
+def test_dead_codes_are_revived_on_vectors_of_the_batch_and_others_are_not(h, codebook, update):
+    codebook[2] = 100
+    frequency = np.full(K, 1 / K, "float32")
+    frequency[2] = 1e-6
+    latent = quantizer(codebook, frequency, decay=0.9, codebook_update=update)
+    latent.infer(ops.convert_to_tensor(h), training=True)
+    after = numpy(latent.codebook)
+    assert abs(h.reshape(-1, D) - after[2]).max(-1).min() < 1e-6
+    assert numpy(latent.frequency)[2] == pytest.approx(1 / K)
+    others = np.arange(K) != 2
+    expected = codebook
+    if update == "ema":
+        codes = nearest(h, codebook).reshape(-1)
+        frequency[2] = 1  # any: code 2 is not looked at
+        expected = moving_average(codebook, frequency, h.reshape(-1, D), codes, 0.9)[0]
+    np.testing.assert_allclose(after[others], expected[others], rtol=1e-4, atol=1e-5)
+
+
+def test_revival_can_be_turned_off(h, codebook):
+    codebook[2] = 100
+    latent = quantizer(codebook, [1 / K, 1 / K, 1e-6, 1 / K, 1 / K, 1 / K], revive_below=0)
+    latent.infer(ops.convert_to_tensor(h), training=True)
+    np.testing.assert_allclose(numpy(latent.codebook)[2], 100)
+
+
+@pytest.mark.parametrize("update", ["ema", "gradient"])
+def test_codes_move_in_fit_but_not_in_evaluate(vectors, update):
+    model = model_of(vectors, epochs=1, codebook_update=update)
+    before = numpy(model.latent.codebook)
+    model.evaluate(vectors, verbose=0)
+    model.predict(vectors, verbose=0)
+    model.encode(vectors)
+    model.elbo(vectors)
+    np.testing.assert_array_equal(numpy(model.latent.codebook), before)
+    model.fit(vectors, verbose=0)
+    assert (numpy(model.latent.codebook) != before).any(axis=1).sum() >= 2
+
+
+@pytest.mark.parametrize("update", ["ema", "gradient"])
+def test_codes_do_not_move_while_the_latent_is_frozen_nor_need_recompiling(vectors, update):
+    model = model_of(vectors, epochs=1, codebook_update=update)
+    before = numpy(model.latent.codebook), numpy(model.encoder.weights[0])
+    model.latent.trainable = False
+    model.fit(vectors, verbose=0)
+    np.testing.assert_array_equal(numpy(model.latent.codebook), before[0])
+    assert (numpy(model.encoder.weights[0]) != before[1]).any()
+    model.latent.trainable = True
+    model.fit(vectors, verbose=0)
+    assert (numpy(model.latent.codebook) != before[0]).any()
+
+
+def test_the_optimizer_moves_the_codes_towards_their_vectors(vectors):
+    model = model_of(vectors, codebook_update="gradient", commitment=0.0)
+    model.fit(vectors, verbose=0)  # places the codes
+    start = model.evaluate(vectors, verbose=0, return_dict=True)["commitment"]
+    model.encoder.trainable = False
+    model.compile(keras.optimizers.Adam(0.02))
+    model.fit(vectors, epochs=20, verbose=0)
+    assert model.evaluate(vectors, verbose=0, return_dict=True)["commitment"] < 0.7 * start
+
+
+@pytest.mark.parametrize("batch_size", [5, 12])
+def test_perplexity_and_usage_are_those_of_all_codes_of_an_epoch(vectors, frozen, batch_size):
+    model, _ = frozen
+    got = model.evaluate(vectors, batch_size=batch_size, verbose=0, return_dict=True)
+    p = np.bincount(model.encode(vectors).reshape(-1), minlength=5) / 48
+    entropy = -sum(q * np.log(q) for q in p if q > 0)
+    assert got["perplexity"] == pytest.approx(np.exp(entropy), rel=1e-5)
+    assert got["codebook_usage"] == pytest.approx((p > 0).mean())
+
+
+def test_codebook_use_sums_batches_until_it_is_reset():
+    use = CodebookUse(4)
+    use.update_state(np.array([[0, 0], [1, 1]]))
+    use.update_state(np.array([[1, 1]]))
+    result = {name: float(numpy(value)) for name, value in use.result().items()}
+    p = np.array([2, 4]) / 6
+    assert result["perplexity"] == pytest.approx(np.exp(-(p * np.log(p)).sum()), rel=1e-5)
+    assert result["codebook_usage"] == 0.5
+    use.reset_state()
+    use.update_state(np.array([3]))
+    assert float(numpy(use.result()["perplexity"])) == pytest.approx(1)
+    assert CodebookUse.from_config(use.get_config()).num_codes == 4
+
+
+def test_codes_and_their_vectors_decode_to_the_same(vectors, frozen):
+    model, _ = frozen
+    codes = model.encode(vectors)
+    assert codes.shape == (12, 4) and codes.dtype == "int32"
+    by_vector = model.decode(numpy(model.latent.codebook)[codes])
+    np.testing.assert_allclose(model.decode(codes), by_vector, rtol=1e-6)
+    np.testing.assert_array_equal(model.sample_posterior(vectors), codes)
+
+
+@pytest.mark.parametrize(
+    "z, message",
+    [
+        (np.zeros((2, 3), int), r"integer codes of shape \(n, 4\) or finite vectors"),
+        (np.zeros((2, 4)), "integer codes of shape"),
+        (np.full((2, 4, 2), np.nan), "integer codes of shape"),
+        (np.zeros((0, 4), int), "integer codes of shape"),
+        (np.full((2, 4), 5), r"Codes must be in \[0, 4\]. Received 5 to 5"),
+        (np.full((2, 4), -1), r"Codes must be in \[0, 4\]. Received -1 to -1"),
+    ],
+)
+def test_what_is_no_code_is_refused(frozen, z, message):
+    with pytest.raises(ValueError, match=message):
+        frozen[0].decode(z)
+
+
+def test_a_vq_model_without_a_prior_generates_nothing(frozen):
+    with pytest.raises(ValueError, match="generates images from a trained prior"):
+        frozen[0].generate(3)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"num_codes": 0}, "num_codes must be a whole number >= 1"),
+        ({"code_dim": 1.5}, "code_dim must be a whole number"),
+        ({"commitment": -1}, "commitment must be a finite number >= 0"),
+        ({"codebook_update": "sgd"}, 'codebook_update must be "ema" or "gradient"'),
+        ({"decay": 1.1}, r"decay must be a finite number in \[0, 1\]"),
+        ({"revive_below": -0.1}, r"revive_below must be a finite number in \[0, 1\]"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        VectorQuantizer(**arguments)
+
+
+def test_a_tensor_of_another_width_is_refused():
+    with pytest.raises(ValueError, match=r"takes \(n, \*positions, code_dim = 3\)"):
+        VectorQuantizer(K, D).build((None, 4, 2))
+
+
+def test_a_quantizer_survives_serialisation():
+    latent = VectorQuantizer(K, D, commitment=0.1, decay=0.5, codebook_update="gradient", seed=2)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(latent))
+    assert again.get_config() == latent.get_config()

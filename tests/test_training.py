@@ -1,0 +1,76 @@
+"""Training runs in a folder: resumed runs equal uninterrupted ones."""
+
+import numpy as np
+import pytest
+
+import keras
+import keras_vae
+from keras_vae.training import train
+
+X = np.random.default_rng(0).integers(0, 256, (64, 6, 5, 1), dtype="uint8")
+
+
+def model():
+    keras.utils.set_random_seed(3)
+    made = keras_vae.mlp_vae((6, 5, 1), 2, (8,))
+    made.compile(keras.optimizers.Adam(1e-2))
+    return made
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAt(keras.callbacks.Callback):
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 2:
+            raise Killed
+
+
+def run(folder, made=None, epochs=3, **kwargs):
+    made = made or model()
+    return made, train(made, X, X[:8], folder, epochs=epochs, batch_size=16, **kwargs)
+
+
+def test_a_run_killed_in_mid_epoch_ends_as_an_uninterrupted_one(tmp_path):
+    whole, history = run(tmp_path / "whole", beta_warmup=2)
+
+    first = model()
+    fit = first.fit
+
+    def fit_until_killed(*args, **kwargs):
+        if kwargs["initial_epoch"] == 1:
+            kwargs["callbacks"] = [KillAt()]
+        return fit(*args, **kwargs)
+
+    first.fit = fit_until_killed
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", first, beta_warmup=2)
+    second, resumed = run(tmp_path / "killed", beta_warmup=2)
+
+    for one, other in zip(whole.get_weights(), second.get_weights()):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+    assert [entry["epoch"] for entry in resumed] == [1, 2, 3]
+    assert resumed[-1]["loss"] == pytest.approx(history[-1]["loss"], rel=1e-5)
+
+
+def test_only_the_last_checkpoint_is_kept_and_a_finished_run_is_not_trained_again(tmp_path):
+    made, _ = run(tmp_path)
+    assert [path.name for path in tmp_path.glob("*.h5")] == ["epoch-00003.weights.h5"]
+    again, history = run(tmp_path)
+    assert len(history) == 3
+    for one, other in zip(made.get_weights(), again.get_weights()):
+        np.testing.assert_array_equal(other, one)
+
+
+def test_a_folder_with_a_run_of_another_plan_is_refused(tmp_path):
+    run(tmp_path, plan={"model": "one"})
+    with pytest.raises(ValueError, match="another plan"):
+        run(tmp_path, plan={"model": "two"})
+
+
+def test_beta_rises_over_the_warm_up_to_the_models_own(tmp_path):
+    made, history = run(tmp_path, beta_warmup=1)
+    betas = [(entry["loss"] - entry["distortion"]) / entry["rate"] for entry in history]
+    np.testing.assert_allclose(betas, [0.5, 1.0, 1.0], rtol=1e-4)
+    assert float(made.beta) == 1.0

@@ -1,0 +1,47 @@
+"""Writes the README's table of models from the registry: python -m zoo.table."""
+
+from pathlib import Path
+
+from keras_vae import hub
+from keras_vae.files import write_bytes
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN = "<!-- models: written by python -m zoo.table -->\n"
+END = "<!-- end of models -->"
+
+
+def table() -> str:
+    """Returns the table in Markdown, a row for each published model."""
+    rows = [
+        "| model | parameters | weights | ELBO | NLL | MSE | latent in use |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in hub.list_models():
+        entry = hub.info(name)
+        metrics = entry["metrics"]
+        vq = "perplexity" in metrics
+        rows.append(
+            f"| `{name}` | {entry['parameters'] / 1e6:.2f} M | {entry['bytes'] / 2**20:.1f} MB "
+            f"| {metrics['elbo']:.2f} "
+            f"| {'-' if vq else '%.2f (K = %d)' % (metrics['nll'], metrics['num_samples'])} "
+            f"| {metrics['mse']:.2e} | {_use(entry)} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _use(entry):
+    metrics = entry["metrics"]
+    if "perplexity" in metrics:
+        share = 100 * metrics["codebook_usage"]
+        return f"{share:.0f} % of {entry['arguments']['num_codes']} codes, perplexity {metrics['perplexity']:.0f}"
+    return f"{metrics['active_units']} of {entry['arguments']['latent_dim']} units active"
+
+
+def main():
+    before, _, rest = README.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    write_bytes(README, f"{before}{BEGIN}{table()}{end}{after}".encode())
+
+
+if __name__ == "__main__":
+    main()
