@@ -1,6 +1,9 @@
 """Data sets: MNIST and Fashion-MNIST through tensorflow-datasets, or an .npz of your own."""
 
+import contextlib
 import os
+import urllib.error
+import urllib.request
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +12,10 @@ import numpy as np
 
 DATASETS = {"mnist": "mnist", "fashion-mnist": "fashion_mnist"}  # our name: that of TFDS
 VERSION = "3.0.1"
+HOSTS = {
+    "mnist": "https://storage.googleapis.com",
+    "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+}
 
 
 class Data(NamedTuple):
@@ -81,6 +88,7 @@ def _from_tfds(name, data_dir):
         # A download folder for each: TFDS takes MNIST's files for Fashion-MNIST's of the same name.
         downloads = Path(builder.data_path).parents[1] / "downloads" / DATASETS[name]
         try:
+            _check_reachable(HOSTS[name])
             builder.download_and_prepare(download_dir=downloads)
         except Exception as error:
             raise ConnectionError(
@@ -94,6 +102,12 @@ def _from_tfds(name, data_dir):
         parts[f"x_{key}"] = np.asarray(part["image"])
         parts[f"y_{key}"] = np.asarray(part["label"])
     return parts
+
+
+def _check_reachable(url):
+    """OSError at once if a host does not answer: TFDS itself tries again for many minutes."""
+    with contextlib.suppress(urllib.error.HTTPError):  # it answered
+        urllib.request.urlopen(url, timeout=20).close()
 
 
 def _from_npz(path):

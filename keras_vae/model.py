@@ -96,12 +96,13 @@ class VAE(Fitting, Inference, keras.Model):
 
     def build(self, input_shape):
         """Builds the parts and checks that they fit together, once the data's shape is known."""
-        if not isinstance(input_shape, tuple) or None in input_shape[1:] or len(input_shape) < 2:
+        sizes = tuple(input_shape)[1:]
+        if not sizes or not all(isinstance(size, int) for size in sizes):
             raise ValueError(
                 "The encoder must take one input of a fully defined shape, such as "
                 f"keras.Input((28, 28, 1)). Received shape: {input_shape}"
             )
-        self.data_shape = tuple(input_shape[1:])
+        self.data_shape = sizes
         z, _ = self.latent(self.encoder(keras.Input(self.data_shape)))
         outputs = self.decoder(z)
         if getattr(outputs, "shape", (None,))[1:] != self.data_shape:
@@ -139,8 +140,10 @@ class VAE(Fitting, Inference, keras.Model):
         Returns:
             A dict of `distortion`, `rate`, `penalty`, each `(n,)`, and the latent's own terms.
         """
-        terms = self.latent.infer(self.encoder(x), self.num_samples, noise, training)
-        log_prob = self._log_prob(x, self.decoder(terms.pop("z")))
+        # JAX hands `training` down to nested models only if told to.
+        h = self.encoder(x, training=training)
+        terms = self.latent.infer(h, self.num_samples, noise, training)
+        log_prob = self._log_prob(x, self.decoder(terms.pop("z"), training=training))
         return {"distortion": -ops.mean(log_prob, axis=0), **terms}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

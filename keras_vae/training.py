@@ -1,6 +1,7 @@
 """A training run in a folder: every epoch is kept, a killed run goes on where it was."""
 
 import json
+import math
 import os
 import sys
 import time
@@ -43,31 +44,33 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     plan = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "n": len(x), "run": plan}
     history = _resume(model, folder, plan)
-    beta = float(model.beta)
-    with _Progress(epochs, -(-len(x) // batch_size)) as progress:
-        for epoch in range(len(history), epochs):
-            started = time.perf_counter()
-            order = np.random.default_rng([seed, epoch]).permutation(len(x))
-            for key, generator in enumerate((model.seed_generator, model.latent.seed_generator)):
-                generator.state.assign(np.array([seed + 1, 2 * epoch + key << 20]))
-            model.beta = beta * min(1.0, (epoch + 1) / (beta_warmup + 1))
-            logs = model.fit(
-                x[order],
-                batch_size=batch_size,
-                initial_epoch=epoch,
-                epochs=epoch + 1,
-                shuffle=False,
-                validation_data=None if x_validation is None else (x_validation, None),
-                validation_batch_size=500,
-                verbose=0,
-                callbacks=[progress],
-            ).history
-            entry = {"epoch": epoch + 1, **{name: values[-1] for name, values in logs.items()}}
-            history.append({**entry, "seconds": round(time.perf_counter() - started, 3)})
-            _keep(model, folder, plan, history)
-            progress.report(history[-1])
-    model.beta = beta
+    if len(history) == epochs:
+        return history
+    steps = math.ceil(len(x) / batch_size)
+    run = _Run(folder, plan, history, seed, beta_warmup)
+    with _Progress(epochs, steps) as progress:
+        # One generator and fixed numbers of steps: TensorFlow makes one iterator for all epochs.
+        # Tearing one down waits for its tuning thread, which may sleep as long as an epoch took.
+        model.fit(
+            _batches(x, batch_size, seed, range(len(history), epochs)),
+            steps_per_epoch=steps,
+            initial_epoch=len(history),
+            epochs=epochs,
+            shuffle=False,
+            validation_data=None if x_validation is None else (x_validation, None),
+            validation_batch_size=500,
+            validation_steps=None if x_validation is None else math.ceil(len(x_validation) / 500),
+            verbose=0,
+            callbacks=[run, progress],
+        )
     return history
+
+
+def _batches(x, batch_size, seed, epochs):
+    for epoch in epochs:
+        order = np.random.default_rng([seed, epoch]).permutation(len(x))
+        for start in range(0, len(x), batch_size):
+            yield (x[order[start : start + batch_size]],)
 
 
 def _resume(model, folder, plan):
@@ -75,26 +78,56 @@ def _resume(model, folder, plan):
     if not state.exists():
         return []
     state = json.loads(state.read_text())
+    plan = json.loads(json.dumps(plan))
     if state["plan"] != plan:
+        other = [key for key in plan if state["plan"].get(key) != plan[key]]
         raise ValueError(
-            f"{folder} holds a run of another plan: continue that one as it was, or choose an "
-            f"empty folder. There: {state['plan']}. Received: {plan}"
+            f"{folder} holds a run of another plan ({', '.join(other)} differ): continue that one "
+            "as it was, or choose an empty folder."
         )
     model.optimizer.build(model.trainable_variables)
     model.load_weights(folder / state["checkpoint"])
     return state["history"]
 
 
-def _keep(model, folder, plan, history):
-    """Writes the checkpoint, then the state that names it, then removes the one before."""
-    name = f"epoch-{len(history):05d}.weights.h5"
-    partial = folder / f"partial-{name}"
-    model.save_weights(partial)
-    os.replace(partial, folder / name)
-    write_json(folder / "state.json", {"plan": plan, "checkpoint": name, "history": history})
-    for old in folder.glob("*epoch-*.weights.h5"):
-        if old.name != name:
-            old.unlink()
+class _Run(keras.callbacks.Callback):
+    """Sets noise and beta before each epoch, and keeps the epoch after it."""
+
+    def __init__(self, folder, plan, history, seed, beta_warmup):
+        super().__init__()
+        self.folder, self.plan, self.history = folder, plan, history
+        self.seed, self.beta_warmup = seed, beta_warmup
+
+    def on_train_begin(self, logs=None):
+        self.beta = float(self.model.beta)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+        for key, generator in enumerate(
+            (self.model.seed_generator, self.model.latent.seed_generator)
+        ):
+            generator.state.assign(np.array([self.seed + 1, 2 * epoch + key << 20]))
+        self.model.beta = self.beta * min(1.0, (epoch + 1) / (self.beta_warmup + 1))
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = round(time.perf_counter() - self.started, 3)
+        entry = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}, "seconds": seconds}
+        self.history.append(entry)
+        self.keep(f"epoch-{epoch + 1:05d}.weights.h5")
+
+    def keep(self, name):
+        """Writes the checkpoint, then the state that names it, then removes the one before."""
+        partial = self.folder / f"partial-{name}"
+        self.model.save_weights(partial)
+        os.replace(partial, self.folder / name)
+        state = {"plan": self.plan, "checkpoint": name, "history": self.history}
+        write_json(self.folder / "state.json", state)
+        for old in self.folder.glob("*epoch-*.weights.h5"):
+            if old.name != name:
+                old.unlink()
+
+    def on_train_end(self, logs=None):
+        self.model.beta = self.beta
 
 
 class _Progress(keras.callbacks.Callback):
@@ -126,17 +159,16 @@ class _Progress(keras.callbacks.Callback):
         self.bar.stop()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
+        self.epoch, self.started = epoch, time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         done = self.epoch * self.steps + batch + 1
         self.bar.update(self.task, completed=done, epoch=f"{self.epoch + 1}/{self.epochs}")
 
-    def report(self, entry):
-        hidden = ("epoch", "seconds", "val_rate", "val_distortion")
-        shown = [name for name in entry if name not in hidden]
-        figures = "  ".join(f"{name} {entry[name]:.2f}" for name in shown)
+    def on_epoch_end(self, epoch, logs=None):
+        hidden = ("val_rate", "val_distortion")
+        figures = "  ".join(f"{k} {v:.2f}" for k, v in logs.items() if k not in hidden)
         self.bar.update(self.task, figures=figures)
         if not self.terminal:
-            done = f"epoch {entry['epoch']}/{self.epochs}"
-            print(f"{done}  {figures}  {entry['seconds']:.1f} s", flush=True)
+            seconds = time.perf_counter() - self.started
+            print(f"epoch {epoch + 1}/{self.epochs}  {figures}  {seconds:.1f} s", flush=True)

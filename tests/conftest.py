@@ -3,6 +3,8 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Small models take longer to compile than to run.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import keras
 import numpy as np
@@ -52,14 +54,12 @@ def binary(grey):
 
 @pytest.fixture(scope="session")
 def frozen():
-    """A VQ model on vectors that no step changes and that has no noise, and its loss per example."""
+    """A VQ model on vectors, without noise, that no step changes; and its loss per example."""
     keras.utils.set_random_seed(1)
     encoder = keras.Sequential(
         [keras.Input((8,)), keras.layers.Dense(8), keras.layers.Reshape((4, 2))]
     )
-    decoder = keras.Sequential(
-        [keras.Input((4, 2)), keras.layers.Flatten(), keras.layers.Dense(8)]
-    )
+    decoder = keras.Sequential([keras.Input((4, 2)), keras.layers.Flatten(), keras.layers.Dense(8)])
     latent = keras_vae.latents.VectorQuantizer(5, 2, trainable=False)
     model = keras_vae.VAE(encoder, decoder, latent, likelihood="gaussian", beta=0.5)
     model.compile(keras.optimizers.SGD(0.0))

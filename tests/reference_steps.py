@@ -142,5 +142,8 @@ _GRADIENTS = {"tensorflow": _tensorflow_gradient, "jax": _jax_gradient, "torch":
 # Keras 3.15 has no steps_per_execution on torch.
 HAS_STEPS_PER_EXECUTION = keras.backend.backend() != "torch"
 
+# torch.compile takes half a minute for the smallest model.
+HAS_QUICK_COMPILER = keras.backend.backend() != "torch"
+
 # torch 2.13 on a CPU: "slow_conv2d: grad_weight must be contiguous".
 HAS_FLOAT16_CONVOLUTIONS = keras.backend.backend() != "torch"

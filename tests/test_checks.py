@@ -62,7 +62,7 @@ def test_a_wrong_shape_is_answered_with_advice(x, advice):
 def test_nan_is_counted_and_found():
     x = np.zeros((5, 2))
     x[3, 1], x[4, 0] = math.nan, math.inf
-    with pytest.raises(ValueError, match="2 values that are NaN or infinite, the first in example 3"):
+    with pytest.raises(ValueError, match="2 values that are NaN.*the first in example 3"):
         checks.check_data(x, (2,), Gaussian())
 
 

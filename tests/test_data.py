@@ -50,6 +50,13 @@ def test_a_missing_file_and_an_unknown_name_are_refused(tmp_path):
         data.load("minst")
 
 
+def test_data_that_cannot_be_had_says_so_at_once_with_the_way_out(tmp_path, monkeypatch):
+    monkeypatch.setitem(data.HOSTS, "mnist", "http://127.0.0.1:9")
+    with pytest.raises(ConnectionError, match=r"could not be downloaded.*TFDS_DATA_DIR.*\.npz"):
+        data.load("mnist", data_dir=tmp_path)
+    assert not list(tmp_path.rglob("*.gz*"))
+
+
 def test_binarisation_draws_validation_first_from_the_legacy_generator():
     x = images(20)[..., None]
     parts = data.Data(x[:10], x[10:14], x[14:])

@@ -54,9 +54,7 @@ def model_of(x, *, epochs=0, **kwargs):
     encoder = keras.Sequential(
         [keras.Input((8,)), keras.layers.Dense(8), keras.layers.Reshape((4, 2))]
     )
-    decoder = keras.Sequential(
-        [keras.Input((4, 2)), keras.layers.Flatten(), keras.layers.Dense(8)]
-    )
+    decoder = keras.Sequential([keras.Input((4, 2)), keras.layers.Flatten(), keras.layers.Dense(8)])
     latent = VectorQuantizer(5, 2, seed=0, **kwargs)
     model = keras_vae.VAE(encoder, decoder, latent, likelihood="gaussian", seed=0)
     model.compile(keras.optimizers.Adam(0.05))
@@ -190,9 +188,8 @@ def test_codes_move_in_fit_but_not_in_evaluate(vectors, update):
     assert (numpy(model.latent.codebook) != before).any(axis=1).sum() >= 2
 
 
-@pytest.mark.parametrize("update", ["ema", "gradient"])
-def test_codes_do_not_move_while_the_latent_is_frozen_nor_need_recompiling(vectors, update):
-    model = model_of(vectors, epochs=1, codebook_update=update)
+def test_codes_do_not_move_while_the_latent_is_frozen_nor_need_recompiling(vectors):
+    model = model_of(vectors, epochs=1)
     before = numpy(model.latent.codebook), numpy(model.encoder.weights[0])
     model.latent.trainable = False
     model.fit(vectors, verbose=0)
@@ -203,14 +200,21 @@ def test_codes_do_not_move_while_the_latent_is_frozen_nor_need_recompiling(vecto
     assert (numpy(model.latent.codebook) != before[0]).any()
 
 
+def test_codes_that_the_optimizer_moves_are_frozen_by_recompiling_as_in_keras(vectors):
+    model = model_of(vectors, epochs=1, codebook_update="gradient")
+    before = numpy(model.latent.codebook)
+    model.latent.trainable = False
+    model.compile("adam")
+    model.fit(vectors, verbose=0)
+    np.testing.assert_array_equal(numpy(model.latent.codebook), before)
+
+
 def test_the_optimizer_moves_the_codes_towards_their_vectors(vectors):
     model = model_of(vectors, codebook_update="gradient", commitment=0.0)
-    model.fit(vectors, verbose=0)  # places the codes
-    start = model.evaluate(vectors, verbose=0, return_dict=True)["commitment"]
     model.encoder.trainable = False
     model.compile(keras.optimizers.Adam(0.02))
-    model.fit(vectors, epochs=20, verbose=0)
-    assert model.evaluate(vectors, verbose=0, return_dict=True)["commitment"] < 0.7 * start
+    history = model.fit(vectors, epochs=22, verbose=0).history
+    assert history["commitment"][-1] < 0.7 * history["commitment"][1]  # 0: not yet placed
 
 
 @pytest.mark.parametrize("batch_size", [5, 12])

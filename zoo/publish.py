@@ -1,7 +1,8 @@
 """Publishes a finished run into keras_vae/pretrained: python -m zoo.publish NAME --run FOLDER.
 
 The only writer of registry.json. It measures the model first, and puts the weights in their place
-last, so that an entry and its file change together.
+last, so that an entry and its file change together. Also draws `zoo/cards/NAME.png`: four rows
+of samples (if the model can generate), 16 test images and, below them, their reconstructions.
 """
 
 import argparse
@@ -10,10 +11,13 @@ import os
 import platform
 from pathlib import Path
 
+import numpy as np
+
 from zoo.train import build, read_recipe
 
 # How far a figure may be off on another machine or backend: the noise is the same everywhere.
 TOLERANCES = {"elbo": 0.05, "nll": 0.05, "mse": 2e-5, "active_units": 0, "perplexity": 1.0}
+CARDS = Path(__file__).parent / "cards"
 LICENCES = {"mnist": "CC BY-SA 3.0", "fashion-mnist": "MIT"}
 PROTOCOLS = {"mnist": "mnist-dynamic", "fashion-mnist": "fashion-dynamic"}
 
@@ -35,7 +39,7 @@ def main():
 
     import keras
 
-    from keras_vae import data, evaluation, hub
+    from keras_vae import data, evaluation, hub, plots
     from keras_vae.files import write_json
 
     model = build(recipe, steps_per_epoch=1)
@@ -70,6 +74,11 @@ def main():
             "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
         },
     }
+    images = data.load(options.data or dataset).x_test[:16] / 255.0
+    images = np.concatenate([images, model.reconstruct(images)])
+    if model.latent.stochastic:
+        images = np.concatenate([model.generate(64, seed=0), images])
+    plots.save(plots.image_grid(images, columns=16), CARDS / f"{options.name}.png")
     registry = json.loads((hub.PRETRAINED / "registry.json").read_text())
     registry[options.name] = entry
     os.replace(staged, hub.PRETRAINED / file)

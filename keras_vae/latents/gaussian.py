@@ -39,8 +39,8 @@ class GaussianLatent(Latent):
 
     def build(self, input_shape):
         if isinstance(input_shape[0], (tuple, list)):
-            mean_shape, log_var_shape = (tuple(shape) for shape in input_shape)
-            if len(input_shape) != 2 or mean_shape != log_var_shape:
+            mean_shape = tuple(input_shape[0])
+            if len(input_shape) != 2 or mean_shape != tuple(input_shape[1]):
                 raise ValueError(
                     "An encoder returns two tensors [mean, log_var] of one shape, or one tensor of "
                     f"width 2 * latent_dim. Received tensors of shapes: {input_shape}"

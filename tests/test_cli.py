@@ -1,0 +1,376 @@
+"""The `keras-vae` command: what it prints, what it writes, and how it refuses."""
+
+import contextlib
+import json
+
+import matplotlib.image
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import keras_vae
+from keras_vae import cli, data, hub, plots, training
+
+SHAPE = (8, 8, 1)
+ARGUMENTS = {
+    "mlp_vae": {"input_shape": SHAPE, "latent_dim": 2, "hidden_units": [4]},
+    "vq_vae": {"input_shape": SHAPE, "num_codes": 4, "code_dim": 2, "filters": [2], "blocks": 0},
+}
+X = np.random.default_rng(0).integers(0, 256, (12, *SHAPE), dtype="uint8")
+METRICS = {"protocol": "mnist-dynamic", "elbo": -91.25, "nll": 87.5, "mse": 0.0125}
+ENTRY = {
+    "factory": "mlp_vae",
+    "arguments": ARGUMENTS["mlp_vae"],
+    "bytes": 1_240_000,
+    "sha256": "0123456789abcdef" * 4,
+    "parameters": 1234567,
+    "fingerprint": [0.5, 1.0],
+    "data": {"name": "mnist", "version": "3.0.1"},
+    "metrics": METRICS,
+}
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def refused(result):
+    """The sentence of an expected error, after a check that it is one and nothing else."""
+    assert result.exit_code == 1, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+    return result.stderr.strip()
+
+
+def picture(path):
+    return np.rint(255 * matplotlib.image.imread(path)).astype("uint8")
+
+
+def as_saved(figure, folder):
+    plots.save(figure, folder / "expected.png")
+    return picture(folder / "expected.png")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a small model in it."""
+    return _saved("mlp_vae", tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture(scope="module")
+def vq_folder(tmp_path_factory):
+    return _saved("vq_vae", tmp_path_factory.mktemp("models") / "small-vq")
+
+
+def _saved(factory, folder):
+    model = hub.build(factory, ARGUMENTS[factory])
+    hub.save_to_folder(model, folder, factory=factory, arguments=ARGUMENTS[factory])
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """A registry of two models that are not there."""
+    entries = {"mlp-mnist": ENTRY, "vq-mnist": {**ENTRY, "metrics": {"mse": 0.5}}}
+    monkeypatch.setattr(hub, "_registry", lambda: entries)
+    return entries
+
+
+@pytest.fixture
+def npz(tmp_path):
+    np.savez(tmp_path / "data.npz", x_train=X)
+    return tmp_path / "data.npz"
+
+
+def test_the_list_has_a_row_for_each_model_with_its_numbers(registry):
+    result = run("list")
+    assert result.exit_code == 0
+    first, second = [line for line in result.stdout.splitlines() if "-mnist" in line]
+    cells = [cell.strip() for cell in first.split("│")[1:-1]]
+    figures = ["-91.25", "87.5", "0.0125", "1,234,567", "1.2 MB"]
+    assert cells == ["mlp-mnist", "mlp_vae", "mnist", *figures]
+    assert [cell.strip() for cell in second.split("│")[4:7]] == ["-", "-", "0.5"]
+
+
+def test_a_pattern_chooses_and_one_without_matches_names_what_there_is(registry):
+    assert "mlp-mnist" not in run("list", "vq-*").stdout
+    nothing = run("list", "cifar*")
+    assert nothing.exit_code == 0
+    assert nothing.stdout == (
+        "No published model matches 'cifar*'. Available: mlp-mnist, vq-mnist.\n"
+    )
+
+
+def test_json_is_the_registry_entries_with_their_names(registry):
+    assert json.loads(run("info", "mlp-mnist", "--json").stdout) == json.loads(
+        json.dumps({"name": "mlp-mnist", **ENTRY})
+    )
+    listed = json.loads(run("list", "--json").stdout)
+    assert [entry["name"] for entry in listed] == ["mlp-mnist", "vq-mnist"]
+    assert listed[0]["metrics"] == METRICS
+    assert json.loads(run("list", "cifar*", "--json").stdout) == []
+
+
+def test_info_shows_every_part_of_an_entry_and_cuts_none(registry):
+    shown = run("info", "mlp-mnist").stdout
+    for part in ("mlp-mnist", ENTRY["sha256"], "hidden_units: [4]", "nll: 87.5", "version: 3.0.1"):
+        assert part in shown
+
+
+@pytest.mark.parametrize("command", ["info", "generate", "reconstruct"])
+def test_an_unknown_model_is_one_sentence_and_exit_1(registry, here, command):
+    sentence = refused(run(command, "mlp-mnits"))
+    assert "Unknown model 'mlp-mnits'" in sentence and "Did you mean 'mlp-mnist'?" in sentence
+    assert list(here.iterdir()) == []
+
+
+def test_generate_writes_what_the_model_generates_and_says_where(here, folder):
+    result = run("generate", folder, "--n", 5, "--seed", 3)
+    assert result.stdout == f"Wrote {here / 'small-samples.png'}\n"
+    images = keras_vae.load(folder).generate(5, seed=3)
+    got = picture(here / "small-samples.png")
+    np.testing.assert_array_equal(got, as_saved(plots.image_grid(images), here))
+
+
+def test_generate_writes_where_it_is_told_even_if_the_path_is_long(here, folder):
+    out = here / ("long-" * 20) / "very [bold] name.png"
+    out.parent.mkdir()
+    assert run("generate", folder, "--n", 1, "--out", out).stdout == f"Wrote {out}\n"
+    assert out.is_file()
+
+
+def test_generate_without_a_prior_says_so_and_writes_nothing(here, vq_folder):
+    assert "prior over its codes" in refused(run("generate", vq_folder))
+    assert list(here.iterdir()) == []
+
+
+def test_a_missing_output_folder_is_one_sentence(here, folder):
+    sentence = refused(run("generate", folder, "--n", 1, "--out", "none/a.png"))
+    assert sentence == f"Error: No such folder: {here / 'none'}. Make it first."
+
+
+def test_reconstruct_shows_originals_above_reconstructions_and_their_error(here, folder, npz):
+    result = run("reconstruct", folder, "--images", npz, "--n", 3)
+    again = keras_vae.load(folder).reconstruct(X[:3])
+    error = np.mean((X[:3] / 255 - again) ** 2)
+    first, second = result.stdout.splitlines()
+    assert first.startswith("Mean squared error per pixel, 3 images: ")
+    assert float(first.split()[-1]) == pytest.approx(error, rel=1e-4)
+    assert second == f"Wrote {here / 'small-reconstructions.png'}"
+    expected = as_saved(plots.reconstruction_pairs(X[:3], again), here)
+    np.testing.assert_array_equal(picture(here / "small-reconstructions.png"), expected)
+
+
+def test_a_vq_model_reconstructs_floats_without_a_channel_axis(here, vq_folder):
+    np.save("x.npy", (X[:2, ..., 0] / 255).astype("float32"))
+    result = run("reconstruct", vq_folder, "--images", "x.npy", "--out", "pairs.png")
+    again = keras_vae.load(vq_folder).reconstruct(X[:2])
+    error = np.mean((X[:2] / 255 - again) ** 2)
+    assert float(result.stdout.splitlines()[0].split()[-1]) == pytest.approx(error, rel=1e-4)
+
+
+def test_the_arrays_of_an_npz_are_looked_for_by_name_then_the_only_one_is_taken(tmp_path):
+    path = tmp_path / "some.npz"
+    for names in (["x", "x_test", "x_train"], ["x_train", "x"], ["x_train", "y"], ["images"]):
+        arrays = {name: np.full((1, 8, 8, 1), i, "uint8") for i, name in enumerate(names)}
+        np.savez(path, **arrays)
+        best = next(name for name in ("x_test", "x", "x_train", "images") if name in names)
+        np.testing.assert_array_equal(cli._read_images(path, SHAPE), arrays[best])
+    np.savez(path, a=X, b=X)
+    with pytest.raises(ValueError, match="x_test, x or x_train. Received: a, b"):
+        cli._read_images(path, SHAPE)
+
+
+def test_a_picture_is_read_in_the_models_channels_and_size(tmp_path):
+    colours = np.full((16, 16, 3), [200, 100, 50], "uint8")
+    Image.fromarray(colours).save(tmp_path / "a.png")
+    as_rgb = cli._read_images(tmp_path / "a.png", (8, 4, 3))
+    np.testing.assert_array_equal(as_rgb, np.broadcast_to([200, 100, 50], (1, 8, 4, 3)))
+    as_grey = cli._read_images(tmp_path / "a.png", (16, 16, 1))
+    luma = 0.299 * 200 + 0.587 * 100 + 0.114 * 50  # ITU-R 601-2
+    assert as_grey.shape == (1, 16, 16, 1) and abs(as_grey.astype(float) - luma).max() < 1
+    exact = X[0, ..., 0]
+    Image.fromarray(exact).save(tmp_path / "b.png")
+    np.testing.assert_array_equal(cli._read_images(tmp_path / "b.png", SHAPE), X[:1])
+
+
+def test_a_picture_of_16_bits_is_refused_as_pillow_would_clip_it(tmp_path):
+    Image.fromarray(np.full((8, 8), 40_000, "uint16")).save(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match="must have 8 bits a channel. Received mode: I;16"):
+        cli._read_images(tmp_path / "deep.png", SHAPE)
+
+
+@pytest.mark.parametrize("name", ["bad.npz", "bad.npy", "bad.png"])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 damaged", b"\x93NUMPY damaged", b"text"])
+def test_a_damaged_file_is_one_sentence(here, folder, name, content):
+    (here / name).write_bytes(content)
+    refused(run("reconstruct", folder, "--images", name))
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.npy", "x.png"])
+def test_a_file_cut_or_changed_anywhere_is_one_sentence_or_read(tmp_path, name):
+    path = tmp_path / name
+    if name == "x.png":
+        Image.fromarray(X[0, ..., 0]).save(path)
+    elif name == "x.npy":
+        np.save(path, X)
+    else:
+        np.savez_compressed(path, x=X)
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 7):
+        for content in (whole[:at], whole[:at] + b"\xff\x00" + whole[at + 2 :]):
+            path.write_bytes(content)
+            with contextlib.suppress(ValueError, OSError):
+                assert cli._read_images(path, SHAPE).dtype.kind in "uif"
+
+
+def test_a_missing_file_of_images_is_one_sentence(here, folder):
+    sentence = refused(run("reconstruct", folder, "--images", "none.npz"))
+    assert sentence == "Error: No such file: none.npz"
+
+
+def test_images_of_another_shape_are_refused_by_the_models_own_rule(here, folder):
+    np.save("x.npy", np.zeros((2, 9, 9), "uint8"))
+    sentence = refused(run("reconstruct", folder, "--images", "x.npy"))
+    assert "must have shape (n, 8, 8, 1). Received shape: (2, 9, 9)" in sentence
+
+
+def test_a_model_of_your_own_has_no_data_set_of_its_own(here, folder):
+    assert "give --images or --dataset" in refused(run("reconstruct", folder))
+
+
+def test_reconstruct_takes_the_test_images_of_a_data_set(here, folder, monkeypatch):
+    parts = data.Data(x_train=X[:4], x_validation=X[4:6], x_test=X[6:])
+    monkeypatch.setattr(data, "load", {"mnist": parts}.__getitem__)
+    result = run("reconstruct", folder, "--dataset", "mnist", "--n", 2)
+    error = np.mean((X[6:8] / 255 - keras_vae.load(folder).reconstruct(X[6:8])) ** 2)
+    assert float(result.stdout.splitlines()[0].split()[-1]) == pytest.approx(error, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nothing"],
+        ["generate"],
+        ["generate", "a", "--n", "0"],
+        ["generate", "a", "--seed", "-1"],
+        ["reconstruct", "a", "--images", "x.npy", "--dataset", "mnist"],
+        ["reconstruct", "a", "--dataset", "cifar"],
+        ["train", "--factory", "mlp_vae", "--data", "mnist"],
+        ["train", "--factory", "mlp_vae", "--data", "x.npz", "--out", "a", "--set", "activation"],
+        ["train", "--factory", "mlp_vae", "--data", "x.npz", "--out", "a", "--beta", "-1"],
+    ],
+)
+def test_wrong_usage_is_exit_2(here, arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Usage: " in result.stderr
+    assert list(here.iterdir()) == []
+
+
+TRAIN = ["--batch-size", 4, "--learning-rate", 0.01, "--epochs", 2, "--set", "hidden_units=[4]"]
+
+
+def test_a_trained_model_is_loaded_as_the_last_line_says(tmp_path, npz):
+    out = tmp_path / "mine"
+    options = ["--factory", "mlp_vae", "--data", npz, "--out", out, "--latent-dim", 2, *TRAIN]
+    result = run("train", *options, "--likelihood", "gaussian", "--beta", 0.5)
+    assert result.exit_code == 0, result.output
+    model = eval(result.stdout.splitlines()[-1], {"keras_vae": keras_vae})
+    assert model.encode(X).shape == (12, 2)
+    assert float(model.beta) == 0.5
+    assert isinstance(model.likelihood, keras_vae.likelihoods.Gaussian)
+    history = json.loads((out / "run" / "state.json").read_text())["history"]
+    assert [entry["epoch"] for entry in history] == [1, 2]
+    assert run("generate", out, "--n", 1, "--out", tmp_path / "a.png").exit_code == 0
+
+
+def test_interrupted_training_exits_with_130_and_the_same_command_goes_on(
+    tmp_path, npz, monkeypatch
+):
+    out = tmp_path / "mine"
+    command = ["train", "--factory", "mlp_vae", "--data", npz, "--out", out, *TRAIN]
+    keep = training._keep
+
+    def keep_and_stop(*arguments):
+        keep(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_keep", keep_and_stop)
+    stopped = run(*command)
+    assert stopped.exit_code == 130
+    assert f"The last finished epoch is kept in {out / 'run'}\n" in stopped.stderr
+    assert not (out / "config.json").exists()
+    monkeypatch.undo()
+
+    resumed = run(*command)
+    assert "epoch 1/2" not in resumed.stdout and "epoch 2/2" in resumed.stdout
+    assert keras_vae.load(out).data_shape == SHAPE
+
+
+def test_an_option_that_the_factory_does_not_take_is_one_sentence(tmp_path, npz):
+    options = ["--data", npz, "--out", tmp_path / "mine"]
+    assert "latent_dim" in refused(run("train", "--factory", "vq_vae", "--latent-dim", 2, *options))
+    assert "colour" in refused(
+        run("train", "--factory", "mlp_vae", "--set", "colour=red", *options)
+    )
+    assert "Available: mlp_vae" in refused(run("train", "--factory", "gan", *options))
+    assert not (tmp_path / "mine").exists()
+
+
+def test_training_with_other_settings_in_the_same_folder_is_refused(tmp_path, npz):
+    options = ["--factory", "mlp_vae", "--data", npz, "--out", tmp_path, "--epochs", 1]
+    small = ["--set", "hidden_units=[4]", "--latent-dim", 2]
+    assert run("train", *options, *small).exit_code == 0
+    assert "another plan" in refused(run("train", *options, *small, "--beta", 2))
+    np.savez(npz, x_train=X[::-1])
+    assert "another plan" in refused(run("train", *options, *small))
+
+
+def test_missing_training_data_is_one_sentence(tmp_path):
+    options = ["--factory", "mlp_vae", "--out", tmp_path / "mine", "--data", tmp_path / "none.npz"]
+    assert f"No such file: {tmp_path / 'none.npz'}" in refused(run("train", *options))
+
+
+def test_an_unexpected_error_is_not_hidden(folder, monkeypatch):
+    def broken(images):
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(plots, "image_grid", broken)
+    result = run("generate", folder)
+    assert isinstance(result.exception, TypeError)
+
+
+@pytest.mark.parametrize("command", [command.callback for command in cli.app.registered_commands])
+def test_every_command_explains_itself_with_an_example(command):
+    name = {"list_models": "list"}.get(command.__name__, command.__name__)
+    shown = " ".join(run(name, "--help").stdout.split())
+    assert f"Example: keras-vae {name} " in shown
+    assert command.__doc__.splitlines()[0][:40] in shown
+
+
+@pytest.mark.skipif(not keras_vae.list_models(), reason="no model is published yet")
+def test_every_published_model_is_listed_and_explained():
+    shown = run("list").stdout
+    for name in keras_vae.list_models():
+        assert name in shown
+        assert keras_vae.info(name)["sha256"] in run("info", name).stdout
+
+
+@pytest.mark.skipif(
+    "conv-mnist" not in keras_vae.list_models(), reason="conv-mnist is not published"
+)
+def test_the_first_line_of_the_readme_draws_64_digits(here):
+    result = run("generate", "conv-mnist", "--seed", 0)
+    assert result.stdout == f"Wrote {here / 'conv-mnist-samples.png'}\n"
+    images = keras_vae.load("conv-mnist").generate(64, seed=0)
+    expected = as_saved(plots.image_grid(images, columns=8), here)
+    np.testing.assert_array_equal(picture(here / "conv-mnist-samples.png"), expected)
