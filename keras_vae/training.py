@@ -26,7 +26,7 @@ def train(
         model: a compiled `keras_vae.VAE`.
         x: training data `(n, *data_shape)`.
         x_validation: validation data, or None.
-        folder: where checkpoints and `history.jsonl` go; made if it is not there.
+        folder: where the checkpoint and `state.json` go; made if it is not there.
         epochs: passes over `x`.
         batch_size: examples per step. Defaults to 128.
         seed: whole number. Defaults to 0.
@@ -39,7 +39,7 @@ def train(
     Raises:
         ValueError: if the folder holds a run of another plan.
     """
-    epochs = check_whole("epochs", epochs, 1)
+    epochs, batch_size = check_whole("epochs", epochs, 1), check_whole("batch_size", batch_size, 1)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     plan = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "n": len(x), "run": plan}
@@ -49,8 +49,8 @@ def train(
     steps = math.ceil(len(x) / batch_size)
     run = _Run(folder, plan, history, seed, beta_warmup)
     with _Progress(epochs, steps) as progress:
-        # One generator and fixed numbers of steps: TensorFlow makes one iterator for all epochs.
-        # Tearing one down waits for its tuning thread, which may sleep as long as an epoch took.
+        # One fit for all epochs: at the end of each, TensorFlow was seen to wait for the thread
+        # that tunes its input pipeline, about as long as the epoch had taken.
         model.fit(
             _batches(x, batch_size, seed, range(len(history), epochs)),
             steps_per_epoch=steps,

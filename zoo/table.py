@@ -19,12 +19,13 @@ def table() -> str:
     for name in hub.list_models():
         entry = hub.info(name)
         metrics = entry["metrics"]
-        vq = "perplexity" in metrics
+        likelihoods = "| - | -"
+        if entry["likelihood"] == "bernoulli":
+            nll = f"{metrics['nll']:.2f} (K = {metrics['num_samples']})"
+            likelihoods = f"| {metrics['elbo']:.2f} | {nll}"
         rows.append(
             f"| `{name}` | {entry['parameters'] / 1e6:.2f} M | {entry['bytes'] / 2**20:.1f} MB "
-            f"| {metrics['elbo']:.2f} "
-            f"| {'-' if vq else '%.2f (K = %d)' % (metrics['nll'], metrics['num_samples'])} "
-            f"| {metrics['mse']:.2e} | {_use(entry)} |"
+            f"{likelihoods} | {metrics['mse']:.2e} | {_use(entry)} |"
         )
     return "\n".join(rows) + "\n"
 
@@ -32,8 +33,8 @@ def table() -> str:
 def _use(entry):
     metrics = entry["metrics"]
     if "perplexity" in metrics:
-        share = 100 * metrics["codebook_usage"]
-        return f"{share:.0f} % of {entry['arguments']['num_codes']} codes, perplexity {metrics['perplexity']:.0f}"
+        used = f"{100 * metrics['codebook_usage']:.0f} % of {entry['arguments']['num_codes']} codes"
+        return f"{used}, perplexity {metrics['perplexity']:.0f}"
     return f"{metrics['active_units']} of {entry['arguments']['latent_dim']} units active"
 
 

@@ -23,9 +23,9 @@ class VectorQuantizer(Latent):
     By default the codes follow the exponential moving average of the vectors assigned to them
     (appendix A.1 there), in frequencies rather than counts, so that nothing depends on the batch
     size. Codes that are hardly used are moved onto vectors of the batch that are badly
-    represented, drawn in proportion to their squared error. A new codebook is unused as a whole:
-    the first training batch places it on the data. Nothing moves in evaluation, nor while
-    `trainable` is False.
+    represented, drawn in proportion to their squared error. The first training batch places a
+    new codebook as a whole in the same way. Nothing moves in evaluation, nor while `trainable`
+    is False.
 
     Args:
         num_codes: size K of the codebook. Defaults to 512.
@@ -200,7 +200,8 @@ class VectorQuantizer(Latent):
             codebook = ops.where(
                 frequency[:, None] > 0, running / ops.maximum(frequency[:, None], 1e-30), codebook
             )
-        dead = frequency <= self.revive_below / k
+        new = ops.max(self.frequency) == 0
+        dead = ops.logical_or(new, frequency <= self.revive_below / k)
         error = ops.sum(ops.square(flat - quantized), axis=-1)
         # The Gumbel trick: the K largest are K draws without replacement, proportional to error.
         uniform = keras.random.uniform(ops.shape(error), minval=1e-7, seed=self.seed_generator)
