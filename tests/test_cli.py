@@ -298,13 +298,13 @@ def test_interrupted_training_exits_with_130_and_the_same_command_goes_on(
 ):
     out = tmp_path / "mine"
     command = ["train", "--factory", "mlp_vae", "--data", npz, "--out", out, *TRAIN]
-    keep = training._keep
+    keep = training._Run.keep
 
     def keep_and_stop(*arguments):
         keep(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_keep", keep_and_stop)
+    monkeypatch.setattr(training._Run, "keep", keep_and_stop)
     stopped = run(*command)
     assert stopped.exit_code == 130
     assert f"The last finished epoch is kept in {out / 'run'}\n" in stopped.stderr
