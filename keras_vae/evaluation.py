@@ -77,9 +77,9 @@ def published_metrics(model, protocol: str, *, source=None, num_samples=100) -> 
     if protocol not in PROTOCOLS:
         raise ValueError(f"Unknown protocol {protocol!r}. Available: {', '.join(PROTOCOLS)}.")
     parts = data.load(PROTOCOLS[protocol] if source is None else source)
-    grey = evaluate(model, parts.x_test, num_samples=num_samples)
     if hub.likelihood_name(model) != "bernoulli":
-        return grey
+        return evaluate(model, parts.x_test, num_samples=num_samples)
+    grey = evaluate(model, parts.x_test, num_samples=1)
     binary = evaluate(model, data.binarized_once(parts)[1], num_samples=num_samples)
     of_grey = ("mse", "mse_stderr", "active_units", "perplexity", "codebook_usage")
     return {**binary, **{name: grey[name] for name in of_grey if name in grey}}
