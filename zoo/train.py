@@ -25,16 +25,9 @@ def build(recipe: dict, steps_per_epoch: int):
     keras.utils.set_random_seed(recipe["training"]["seed"])
     model = hub.build(recipe["model"]["factory"], recipe["model"]["arguments"])
     training = recipe["training"]
-    schedules = keras.optimizers.schedules
-    if "cycles" in training:  # two, in epochs, the second from half the learning rate
-        first, second = training["cycles"]
-        rate = schedules.CosineDecayRestarts(
-            training["learning_rate"], first * steps_per_epoch, t_mul=second / first, m_mul=0.5
-        )
-    else:
-        rate = schedules.CosineDecay(
-            training["learning_rate"], training["epochs"] * steps_per_epoch
-        )
+    rate = keras.optimizers.schedules.CosineDecay(
+        training["learning_rate"], training["epochs"] * steps_per_epoch
+    )
     model.compile(
         keras.optimizers.Adam(rate, beta_2=training.get("adam_beta_2", 0.999)),
         jit_compile=training.get("jit_compile", "auto"),
