@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from keras_vae import data, hub
+from keras_vae import data, hub, weights
 from keras_vae.checks import as_array, check_whole, scaled
 
 ACTIVE = 0.01  # a unit is active when Var_x(E_q[z]) exceeds this (Burda et al. 2015, section 5)
@@ -77,7 +77,7 @@ def published_metrics(model, protocol: str, *, source=None, num_samples=100) -> 
     if protocol not in PROTOCOLS:
         raise ValueError(f"Unknown protocol {protocol!r}. Available: {', '.join(PROTOCOLS)}.")
     parts = data.load(PROTOCOLS[protocol] if source is None else source)
-    if hub.likelihood_name(model) != "bernoulli":
+    if weights.likelihood_name(model) != "bernoulli":
         return evaluate(model, parts.x_test, num_samples=num_samples)
     grey = evaluate(model, parts.x_test, num_samples=1)
     binary = evaluate(model, data.binarized_once(parts)[1], num_samples=num_samples)
@@ -102,8 +102,8 @@ def verify(name: str, *, source=None, quick=False) -> list[dict]:
     entry = hub.info(name)
     model = hub.load(name)
     rows = [
-        _row(f"fingerprint {i + 1}", got, published, hub.tolerance(published))
-        for i, (got, published) in enumerate(zip(hub.fingerprint(model), entry["fingerprint"]))
+        _row(f"fingerprint {i + 1}", got, published, weights.tolerance(published))
+        for i, (got, published) in enumerate(zip(weights.fingerprint(model), entry["fingerprint"]))
     ]
     if quick:
         return rows

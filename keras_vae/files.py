@@ -22,6 +22,21 @@ def write_json(path, content):
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
+def read_json(path) -> dict:
+    """Reads a file that holds a JSON object.
+
+    Raises:
+        ValueError: if it cannot be read or holds anything else.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object.")
+    return content
+
+
 def sha256(path) -> str:
     """Returns the SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import hub
+from keras_vae import hub, registry, weights
 from keras_vae.files import sha256
 
 NAMES = keras_vae.list_models()
 ENTRY = {
     "factory": str,
     "arguments": dict,
+    "repository": str,
     "file": str,
     "bytes": int,
     "sha256": str,
@@ -35,11 +36,11 @@ ENTRY = {
 def copied(tmp_path, monkeypatch):
     """A copy of the published models that a test may damage."""
     folder = tmp_path / "pretrained"
-    shutil.copytree(hub.PRETRAINED, folder)
-    monkeypatch.setattr(hub, "PRETRAINED", folder)
-    hub._registry.cache_clear()
+    shutil.copytree(registry.PRETRAINED, folder)
+    monkeypatch.setattr(registry, "PRETRAINED", folder)
+    registry._registry.cache_clear()
     yield folder
-    hub._registry.cache_clear()
+    registry._registry.cache_clear()
 
 
 @pytest.fixture
@@ -62,9 +63,9 @@ def test_the_three_models_of_the_first_release_are_there():
 def test_an_entry_says_what_its_file_is(name):
     entry = keras_vae.info(name)
     assert {key: type(entry[key]) for key in ENTRY} == ENTRY
-    weights = hub.PRETRAINED / entry["file"]
-    assert weights.stat().st_size == entry["bytes"] <= 8 * 2**20
-    assert sha256(weights) == entry["sha256"]
+    path = registry.PRETRAINED / entry["file"]
+    assert path.stat().st_size == entry["bytes"] <= 8 * 2**20
+    assert sha256(path) == entry["sha256"]
     assert set(entry["tolerances"]) <= set(entry["metrics"])
 
 
@@ -73,7 +74,9 @@ def test_a_published_model_loads_compiled_with_its_fingerprint(name):
     model = keras_vae.load(name)
     entry = keras_vae.info(name)
     assert model.compiled and model.count_params() == entry["parameters"]
-    np.testing.assert_allclose(hub.fingerprint(model), entry["fingerprint"], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        weights.fingerprint(model), entry["fingerprint"], rtol=1e-3, atol=1e-3
+    )
     assert all(row["pass"] for row in keras_vae.verify(name, quick=True))
 
 
@@ -113,10 +116,10 @@ def test_another_file_of_the_right_shapes_is_caught_by_the_fingerprint(copied):
     entry = keras_vae.info("conv-mnist")
     path = copied / entry["file"]
     hub.build(entry["factory"], entry["arguments"]).save_weights(path)
-    registry = json.loads((copied / "registry.json").read_text())
-    registry["conv-mnist"].update(bytes=path.stat().st_size, sha256=sha256(path))
-    (copied / "registry.json").write_text(json.dumps(registry))
-    hub._registry.cache_clear()
+    entries = json.loads((copied / "registry.json").read_text())
+    entries["conv-mnist"].update(bytes=path.stat().st_size, sha256=sha256(path))
+    (copied / "registry.json").write_text(json.dumps(entries))
+    registry._registry.cache_clear()
     with pytest.raises(hub.WeightsError, match="outputs of 'conv-mnist' are not the published"):
         keras_vae.load("conv-mnist")
 
@@ -124,15 +127,15 @@ def test_another_file_of_the_right_shapes_is_caught_by_the_fingerprint(copied):
 @pytest.mark.parametrize("factory", keras_vae.FACTORIES)
 def test_the_fingerprint_changes_with_every_weight(factory):
     model = keras_vae.FACTORIES[factory]((8, 8, 1), seed=0)
-    before = np.array(hub.fingerprint(model))
+    before = np.array(weights.fingerprint(model))
     if factory == "vq_vae":  # the shares of the codes are training state: no output depends on them
-        weights = [w for w in model.weights if w.path.rsplit("/")[-1] not in ("beta", "frequency")]
+        tracked = [w for w in model.weights if w.path.rsplit("/")[-1] not in ("beta", "frequency")]
     else:
-        weights = [w for w in model.weights if not w.path.endswith("beta")]
-    for weight in weights:
+        tracked = [w for w in model.weights if not w.path.endswith("beta")]
+    for weight in tracked:
         value = keras.ops.convert_to_numpy(weight)
         weight.assign(value + 0.5)
-        assert np.abs(hub.fingerprint(model) - before).max() > 1e-3, weight.path
+        assert np.abs(weights.fingerprint(model) - before).max() > 1e-3, weight.path
         weight.assign(value)
 
 

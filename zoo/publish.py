@@ -39,7 +39,7 @@ def main():
 
     import keras
 
-    from keras_vae import data, evaluation, hub, plots
+    from keras_vae import data, evaluation, hub, plots, registry, weights
     from keras_vae.files import write_json
 
     model = build(recipe, steps_per_epoch=1)
@@ -55,13 +55,15 @@ def main():
 
     factory, arguments = recipe["model"]["factory"], recipe["model"]["arguments"]
     file = f"{options.name}.weights.h5"
-    staged = hub.PRETRAINED / f"new-{file}"
-    hub.write_weights(model, hub.build(factory, arguments), staged)
+    staged = registry.PRETRAINED / f"new-{file}"
+    weights.write_weights(model, hub.build(factory, arguments), staged)
     entry = {
         "factory": factory,
         "arguments": arguments,
+        "repository": f"keras-vae/{options.name}",
+        "revision": None,  # the commit on the Hub, once it is there
         "file": file,
-        **hub.describe(model, staged),
+        **weights.describe(model, staged),
         "data": {"name": dataset, "version": data.VERSION, "licence": LICENCES[dataset]},
         "licence": "Apache-2.0",
         "metrics": {"protocol": protocol, "num_samples": options.num_samples, **metrics},
@@ -79,10 +81,10 @@ def main():
     if model.latent.stochastic:
         images = np.concatenate([model.generate(64, seed=0), images])
     plots.save(plots.image_grid(images, columns=16), CARDS / f"{options.name}.png")
-    registry = json.loads((hub.PRETRAINED / "registry.json").read_text())
-    registry[options.name] = entry
-    os.replace(staged, hub.PRETRAINED / file)
-    write_json(hub.PRETRAINED / "registry.json", dict(sorted(registry.items())))
+    entries = json.loads((registry.PRETRAINED / "registry.json").read_text())
+    entries[options.name] = entry
+    os.replace(staged, registry.PRETRAINED / file)
+    write_json(registry.PRETRAINED / "registry.json", dict(sorted(entries.items())))
     print(f"Published {options.name}: {entry['bytes']} bytes, sha256 {entry['sha256']}")
 
 

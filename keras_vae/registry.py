@@ -1,0 +1,41 @@
+"""The registry of published models: their names, and what is known of each."""
+
+import copy
+import difflib
+import fnmatch
+from functools import cache
+from pathlib import Path
+
+from keras_vae.files import read_json
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+
+class UnknownModelError(ValueError):
+    """No published model and no folder has this name."""
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Returns the names of the published models that match a pattern, such as `"*mnist*"`."""
+    return sorted(fnmatch.filter(_registry(), pattern))
+
+
+def info(name: str) -> dict:
+    """Returns the registry entry of a published model: factory, arguments, weights, metrics.
+
+    Raises:
+        UnknownModelError: if there is none of this name; the message has the nearest ones.
+    """
+    registry = _registry()
+    if name not in registry:
+        near = difflib.get_close_matches(str(name), registry, n=1)
+        raise UnknownModelError(
+            f"Unknown model {name!r}. Available: {', '.join(sorted(registry))}."
+            + (f" Did you mean {near[0]!r}?" if near else "")
+        )
+    return copy.deepcopy(registry[name])
+
+
+@cache
+def _registry():
+    return read_json(PRETRAINED / "registry.json")
