@@ -7,7 +7,7 @@ from keras_vae.checks import check_sizes, check_whole
 from keras_vae.latents import GaussianLatent, VectorQuantizer
 from keras_vae.likelihoods import LIKELIHOODS, Gaussian
 from keras_vae.model import VAE
-from keras_vae.priors import PRIORS, Prior
+from keras_vae.priors import CODE_PRIORS, PRIORS
 
 
 def mlp_vae(
@@ -149,6 +149,7 @@ def vq_vae(
     codebook_update="ema",
     decay=0.99,
     revive_below=0.02,
+    prior=None,
     likelihood=None,
     beta=1.0,
     seed=None,
@@ -166,13 +167,16 @@ def vq_vae(
         kernel_size: of the strided convolutions, in pixels. Defaults to 4.
         activation: name of a Keras activation, or None. Defaults to `"relu"`.
         commitment: weight of the commitment term. Defaults to 0.25.
-        codebook_update: `"ema"` or `"gradient"`. Defaults to `"ema"`.
+        codebook_update: `"ema"`, `"gradient"` or `"fixed"`. Defaults to `"ema"`.
         decay: decay of the codebook's moving averages. Defaults to 0.99.
         revive_below: codes used less than this fraction of the uniform share are revived.
             Defaults to 0.02.
+        prior: over the codes: `"transformer"`, a dict of such a name and arguments, or a
+            `keras_vae.priors.CodeTransformer`. Defaults to None, the uniform prior, under which a
+            model does not generate.
         likelihood: `"bernoulli"`, `"gaussian"` or an object of `keras_vae.likelihoods`. Defaults
             to None, `Gaussian(scale=0.1)`.
-        beta: weight of the rate, which is constant under the uniform prior. Defaults to 1.
+        beta: weight of the rate, which only the prior learns from. Defaults to 1.
         seed: seed of training's random numbers. Defaults to None.
         name: name of the model.
 
@@ -191,6 +195,7 @@ def vq_vae(
         codebook_update=codebook_update,
         decay=decay,
         revive_below=revive_below,
+        prior=prior,
         seed=seed,
     )
     net = {
@@ -234,9 +239,10 @@ def _recorded(model, factory, arguments):
 
 def _plain(value):
     """A likelihood or prior of ours as a name and arguments; everything else as it is."""
-    for name, kind in {**LIKELIHOODS, **PRIORS}.items():
+    for name, kind in {**LIKELIHOODS, **PRIORS, **CODE_PRIORS}.items():
         if type(value) is kind:
-            inherited = keras.layers.Layer().get_config() if isinstance(value, Prior) else {}
+            is_layer = isinstance(value, keras.layers.Layer)
+            inherited = keras.layers.Layer().get_config() if is_layer else {}
             config = value.get_config()
             own = {key: _plain(config[key]) for key in config if key not in inherited}
             return {"name": name, **own}

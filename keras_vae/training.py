@@ -103,10 +103,9 @@ class _Run(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
-        for key, generator in enumerate(
-            (self.model.seed_generator, self.model.latent.seed_generator)
-        ):
-            generator.state.assign(np.array([self.seed + 1, 2 * epoch + key << 20]))
+        states = [v for v in self.model.variables if v.name == "seed_generator_state"]
+        for key, state in enumerate(states):  # also those of dropout
+            state.assign(np.array([self.seed + 1, (epoch * len(states) + key) << 16]))
         self.model.beta = self.beta * min(1.0, (epoch + 1) / (self.beta_warmup + 1))
 
     def on_epoch_end(self, epoch, logs=None):

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_vae.checks import check_number, check_whole
 from keras_vae.latents.base import Latent
+from keras_vae.priors import get_code_prior
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -15,27 +16,30 @@ class VectorQuantizer(Latent):
     """A codebook with straight-through gradients.
 
     van den Oord et al. 2017, arXiv 1711.00937, eqs. 1-3. Takes `(n, *positions, code_dim)` and
-    returns the nearest codes in their place. The rate is the length of the codes in nats under a
-    uniform prior, `positions * log(num_codes)`. The penalty is `commitment * ||h - sg(code)||^2`
-    (eq. 3, third term), summed over an example's positions; with `codebook_update="gradient"` it
-    also has the codebook's own term `||sg(h) - code||^2`.
+    returns the nearest codes in their place. The rate is the length of the codes in nats under the
+    prior; under the uniform one that is `positions * log(num_codes)`. A prior that learns takes its
+    gradient from the rate, which has none for the encoder and the codes. The penalty is
+    `commitment * ||h - sg(code)||^2` (eq. 3, third term), summed over an example's positions; with
+    `codebook_update="gradient"` it also has the codebook's own term `||sg(h) - code||^2`.
 
     By default the codes follow the exponential moving average of the vectors assigned to them
     (appendix A.1 there), in frequencies rather than counts, so that nothing depends on the batch
     size. Codes that are hardly used are moved onto vectors of the batch that are badly
     represented, drawn in proportion to their squared error. The first training batch places a
     new codebook as a whole in the same way. Nothing moves in evaluation, nor while `trainable`
-    is False.
+    is False; a "fixed" codebook never does, so that a prior can be trained alone.
 
     Args:
         num_codes: size K of the codebook. Defaults to 512.
         code_dim: width of a code. Defaults to 64.
         commitment: weight beta of the commitment term. Defaults to 0.25.
-        codebook_update: `"ema"` (default) or `"gradient"`.
+        codebook_update: `"ema"` (default), `"gradient"` or `"fixed"`.
         decay: decay of the moving averages per step. Defaults to 0.99.
         revive_below: a code is revived when its share of the assignments falls below this
             fraction of the uniform share 1/K; 0 turns revival off after the first batch.
             Defaults to 0.02.
+        prior: over the codes: `"transformer"`, a dict of such a name and arguments, or a
+            `keras_vae.priors.CodeTransformer`. Defaults to None, the uniform prior.
         seed: seed of the revival's draws. Defaults to None, a new one for each layer.
 
     Raises:
@@ -53,6 +57,7 @@ class VectorQuantizer(Latent):
         codebook_update="ema",
         decay=0.99,
         revive_below=0.02,
+        prior=None,
         seed=None,
         **kwargs,
     ):
@@ -60,13 +65,15 @@ class VectorQuantizer(Latent):
         self.num_codes = check_whole("num_codes", num_codes, 1)
         self.code_dim = check_whole("code_dim", code_dim, 1)
         self.commitment = check_number("commitment", commitment, 0)
-        if codebook_update not in ("ema", "gradient"):
+        if codebook_update not in ("ema", "gradient", "fixed"):
             raise ValueError(
-                f'codebook_update must be "ema" or "gradient". Received: {codebook_update!r}'
+                'codebook_update must be "ema", "gradient" or "fixed". '
+                f"Received: {codebook_update!r}"
             )
         self.codebook_update = codebook_update
         self.decay = check_number("decay", decay, 0, 1)
         self.revive_below = check_number("revive_below", revive_below, 0, 1)
+        self.prior = get_code_prior(prior)
         self.use = CodebookUse(self.num_codes, name="use")
         self.commitment_tracker = keras.metrics.Mean(name="commitment")
 
@@ -77,6 +84,8 @@ class VectorQuantizer(Latent):
                 f"Received a tensor of shape: {tuple(input_shape)}"
             )
         self.latent_shape = tuple(input_shape[1:-1])  # that of the codes of one example
+        if self.prior is not None and not self.prior.built:  # it is when a file was read
+            self.prior.build((None, *self.latent_shape, self.num_codes))
         state = {"trainable": False, "autocast": False, "dtype": "float32"}
         shape = (self.num_codes, self.code_dim)
         spread = keras.initializers.RandomNormal(stddev=0.05, seed=self.seed)
@@ -96,7 +105,7 @@ class VectorQuantizer(Latent):
     def codebook(self):
         """The codes, `(num_codes, code_dim)`."""
         anchor = ops.convert_to_tensor(self.anchor)
-        return anchor if self.codebook_update == "ema" else anchor + self.offset
+        return anchor + self.offset if self.codebook_update == "gradient" else anchor
 
     def infer(self, h, num_samples=1, noise=None, training=False):
         h = ops.cast(h, "float32")
@@ -104,7 +113,7 @@ class VectorQuantizer(Latent):
         codebook = self.codebook
         codes = self._nearest(flat, codebook)  # (N,)
         quantized = ops.take(codebook, codes, axis=0)
-        if training and self.trainable:
+        if training and self.trainable and self.codebook_update != "fixed":
             self._update(*map(ops.stop_gradient, (flat, codebook, codes, quantized)))
         quantized = ops.reshape(quantized, ops.shape(h))
         axes = tuple(range(1, len(h.shape)))
@@ -112,12 +121,13 @@ class VectorQuantizer(Latent):
         penalty = self.commitment * commitment
         if self.codebook_update == "gradient":
             penalty += ops.sum(ops.square(ops.stop_gradient(h) - quantized), axis=axes)
+        codes = ops.reshape(codes, ops.shape(h)[:-1])
         return {
             "z": h + ops.stop_gradient(quantized - h),
-            "rate": ops.full_like(penalty, self._code_length()),
+            "rate": self._code_length(codes, training),
             "penalty": penalty,
             "commitment": commitment,
-            "codes": ops.reshape(codes, ops.shape(h)[:-1]),
+            "codes": codes,
         }
 
     def code(self, h):
@@ -150,15 +160,16 @@ class VectorQuantizer(Latent):
 
     def propose(self, h, noise):
         codes = self.code(h)
-        log_ratio = ops.full((1, codes.shape[0]), -self._code_length(), dtype="float32")
-        return self.lookup(codes), log_ratio
+        return self.lookup(codes), -self._code_length(codes)[None]
 
     def sample_prior(self, n, rng):
-        raise ValueError(
-            "A VQ-VAE generates images from a trained prior over its codes, and this model has "
-            "none yet: codes drawn uniformly decode to noise. reconstruct(x), encode(x) and "
-            "decode(codes) work."
-        )
+        if self.prior is None:
+            raise ValueError(
+                "A VQ-VAE generates images from a trained prior over its codes, and this model has "
+                'none: codes drawn uniformly decode to noise. Make it with prior="transformer". '
+                "reconstruct(x), encode(x) and decode(codes) work."
+            )
+        return self.prior.sample(n, rng)
 
     def track(self, terms):
         self.use.update_state(terms["codes"])
@@ -174,10 +185,20 @@ class VectorQuantizer(Latent):
             "codebook_update": self.codebook_update,
             "decay": self.decay,
             "revive_below": self.revive_below,
+            "prior": keras.saving.serialize_keras_object(self.prior),
         }
 
-    def _code_length(self):
-        return math.prod(self.latent_shape) * math.log(self.num_codes)
+    @classmethod
+    def from_config(cls, config):
+        prior = keras.saving.deserialize_keras_object(config["prior"])
+        return cls(**{**config, "prior": prior})
+
+    def _code_length(self, codes, training=False):
+        """-log p(codes), `(n,)`, in nats."""
+        if self.prior is None:
+            uniform = math.prod(self.latent_shape) * math.log(self.num_codes)
+            return ops.full((ops.shape(codes)[0],), uniform, dtype="float32")
+        return -self.prior.log_prob(codes, training=training)
 
     def _nearest(self, flat, codebook):
         # Moved to the codebook's mean, so that a large common offset costs no precision.

@@ -57,7 +57,7 @@ class RealNVP(Prior):
         """Maps latents `(n, *latent_shape)` to u `(n, d)`, and returns log |det du/dz|, `(n,)`."""
         u = ops.reshape(ops.cast(z, "float32"), (-1, self.width))
         log_det = 0.0
-        for mask, net in zip(self.masks, self.nets):
+        for mask, net in self._couplings():
             s, t = self._scale_and_shift(mask, net, u)
             u = mask * u + (1.0 - mask) * (u - t) * ops.exp(-s)
             log_det = log_det - ops.sum(s, axis=1)
@@ -66,13 +66,17 @@ class RealNVP(Prior):
     def from_normal(self, u):
         """The inverse of `to_normal`: u `(n, d)` to latents `(n, *latent_shape)`."""
         z = ops.convert_to_tensor(u, "float32")
-        for mask, net in zip(reversed(self.masks), reversed(self.nets)):
+        for mask, net in reversed(self._couplings()):
             s, t = self._scale_and_shift(mask, net, z)
             z = mask * z + (1.0 - mask) * (z * ops.exp(s) + t)
         return ops.reshape(z, (-1, *self.latent_shape))
 
+    def _couplings(self):
+        return [(ops.convert_to_tensor(m), net) for m, net in zip(self.masks, self.nets)]
+
     def _scale_and_shift(self, mask, net, z):
-        s, t = ops.split(net(mask * z) * np.tile(1.0 - mask, 2), 2, axis=1)
+        s, t = ops.split(net(mask * z), 2, axis=1)
+        s, t = (1.0 - mask) * s, (1.0 - mask) * t
         return 2.0 * ops.tanh(0.5 * s), t  # |s| < 2: no coupling alone can overflow
 
     def get_config(self):

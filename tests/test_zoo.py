@@ -1,0 +1,83 @@
+"""Recipes: they make models; a prior over codes is trained after all else."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from keras_vae import hub
+from keras_vae.training import train
+from zoo.train import RECIPES, build, build_for_prior, finished, read_recipe
+
+NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
+TWO_STAGES = {
+    "model": {
+        "factory": "vq_vae",
+        "arguments": {
+            "input_shape": [8, 8, 1],
+            "num_codes": 8,
+            "code_dim": 4,
+            "filters": [4, 4],
+            "blocks": 0,
+            "prior": {"name": "transformer", "width": 8, "blocks": 1, "heads": 2, "dropout": 0.1},
+        },
+    },
+    "training": {"epochs": 2, "batch_size": 16, "learning_rate": 1e-2, "seed": 1},
+    "prior": {"epochs": 2, "batch_size": 16, "learning_rate": 1e-2, "seed": 2},
+}
+X = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), dtype="uint8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_builds_its_model(name):
+    recipe = read_recipe(name)
+    model = hub.build(recipe["model"]["factory"], recipe["model"]["arguments"])
+    assert model.count_params() * 4 <= 8 * 2**20
+
+
+def test_an_unknown_recipe_gets_the_names():
+    with pytest.raises(SystemExit, match="No recipe 'mnist'. Available: conv-mnist"):
+        read_recipe("mnist")
+
+
+def run(folder, recipe=TWO_STAGES, stages=("training", "prior")):
+    model = None
+    for name in stages:
+        model = build_for_prior(recipe, model, 4) if model else build(recipe, 4)
+        options = {key: recipe[name][key] for key in ("epochs", "batch_size", "seed")}
+        train(model, X, None, folder / name if name == "prior" else folder, **options)
+    return model
+
+
+def test_the_second_stage_trains_the_prior_and_nothing_else(tmp_path):
+    first = run(tmp_path, stages=("training",))
+    model = run(tmp_path)
+    for ours, theirs in ((model.encoder, first.encoder), (model.decoder, first.decoder)):
+        for a, b in zip(ours.get_weights(), theirs.get_weights()):
+            np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(model.encode(X), first.encode(X))
+    fresh = build_for_prior(TWO_STAGES, first)
+    moved = [
+        (a != b).any()
+        for a, b in zip(model.latent.prior.get_weights(), fresh.latent.prior.get_weights())
+    ]
+    assert np.mean(moved) > 0.5
+    assert model.generate(3, seed=0).shape == (3, 8, 8, 1)
+
+
+def test_a_finished_run_gives_back_the_model_that_the_recipe_names(tmp_path):
+    model = run(tmp_path)
+    again, history = finished(TWO_STAGES, tmp_path)
+    assert len(history) == 4
+    np.testing.assert_allclose(again.elbo(X), model.elbo(X), rtol=1e-5)
+    arguments = TWO_STAGES["model"]["arguments"]
+    hub.save_to_folder(again, tmp_path / "saved", factory="vq_vae", arguments=arguments)
+    np.testing.assert_allclose(hub.load(tmp_path / "saved").elbo(X), model.elbo(X), rtol=1e-5)
+
+
+def test_an_unfinished_run_is_not_published(tmp_path):
+    run(tmp_path)
+    longer = copy.deepcopy(TWO_STAGES)
+    longer["prior"]["epochs"] = 3
+    with pytest.raises(SystemExit, match="is not finished: 2 epochs"):
+        finished(longer, tmp_path)
