@@ -1,6 +1,7 @@
 """Numbers about a trained model: likelihoods, reconstruction, use of the latent; and `verify`."""
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -9,57 +10,79 @@ from keras_vae.checks import as_array, check_whole, scaled
 
 ACTIVE = 0.01  # a unit is active when Var_x(E_q[z]) exceeds this (Burda et al. 2015, section 5)
 PROTOCOLS = {"mnist-dynamic": "mnist", "fashion-dynamic": "fashion-mnist"}
+_OF_GREY = (
+    *("mse", "mse_stderr", "mse_sampled", "psnr"),
+    *("active_units", "latent_rates", "perplexity", "codebook_usage"),
+)
 
 
 def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
-    """Measures a model on data.
+    """Measures a model on data, with a progress bar in a terminal.
+
+    All likelihoods are in nats per example, with every constant, at beta = 1; the K samples of
+    the posterior serve all of them. `_stderr` is the standard error over the examples of x, that
+    of the model's figure on data like these; `_mc_stderr` is the Monte-Carlo one, how far another
+    seed would move the figure for these examples (None for one sample, which cannot tell).
 
     Args:
         model: a `keras_vae.VAE`.
         x: data `(n, *data_shape)`. Under a Bernoulli likelihood the likelihoods are those of a
             binary image drawn from each grey one; the errors are those of the image as given.
-        num_samples: importance samples K of `nll`. Defaults to 100; published tables use 5000.
+        num_samples: samples K of the posterior per example. Defaults to 100; published tables of
+            NLL use 5000. A VQ model's posterior is one point and needs none.
         seed: whole number that fixes the noise, on every backend. Defaults to 0.
-        batch_size: examples per pass. Defaults to 256.
+        batch_size: examples per pass. Defaults to 256. The memory used does not grow with K or n.
 
     Returns:
         A dict of means over the examples:
-        `elbo`, `rate`, `distortion`: nats, elbo = -rate - distortion;
-        `nll`: nats, the importance-weighted bound on -log p(x) with K samples;
+        `elbo`: = -distortion - rate (Kingma & Welling 2014, eq. 3);
+        `distortion`: -E_q[log p(x|z)]; `rate`: KL(q(z|x) || p(z)), or the code length of a VQ
+        model under its prior;
+        `nll`: the importance-weighted bound on -log p(x) with K samples (Burda et al. 2015, eq. 8);
         `bits_per_dim`: nll / (d log 2), for d values per example;
         `mse`: squared error of `reconstruct(x)` per value, of data scaled to [0, 1];
-        `active_units`: latents with Var_x(E_q[z]) > 0.01; or, for a VQ model,
-        `perplexity` and `codebook_usage` of the codes of all of x;
-        and for elbo, nll and mse the standard error over examples, `elbo_stderr` etc.
+        `mse_sampled`: the same of decoded posterior samples;
+        `psnr`: -10 log10(mse), in dB, for a range of 1;
+        `num_samples`: K;
+        and `elbo_stderr`, `rate_stderr`, `distortion_stderr`, `nll_stderr`, `mse_stderr`,
+        `elbo_mc_stderr`, `nll_mc_stderr`. For a Gaussian latent also
+        `active_units`: latents with Var_x(E_q[z]) > 0.01 (Burda et al. 2015, section 5), and under
+        the prior N(0, I) `latent_rates`: each latent's share of the rate, a list in the latents'
+        order; for a VQ model `perplexity` (exp of the entropy) and `codebook_usage` of the codes
+        of all of x.
 
     Raises:
         ValueError: if `x` is not data that the model takes or an argument is out of range.
     """
     check_whole("num_samples", num_samples, 1)
-    distortion, rate = model.distortion_and_rate(x, seed=seed, batch_size=batch_size)
-    nll = -model.log_likelihood(x, num_samples, seed=seed)
+    options = {"seed": seed, "batch_size": batch_size}
+    with _bar(x) as progress:
+        terms = model.importance_terms(x, num_samples, progress=progress, **options)
+    num_samples = num_samples if model.latent.stochastic else 1
     code = model.encode(x, batch_size)
-    residual = scaled(as_array(x)) - model.decode(code, batch_size)
     per_example = {
-        "elbo": -distortion - rate,
-        "nll": nll,
-        "mse": np.mean(np.square(residual), axis=tuple(range(1, residual.ndim))),
+        "elbo": -terms["distortion"] - terms["rate"],
+        "distortion": terms["distortion"],
+        "rate": terms["rate"],
+        "nll": -terms["log_likelihood"],
+        "mse": _squared_error(x, model.decode(code, batch_size)),
     }
-    means = {name: float(np.mean(values, dtype="float64")) for name, values in per_example.items()}
-    errors = {
-        f"{name}_stderr": float(np.std(values) / math.sqrt(len(values)))
-        for name, values in per_example.items()
+    z = model.sample_posterior(x, seed, batch_size=batch_size)
+    result = {name: float(np.mean(values, dtype="float64")) for name, values in per_example.items()}
+    result |= {
+        "bits_per_dim": result["nll"] / (math.prod(model.data_shape) * math.log(2)),
+        "mse_sampled": float(np.mean(_squared_error(x, model.decode(z, batch_size)))),
+        "psnr": -10 * math.log10(result["mse"]) if result["mse"] else math.inf,
+        "num_samples": num_samples,
+        **_use_of_latent(model, x, code, batch_size),
     }
-    return {
-        "elbo": means["elbo"],
-        "rate": float(np.mean(rate, dtype="float64")),
-        "distortion": float(np.mean(distortion, dtype="float64")),
-        "nll": means["nll"],
-        "bits_per_dim": means["nll"] / (math.prod(model.data_shape) * math.log(2)),
-        "mse": means["mse"],
-        **_use_of_latent(model, code),
-        **errors,
-    }
+    for name, values in per_example.items():
+        result[f"{name}_stderr"] = float(np.std(values) / math.sqrt(len(values)))
+    for name, key in (("elbo", "elbo_variance"), ("nll", "log_likelihood_variance")):
+        error = math.sqrt(max(0.0, terms[key].sum())) / len(code)
+        one_of_many = model.latent.stochastic and num_samples == 1
+        result[f"{name}_mc_stderr"] = None if one_of_many else error
+    return result
 
 
 def published_metrics(model, protocol: str, *, source=None, num_samples=100) -> dict:
@@ -72,17 +95,52 @@ def published_metrics(model, protocol: str, *, source=None, num_samples=100) -> 
         model: a `keras_vae.VAE`.
         protocol: name of the protocol.
         source: an .npz of its data set. Defaults to None, tensorflow-datasets.
-        num_samples: importance samples K of `nll`. Defaults to 100.
+        num_samples: samples K of the posterior per example. Defaults to 100.
+
+    Returns:
+        The dict of `evaluate`, and `protocol`.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"Unknown protocol {protocol!r}. Available: {', '.join(PROTOCOLS)}.")
     parts = data.load(PROTOCOLS[protocol] if source is None else source)
     if weights.likelihood_name(model) != "bernoulli":
-        return evaluate(model, parts.x_test, num_samples=num_samples)
-    grey = evaluate(model, parts.x_test, num_samples=1)
-    binary = evaluate(model, data.binarized_once(parts)[1], num_samples=num_samples)
-    of_grey = ("mse", "mse_stderr", "active_units", "perplexity", "codebook_usage")
-    return {**binary, **{name: grey[name] for name in of_grey if name in grey}}
+        result = evaluate(model, parts.x_test, num_samples=num_samples)
+    else:
+        result = evaluate(model, data.binarized_once(parts)[1], num_samples=num_samples)
+        grey = evaluate(model, parts.x_test, num_samples=1)
+        result |= {name: grey[name] for name in _OF_GREY if name in grey}
+    return {"protocol": protocol, **result}
+
+
+def compare(first: dict, second: dict) -> dict:
+    """Differences of two results of `published_metrics`, first minus second.
+
+    Args:
+        first: a result.
+        second: another of the same protocol.
+
+    Returns:
+        A dict of `elbo`, `nll`, `mse`: each a pair, the difference and the standard error over
+        examples of the difference were the two independent (they share their data, so that it
+        is rather too large).
+
+    Raises:
+        ValueError: if the protocols differ, or the numbers of samples of the NLL: such numbers
+            cannot be compared.
+    """
+    for key, meaning in (("protocol", "protocols"), ("num_samples", "numbers of samples K")):
+        if first.get(key) is None or first.get(key) != second.get(key):
+            raise ValueError(
+                f"Results of different {meaning} cannot be compared. "
+                f"Received: {first.get(key)!r} and {second.get(key)!r}"
+            )
+    return {
+        name: (
+            first[name] - second[name],
+            math.hypot(first[f"{name}_stderr"], second[f"{name}_stderr"]),
+        )
+        for name in ("elbo", "nll", "mse")
+    }
 
 
 def verify(name: str, *, source=None, quick=False) -> list[dict]:
@@ -125,12 +183,34 @@ def _row(quantity, got, published, tolerance):
     }
 
 
-def _use_of_latent(model, code):
-    if model.latent.stochastic:
-        return {"active_units": int(np.sum(np.var(code, axis=0) > ACTIVE))}
-    share = np.bincount(code.ravel(), minlength=model.latent.num_codes) / code.size
-    used = share[share > 0]
-    return {
-        "perplexity": float(np.exp(-np.sum(used * np.log(used)))),
-        "codebook_usage": float(len(used) / model.latent.num_codes),
-    }
+def _squared_error(x, images):
+    """Mean over the values of each example, `(n,)`."""
+    residual = scaled(as_array(x)) - images
+    return np.mean(np.square(residual), axis=tuple(range(1, residual.ndim)), dtype="float64")
+
+
+def _use_of_latent(model, x, code, batch_size):
+    if not model.latent.stochastic:
+        share = np.bincount(code.ravel(), minlength=model.latent.num_codes) / code.size
+        used = share[share > 0]
+        return {
+            "perplexity": float(np.exp(-np.sum(used * np.log(used)))),
+            "codebook_usage": float(len(used) / model.latent.num_codes),
+        }
+    active = {"active_units": int(np.sum(np.var(code, axis=0) > ACTIVE))}
+    if not model.latent.closed_form:
+        return active
+    rates = np.mean(model.latent_rates(x, batch_size), axis=0, dtype="float64")
+    return {**active, "latent_rates": rates.tolist()}
+
+
+@contextmanager
+def _bar(x):
+    """A bar over the examples, in a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("examples", total=len(as_array(x)))
+        yield lambda done: bar.update(task, completed=done)

@@ -56,6 +56,19 @@ class Inference:
 
         return self._in_batches(sample, x, batch_size, with_start=True)
 
+    def latent_rates(self, x, batch_size=256):
+        """KL(q(z_j|x) || N(0, 1)) of each latent j, which the rate under N(0, I) is the sum of.
+
+        Args:
+            x: data, as in `encode`, of a model with a `GaussianLatent`.
+            batch_size: examples per pass. Defaults to 256.
+
+        Returns:
+            float32 `(n, *latent_shape)`, nats. Near zero on all data: the latent has collapsed.
+        """
+        x = self._checked(x)
+        return self._in_batches(lambda b: self.latent.rates(self._encoded(b)), x, batch_size)
+
     def decode(self, z, batch_size=256):
         """Decodes latents to the mean of p(x|z).
 
@@ -154,24 +167,67 @@ class Inference:
         Returns:
             float32 `(n,)`, nats per example.
         """
+        terms = self.importance_terms(x, num_samples, seed=seed, batch_size=batch_size)
+        return terms["log_likelihood"].astype("float32")
+
+    def importance_terms(self, x, num_samples=100, *, seed=None, batch_size=64, progress=None):
+        """What K samples of q(z|x) say of each example: the ELBO's parts and log p(x).
+
+        With log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x), and the moments summed as the
+        samples come, so that the memory used does not grow with K.
+
+        Args:
+            x: data, as in `elbo`.
+            num_samples: samples K per example; a VQ model's posterior is one point, K = 1.
+            seed: whole number that fixes the noise, on every backend. Defaults to None.
+            batch_size: examples per pass. Defaults to 64.
+            progress: a function that is called with the number of examples done, after every
+                pass. Defaults to None.
+
+        Returns:
+            A dict of float64 arrays, `(n,)`, in nats:
+            `distortion`: mean of -log p(x|z_k); `rate`: the KL divergence where it has a closed
+            form, else the mean of log q(z_k|x) - log p(z_k);
+            `elbo_variance`: the Monte-Carlo variance of -distortion - rate (0 where K = 1);
+            `log_likelihood`: log 1/K sum_k w_k; `log_likelihood_variance`: its Monte-Carlo
+            variance to first order in 1/K, (K sum w_k^2 / (sum w_k)^2 - 1) / K.
+        """
         total = check_whole("num_samples", num_samples, 1) if self.latent.stochastic else 1
         x, seed = self._checked(x), _seed(seed)
 
-        def bound(batch, start):
-            streams = _streams(seed, start, len(batch))
+        def terms(batch, start):
+            n = len(batch)
+            streams = _streams(seed, start, n)
             observed = self._observed(batch, streams)
             h = self.encoder(observed)
-            chunk = max(1, _ROWS // len(batch))
-            log_sum = np.full(len(batch), -np.inf)
+            chunk = max(1, _ROWS // n)
+            log_sum = log_sum_squares = np.full(n, -np.inf)
+            distortion, rate, elbo, squares = np.zeros((4, n))
             for done in range(0, total, chunk):
                 noise = _normal(streams, min(chunk, total - done), self.latent.latent_shape)
-                z, log_ratio = self.latent.propose(h, noise)
-                log_w = self._log_prob(observed, self.decoder(z)) + log_ratio  # (k, n)
-                log_w = ops.convert_to_numpy(log_w).astype("float64")
-                log_sum = np.logaddexp(log_sum, np.logaddexp.reduce(log_w, axis=0))
-            return (log_sum - np.log(total)).astype("float32")
+                z, log_ratio, rates = self.latent.propose(h, noise)
+                parts = (self._log_prob(observed, self.decoder(z)), log_ratio, rates)  # (k, n)
+                log_p, log_ratio, rates = (
+                    ops.convert_to_numpy(part).astype("float64") for part in parts
+                )
+                log_w = np.logaddexp.reduce(log_p + log_ratio, axis=0)
+                log_sum = np.logaddexp(log_sum, log_w)
+                log_w = np.logaddexp.reduce(2 * (log_p + log_ratio), axis=0)
+                log_sum_squares = np.logaddexp(log_sum_squares, log_w)
+                if not done:  # squares are summed about the first mean: nothing cancels
+                    centre = np.mean(log_p - rates, axis=0)
+                distortion, rate = distortion - log_p.sum(axis=0), rate + rates.sum(axis=0)
+                elbo = elbo + (log_p - rates - centre).sum(axis=0)
+                squares = squares + np.square(log_p - rates - centre).sum(axis=0)
+            variance = (squares - elbo**2 / total) / max(total - 1, 1) / total
+            excess = np.exp(log_sum_squares - 2 * log_sum) - 1 / total
+            log_likelihood = log_sum - np.log(total)
+            means = (distortion / total, rate / total, variance, log_likelihood, excess)
+            return np.stack(means, axis=1)
 
-        return self._in_batches(bound, x, batch_size, with_start=True)
+        names = ("distortion", "rate", "elbo_variance", "log_likelihood", "log_likelihood_variance")
+        parts = self._in_batches(terms, x, batch_size, with_start=True, progress=progress)
+        return dict(zip(names, parts.T))
 
     def _checked(self, x, name="x"):
         self._build_for(x)
@@ -191,13 +247,15 @@ class Inference:
         return ops.convert_to_tensor(self.likelihood.observe(scaled(batch), uniform))
 
     @staticmethod
-    def _in_batches(function, x, batch_size, with_start=False):
+    def _in_batches(function, x, batch_size, with_start=False, progress=None):
         batch_size = check_whole("batch_size", batch_size, 1)
         parts = []
         for start in range(0, len(x), batch_size):
             batch = x[start : start + batch_size]
             part = function(batch, start) if with_start else function(batch)
             parts.append(ops.convert_to_numpy(part))
+            if progress is not None:
+                progress(start + len(batch))
         return np.concatenate(parts)
 
 

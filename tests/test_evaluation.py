@@ -21,15 +21,63 @@ def mlp():
 
 def test_every_mean_is_that_of_the_models_own_numbers(mlp):
     result = keras_vae.evaluate(mlp, X, num_samples=20, seed=5)
-    elbo = mlp.elbo(X, seed=5)
+    elbo = mlp.elbo(X, num_samples=20, seed=5)
     assert result["elbo"] == pytest.approx(elbo.mean(), rel=1e-5)
     assert result["elbo_stderr"] == pytest.approx(elbo.std() / math.sqrt(40), rel=1e-4)
     assert result["elbo"] == pytest.approx(-result["distortion"] - result["rate"], rel=1e-5)
+    distortion, rate = mlp.distortion_and_rate(X, num_samples=20, seed=5)
+    assert result["distortion_stderr"] == pytest.approx(distortion.std() / math.sqrt(40), rel=1e-4)
+    assert result["rate_stderr"] == pytest.approx(rate.std() / math.sqrt(40), rel=1e-4)
     nll = -mlp.log_likelihood(X, 20, seed=5)
     assert result["nll"] == pytest.approx(nll.mean(), rel=1e-5)
     assert result["bits_per_dim"] == pytest.approx(nll.mean() / 30 / math.log(2), rel=1e-5)
     mse = np.mean((X / 255 - mlp.reconstruct(X)) ** 2)
     assert result["mse"] == pytest.approx(mse, rel=1e-4)
+    assert result["psnr"] == pytest.approx(-10 * math.log10(mse), rel=1e-4)
+    sampled = np.mean((X / 255 - mlp.decode(mlp.sample_posterior(X, seed=5))) ** 2)
+    assert result["mse_sampled"] == pytest.approx(sampled, rel=1e-4)
+    assert sum(result["latent_rates"]) == pytest.approx(mlp.latent_rates(X).sum(1).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("prior", ["normal", "mixture"])
+def test_the_monte_carlo_error_is_the_spread_over_seeds(prior):
+    keras.utils.set_random_seed(0)
+    x = (X > 127).astype("float32")  # binary: the seed moves nothing but the latents' noise
+    model = keras_vae.mlp_vae((6, 5, 1), 3, (8,), prior=prior, seed=0)
+    model.compile(keras.optimizers.Adam(1e-2))
+    model.fit(x, epochs=20, verbose=0)
+    results = [keras_vae.evaluate(model, x, num_samples=50, seed=seed) for seed in range(60)]
+    for name in ("elbo", "nll"):
+        spread = np.std([result[name] for result in results], ddof=1)
+        claimed = np.mean([result[f"{name}_mc_stderr"] for result in results])
+        assert claimed == pytest.approx(spread, rel=0.35)  # of 60: known to about 9 %
+
+
+def test_one_sample_cannot_tell_its_monte_carlo_error(mlp):
+    result = keras_vae.evaluate(mlp, X, num_samples=1)
+    assert result["elbo_mc_stderr"] is None and result["nll_mc_stderr"] is None
+    assert result["num_samples"] == 1
+
+
+def test_the_batch_size_changes_no_figure(mlp):
+    one, other = (keras_vae.evaluate(mlp, X, num_samples=200, batch_size=size) for size in (7, 256))
+    assert one.keys() == other.keys()
+    for name in one:
+        assert other[name] == pytest.approx(one[name], rel=1e-5), name
+
+
+def test_results_of_different_protocols_are_not_compared():
+    result = {"protocol": "mnist-dynamic", "num_samples": 100}
+    result |= {"elbo": -90.0, "nll": 86.0, "mse": 5e-3}
+    result |= {"elbo_stderr": 0.3, "nll_stderr": 0.3, "mse_stderr": 1e-5}
+    better = {**result, "elbo": -89.0, "elbo_stderr": 0.4}
+    assert evaluation.compare(better, result)["elbo"] == pytest.approx((1.0, 0.5))
+    with pytest.raises(ValueError, match="different protocols cannot be compared.*fashion"):
+        evaluation.compare(result, {**result, "protocol": "fashion-dynamic"})
+    with pytest.raises(ValueError, match="numbers of samples K cannot be compared.*5000"):
+        evaluation.compare(result, {**result, "num_samples": 5000})
+    with pytest.raises(ValueError, match="different protocols"):
+        evaluation.compare({"elbo": 1.0}, {"elbo": 1.0})
 
 
 def test_the_importance_weighted_bound_rises_with_its_samples(mlp):
@@ -59,6 +107,7 @@ def test_a_vq_model_is_measured_by_its_codes():
     assert result["codebook_usage"] == pytest.approx(np.mean(share > 0))
     assert result["rate"] == pytest.approx(9 * math.log(8), rel=1e-6)
     assert result["nll"] == pytest.approx(-result["elbo"], rel=1e-5)
+    assert result["num_samples"] == 1 and result["elbo_mc_stderr"] == 0
 
 
 def test_bits_per_dim_of_a_gaussian_decoder_that_ignores_its_latent():

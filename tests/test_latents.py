@@ -103,10 +103,12 @@ def test_the_rate_under_another_prior_is_log_q_minus_log_p():
 
 def test_importance_ratios_are_log_p_minus_log_q():
     noise = np.random.default_rng(0).normal(size=(5, 2, 3)).astype("float32")
-    z, log_ratio = latent_of().propose(both(MEAN, LOG_VAR), noise)
+    z, log_ratio, rate = latent_of().propose(both(MEAN, LOG_VAR), noise)
     z = numpy(z).reshape(5, 2, 3)
     log_q = stats.norm.logpdf(z, MEAN, np.exp(LOG_VAR / 2)).sum(-1)
     np.testing.assert_allclose(numpy(log_ratio), stats.norm.logpdf(z).sum(-1) - log_q, atol=1e-4)
+    closed_form = latent_of().infer(both(MEAN, LOG_VAR), noise=noise)["rate"]
+    np.testing.assert_allclose(numpy(rate), np.tile(numpy(closed_form), (5, 1)), rtol=1e-6)
 
 
 def test_log_variances_within_bounds_are_untouched():

@@ -11,6 +11,7 @@ class Latent(keras.layers.Layer):
     """
 
     stochastic = True  # whether posterior samples differ
+    closed_form = False  # whether the rate is known without sampling
 
     def __init__(self, *, seed=None, **kwargs):
         kwargs.setdefault("dtype", "float32")
@@ -57,9 +58,11 @@ class Latent(keras.layers.Layer):
         return code
 
     def propose(self, h, noise):
-        """Samples with their importance weights: `z` as in `infer`, and log p(z) - log q(z|x).
+        """Samples with their importance weights.
 
-        The second is `(num_samples, n)`, in nats.
+        Returns:
+            `z` as in `infer`; log p(z) - log q(z|x), `(num_samples, n)`, in nats; and the rate as
+            each sample gives it, of the same shape: its mean over the samples is `infer`'s.
         """
         raise NotImplementedError
 

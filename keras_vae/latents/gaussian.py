@@ -56,6 +56,11 @@ class GaussianLatent(Latent):
                 f"have shape {self.latent_shape}. A prior belongs to one model: make a new one."
             )
 
+    @property
+    def closed_form(self):
+        """Whether the KL divergence to the prior is known: the prior is N(0, I)."""
+        return type(self.prior) is priors.StandardNormal
+
     def posterior(self, h):
         """Returns the posterior's `mean` and bounded `log_var`, each `(n, *latent_shape)`."""
         if isinstance(h, (tuple, list)):
@@ -71,9 +76,8 @@ class GaussianLatent(Latent):
             noise = keras.random.normal(shape, dtype="float32", seed=self.seed_generator)
         noise = ops.convert_to_tensor(noise, "float32")
         z = mean + ops.exp(0.5 * log_var) * noise  # (M, n, *latent_shape)
-        if isinstance(self.prior, priors.StandardNormal):
-            # KL(q || N(0, I)) = -1/2 sum(1 + log_var - mean^2 - var)
-            kl = -0.5 * (1.0 + log_var - ops.square(mean) - ops.exp(log_var))
+        if self.closed_form:
+            kl = _normal_kl(mean, log_var)
             rate = ops.sum(kl, axis=_latent_axes(kl))
         else:
             rate = -ops.mean(self._log_ratio(z, log_var, noise), axis=0)
@@ -86,7 +90,16 @@ class GaussianLatent(Latent):
         mean, log_var = self.posterior(h)
         noise = ops.convert_to_tensor(noise, "float32")
         z = mean + ops.exp(0.5 * log_var) * noise
-        return _fold(z), self._log_ratio(z, log_var, noise)
+        log_ratio = self._log_ratio(z, log_var, noise)
+        rate = -log_ratio
+        if self.closed_form:
+            kl = _normal_kl(mean, log_var)
+            rate = ops.broadcast_to(ops.sum(kl, axis=_latent_axes(kl)), ops.shape(log_ratio))
+        return _fold(z), log_ratio, rate
+
+    def rates(self, h):
+        """KL(q(z_j|x) || N(0, 1)) of each latent, `(n, *latent_shape)`, in nats."""
+        return _normal_kl(*self.posterior(h))
 
     def sample_prior(self, n, rng):
         """Draws `n` latents from the prior."""
@@ -106,6 +119,11 @@ class GaussianLatent(Latent):
         log_p = ops.reshape(self.prior.log_prob(_fold(z)), ops.shape(z)[:2])
         log_q = -0.5 * (math.log(2 * math.pi) + log_var + ops.square(noise))
         return log_p - ops.sum(log_q, axis=_latent_axes(log_q)[1:])
+
+
+def _normal_kl(mean, log_var):
+    """KL(N(mean, var) || N(0, 1)) of each latent, = -1/2 (1 + log_var - mean^2 - var), in nats."""
+    return -0.5 * (1.0 + log_var - ops.square(mean) - ops.exp(log_var))
 
 
 def _bounded(log_var):

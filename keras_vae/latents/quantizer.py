@@ -160,7 +160,8 @@ class VectorQuantizer(Latent):
 
     def propose(self, h, noise):
         codes = self.code(h)
-        return self.lookup(codes), -self._code_length(codes)[None]
+        length = self._code_length(codes)[None]
+        return self.lookup(codes), -length, length
 
     def sample_prior(self, n, rng):
         if self.prior is None:
