@@ -31,8 +31,8 @@ def mlp_vae(
         hidden_units: widths of the encoder's layers; the decoder mirrors them. `()` makes a
             linear model. Defaults to `(512, 256)`.
         activation: name of a Keras activation, or None. Defaults to `"relu"`.
-        prior: `"normal"`, `"mixture"`, `"realnvp"`, a dict of such a name and arguments, or an
-            object of `keras_vae.priors`. Defaults to None, the standard normal.
+        prior: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, a dict of such a name and
+            arguments, or an object of `keras_vae.priors`. Defaults to None, the standard normal.
         likelihood: `"bernoulli"`, `"gaussian"` or an object of `keras_vae.likelihoods`.
         beta: weight of the KL divergence in the loss. Defaults to 1.
         num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.
@@ -99,8 +99,8 @@ def conv_vae(
             Defaults to 0.
         kernel_size: of the strided convolutions and the last one, in pixels. Defaults to 3.
         activation: name of a Keras activation, or None. Defaults to `"relu"`.
-        prior: `"normal"`, `"mixture"`, `"realnvp"`, a dict of such a name and arguments, or an
-            object of `keras_vae.priors`. Defaults to None, the standard normal.
+        prior: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, a dict of such a name and
+            arguments, or an object of `keras_vae.priors`. Defaults to None, the standard normal.
         likelihood: `"bernoulli"`, `"gaussian"` or an object of `keras_vae.likelihoods`.
         beta: weight of the KL divergence in the loss. Defaults to 1.
         num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.

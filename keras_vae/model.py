@@ -103,6 +103,7 @@ class VAE(Fitting, Inference, keras.Model):
                 f"keras.Input((28, 28, 1)). Received shape: {input_shape}"
             )
         self.data_shape = sizes
+        self.latent.connect(self.encoder, self.data_shape)
         z, _ = self.latent(self.encoder(keras.Input(self.data_shape)))
         outputs = self.decoder(z)
         if getattr(outputs, "shape", (None,))[1:] != self.data_shape:

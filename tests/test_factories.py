@@ -75,7 +75,7 @@ def test_every_factory_refuses_arguments_out_of_range(make, factory, arguments, 
     [
         ("mlp_vae", {"hidden_units": (8, 0)}, "each of hidden_units"),
         ("mlp_vae", {"num_samples": 0}, "num_samples must be a whole number >= 1"),
-        ("mlp_vae", {"prior": "vamp"}, "prior must be an object of keras_vae.priors"),
+        ("mlp_vae", {"prior": "flow"}, "prior must be an object of keras_vae.priors"),
         ("conv_vae", {"filters": ()}, "filters must be a tuple of whole numbers"),
         ("conv_vae", {"blocks": -1}, "blocks must be a whole number >= 0"),
         ("conv_vae", {"kernel_size": 0}, "kernel_size must be a whole number >= 1"),

@@ -158,7 +158,7 @@ def test_the_log_likelihood_is_the_integral_over_the_prior():
 @pytest.mark.parametrize(
     ("identifier", "message"),
     [
-        ("vamp", "prior must be an object of keras_vae.priors"),
+        ("flow", "prior must be an object of keras_vae.priors"),
         ({"name": "realnvp", "depth": 3}, "Unrecognized keyword arguments passed to RealNVP"),
         ({"name": "realnvp", "couplings": 0}, "couplings must be a whole number >= 1"),
         ({"name": "mixture", "components": 1.5}, "components must be a whole number"),
@@ -168,6 +168,26 @@ def test_the_log_likelihood_is_the_integral_over_the_prior():
 def test_a_prior_that_is_none_is_refused(identifier, message):
     with pytest.raises(ValueError, match=message):
         keras_vae.mlp_vae((6,), latent_dim=2, prior=identifier)
+
+
+def test_a_vamp_prior_is_the_mean_of_posteriors():
+    prior = priors.VampPrior(70, seed=0)  # more than one block
+    model = keras_vae.mlp_vae((6,), latent_dim=2, hidden_units=(8,), prior=prior, seed=0)
+    u = ops.convert_to_numpy(prior.pseudo_inputs)
+    mean, log_var = map(ops.convert_to_numpy, model.latent.posterior(model.encoder(u)))
+    z = np.random.default_rng(0).standard_normal((20, 2)).astype("float32")
+    normals = stats.norm.logpdf(z[:, None], mean, np.exp(log_var / 2)).sum(axis=2)
+    expected = np.log(np.exp(normals).mean(axis=1))
+    np.testing.assert_allclose(ops.convert_to_numpy(prior.log_prob(z)), expected, rtol=1e-4)
+    draws = prior.sample(20_000, np.random.default_rng(0))
+    np.testing.assert_allclose(draws.mean(axis=0), mean.mean(axis=0), atol=0.05)
+    within, between = np.exp(log_var).mean(axis=0), mean.var(axis=0)
+    np.testing.assert_allclose(draws.var(axis=0), within + between, rtol=0.05)
+
+
+def test_a_vamp_prior_alone_knows_no_posterior():
+    with pytest.raises(ValueError, match="built by the model whose prior it is"):
+        priors.VampPrior().build((None, 2))
 
 
 def test_one_latent_cannot_be_coupled():

@@ -19,6 +19,9 @@ class Latent(keras.layers.Layer):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
+    def connect(self, encoder, data_shape):
+        """Tells a latent of its model's encoder, before `build`; most need not know."""
+
     def call(self, h, num_samples=1, training=False):
         """Returns samples `z`, `(num_samples * n, *latent_shape)`, and the rate, `(n,)` nats."""
         terms = self.infer(h, num_samples, training=training)

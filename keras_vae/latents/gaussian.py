@@ -31,6 +31,9 @@ class GaussianLatent(Latent):
         super().__init__(seed=seed, **kwargs)
         self.prior = priors.get(prior)
 
+    def connect(self, encoder, data_shape):
+        self.prior.connect(lambda x: self.posterior(encoder(x)), data_shape)
+
     def build(self, input_shape):
         if isinstance(input_shape[0], (tuple, list)):
             mean_shape = tuple(input_shape[0])

@@ -5,8 +5,14 @@ from keras_vae.priors.base import StandardNormal as StandardNormal
 from keras_vae.priors.codes import CodeTransformer as CodeTransformer
 from keras_vae.priors.flow import RealNVP as RealNVP
 from keras_vae.priors.mixture import MixtureOfGaussians as MixtureOfGaussians
+from keras_vae.priors.mixture import VampPrior as VampPrior
 
-PRIORS = {"normal": StandardNormal, "mixture": MixtureOfGaussians, "realnvp": RealNVP}
+PRIORS = {
+    "normal": StandardNormal,
+    "mixture": MixtureOfGaussians,
+    "vamp": VampPrior,
+    "realnvp": RealNVP,
+}
 CODE_PRIORS = {"transformer": CodeTransformer}
 
 
@@ -14,8 +20,8 @@ def get(identifier) -> Prior:
     """Returns a prior over continuous latents from its name, a plain description or itself.
 
     Args:
-        identifier: `"normal"`, `"mixture"`, `"realnvp"`, a dict of the name and arguments such as
-            `{"name": "realnvp", "couplings": 8}`, a `Prior`, or None, the standard normal.
+        identifier: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, a dict of the name and arguments
+            such as `{"name": "realnvp", "couplings": 8}`, a `Prior`, or None, the standard normal.
 
     Raises:
         ValueError: if it is none of these.

@@ -21,6 +21,14 @@ class Prior(keras.layers.Layer):
     def build(self, input_shape):
         self.latent_shape = tuple(input_shape[1:])
 
+    def connect(self, posterior, data_shape):
+        """Tells a prior of its model, before `build`; most need not know.
+
+        Args:
+            posterior: a function from data `(n, *data_shape)` to mean and log_var of q(z|x).
+            data_shape: shape of one example.
+        """
+
     def log_prob(self, z):
         """Log-density of latents `(n, *latent_shape)`: `(n,)`, in nats."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""A mixture of diagonal Gaussians as prior."""
+"""Mixtures of diagonal Gaussians as priors: free ones, and the VampPrior."""
 
 import math
 
@@ -6,13 +6,40 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.checks import check_whole
+from keras_vae.checks import check_sizes, check_whole
 from keras_vae.priors.base import Prior
+
+_BLOCK = 64  # components whose densities are computed at once, to bound the memory
+
+
+class _Mixture(Prior):
+    """p(z) = sum_k w_k N(z; mean_k, diag(exp(log_var_k))). Subclasses say what the parts are."""
+
+    def parts(self):
+        """Returns log w, `(K,)`, mean and log_var, each `(K, d)`."""
+        raise NotImplementedError
+
+    def log_prob(self, z):
+        log_weight, mean, log_var = self.parts()
+        z = ops.reshape(ops.cast(z, "float32"), (-1, 1, math.prod(self.latent_shape)))
+        log_p = []
+        for start in range(0, self.components, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            squares = ops.square(z - mean[part]) * ops.exp(-log_var[part])  # (n, block, d)
+            log_p.append(-0.5 * ops.sum(math.log(2 * math.pi) + log_var[part] + squares, axis=2))
+        return ops.logsumexp(log_weight + ops.concatenate(log_p, axis=1), axis=1)
+
+    def sample(self, n, rng):
+        log_weight, mean, log_var = map(ops.convert_to_numpy, self.parts())
+        cumulative = np.cumsum(np.exp(log_weight.astype("float64")))
+        k = np.searchsorted(cumulative, rng.random(n) * cumulative[-1])
+        noise = rng.standard_normal((n, mean.shape[1]), dtype="float32")
+        return (mean[k] + np.exp(0.5 * log_var[k]) * noise).reshape(n, *self.latent_shape)
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class MixtureOfGaussians(Prior):
-    """p(z) = sum_k w_k N(z; mean_k, diag(exp(log_var_k))), all learned.
+class MixtureOfGaussians(_Mixture):
+    """A mixture of K diagonal Gaussians; their means, variances and weights are learned.
 
     The "MoG" prior that Tomczak & Welling 2018 (arXiv 1705.07120, section 5.2) compare with. Means
     begin scattered as N(0, I), all variances at 1 and all weights equal.
@@ -29,30 +56,59 @@ class MixtureOfGaussians(Prior):
 
     def build(self, input_shape):
         super().build(input_shape)
-        self.width = math.prod(self.latent_shape)
-        shape = (self.components, self.width)
+        shape = (self.components, math.prod(self.latent_shape))
         scattered = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)
         self.mean = self.add_weight(shape=shape, initializer=scattered, name="mean")
         self.log_var = self.add_weight(shape=shape, initializer="zeros", name="log_var")
         self.logits = self.add_weight(shape=shape[:1], initializer="zeros", name="logits")
 
-    def log_prob(self, z):
-        z = ops.reshape(ops.cast(z, "float32"), (-1, 1, self.width))
-        mean, log_var = self._mean_and_log_var()
-        squares = ops.square(z - mean) * ops.exp(-log_var)
-        log_p = -0.5 * ops.sum(math.log(2 * math.pi) + log_var + squares, axis=2)  # (n, K)
-        return ops.logsumexp(ops.log_softmax(self.logits) + log_p, axis=1)
-
-    def sample(self, n, rng):
-        weights = ops.convert_to_numpy(ops.softmax(self.logits)).astype("float64")
-        mean, log_var = map(ops.convert_to_numpy, self._mean_and_log_var())
-        k = np.searchsorted(np.cumsum(weights / weights.sum()), rng.random(n))
-        k = np.minimum(k, self.components - 1)
-        noise = rng.standard_normal((n, self.width), dtype="float32")
-        return (mean[k] + np.exp(0.5 * log_var[k]) * noise).reshape(n, *self.latent_shape)
-
-    def _mean_and_log_var(self):
-        return ops.convert_to_tensor(self.mean), ops.clip(self.log_var, -10.0, 10.0)
+    def parts(self):
+        log_var = ops.clip(self.log_var, -10.0, 10.0)
+        return ops.log_softmax(self.logits), ops.convert_to_tensor(self.mean), log_var
 
     def get_config(self):
         return {**super().get_config(), "components": self.components, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class VampPrior(_Mixture):
+    """The mean of the posteriors of K learned pseudo-inputs u_k: p(z) = 1/K sum_k q(z|u_k).
+
+    Tomczak & Welling 2018, arXiv 1705.07120, eq. 9. The encoder is the model's own, to which the
+    model connects its prior. Pseudo-inputs begin uniform in [0, 1] and are free to leave it.
+
+    Args:
+        components: number K of pseudo-inputs. Defaults to 500.
+        seed: seed of the pseudo-inputs' first values. Defaults to None.
+        data_shape: shape of one pseudo-input. Defaults to None, that of the model's data.
+    """
+
+    def __init__(self, components=500, *, seed=None, data_shape=None, **kwargs):
+        super().__init__(**kwargs)
+        self.components = check_whole("components", components, 1)
+        self.seed = seed
+        self.data_shape = None if data_shape is None else check_sizes("data_shape", data_shape)
+
+    def connect(self, posterior, data_shape):
+        # Not as an attribute that Keras tracks: the encoder is the model's.
+        object.__setattr__(self, "_posterior", posterior)
+        self.data_shape = tuple(data_shape)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        if self.data_shape is None:
+            raise ValueError("A VampPrior is built by the model whose prior it is, or data_shape.")
+        self.pseudo_inputs = self.add_weight(
+            shape=(self.components, *self.data_shape),
+            initializer=keras.initializers.RandomUniform(0.0, 1.0, seed=self.seed),
+            name="pseudo_inputs",
+        )
+
+    def parts(self):
+        mean, log_var = self._posterior(ops.convert_to_tensor(self.pseudo_inputs))
+        mean, log_var = (ops.reshape(t, (self.components, -1)) for t in (mean, log_var))
+        return ops.full((self.components,), -math.log(self.components)), mean, log_var
+
+    def get_config(self):
+        own = {"components": self.components, "seed": self.seed, "data_shape": self.data_shape}
+        return {**super().get_config(), **own}
