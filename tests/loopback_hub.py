@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import re
 import threading
+import types
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
@@ -22,9 +23,12 @@ TOKEN = "hf_loopback"
 @pytest.fixture
 def loopback(monkeypatch, tmp_path):
     """A hub that this process's huggingface_hub talks to, with an empty cache and no token."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import close_session
+    from huggingface_hub import constants, file_download
+    from huggingface_hub.utils import _http, close_session
 
+    # Between its tries the client waits for seconds.
+    for module in (file_download, _http):
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(sleep=lambda seconds: None))
     with LoopbackHub() as hub:
         for key, value in environment(hub, tmp_path / "home").items():
             monkeypatch.setenv(key, value)
@@ -45,6 +49,18 @@ def loopback(monkeypatch, tmp_path):
         close_session()  # it may hold connections to another test's hub
         yield hub
         close_session()
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """The three files of a small model, by name."""
+    import keras_vae
+
+    folder = tmp_path_factory.mktemp("small")
+    arguments = {"input_shape": [6, 5, 1], "latent_dim": 3, "hidden_units": [8]}
+    model = keras_vae.mlp_vae(**arguments, seed=0)
+    keras_vae.save_to_folder(model, folder, factory="mlp_vae", arguments=arguments)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def environment(hub, home) -> dict:
