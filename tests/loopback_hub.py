@@ -20,35 +20,43 @@ from loopback_routes import Answer, Repository, api, cdn, elsewhere, serve_range
 TOKEN = "hf_loopback"
 
 
-@pytest.fixture
-def loopback(monkeypatch, tmp_path):
-    """A hub that this process's huggingface_hub talks to, with an empty cache and no token."""
-    from huggingface_hub import constants, file_download
-    from huggingface_hub.utils import _http, close_session
+@pytest.fixture(scope="session")
+def served():
+    """The server behind `loopback`: one for all tests, since the client is slow to start anew."""
+    from huggingface_hub.utils import close_session
 
+    close_session()  # it may have been made for another endpoint or proxy
+    with LoopbackHub() as hub:
+        yield hub
+        close_session()
+
+
+@pytest.fixture
+def loopback(served, monkeypatch, tmp_path):
+    """An empty hub that this process's huggingface_hub talks to, with an empty cache, no token."""
+    from huggingface_hub import constants, file_download
+    from huggingface_hub.utils import _http
+
+    served.reset()
+    for key, value in environment(served, tmp_path / "home").items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    # The client read its environment when it was imported.
+    for name, value in {
+        "ENDPOINT": served.endpoint,
+        "HUGGINGFACE_CO_URL_TEMPLATE": served.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(tmp_path / "home" / "hub"),
+        "HF_TOKEN_PATH": str(tmp_path / "home" / "token"),
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_DISABLE_TELEMETRY": True,
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN": False,
+    }.items():
+        monkeypatch.setattr(constants, name, value)
     # Between its tries the client waits for seconds.
     for module in (file_download, _http):
         monkeypatch.setattr(module, "time", types.SimpleNamespace(sleep=lambda seconds: None))
-    with LoopbackHub() as hub:
-        for key, value in environment(hub, tmp_path / "home").items():
-            monkeypatch.setenv(key, value)
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        # The client read its environment when it was imported.
-        url = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        for name, value in {
-            "ENDPOINT": hub.endpoint,
-            "HUGGINGFACE_CO_URL_TEMPLATE": url,
-            "HF_HUB_CACHE": str(tmp_path / "home" / "hub"),
-            "HF_TOKEN_PATH": str(tmp_path / "home" / "token"),
-            "HF_HUB_OFFLINE": False,
-            "HF_HUB_DISABLE_XET": True,
-            "HF_HUB_DISABLE_TELEMETRY": True,
-            "HF_HUB_DISABLE_IMPLICIT_TOKEN": False,
-        }.items():
-            monkeypatch.setattr(constants, name, value)
-        close_session()  # it may hold connections to another test's hub
-        yield hub
-        close_session()
+    return served
 
 
 @pytest.fixture(scope="session")
@@ -97,14 +105,20 @@ class LoopbackHub:
     """
 
     def __init__(self):
+        self.closing = threading.Event()
+        self._servers = {}
+        self.reset()
+
+    def reset(self):
+        """Forgets everything, and ends the answers that stall."""
+        self.closing.set()
+        self.closing = threading.Event()
         self.repositories = {}
         self.objects = {}  # large files by sha256, as uploaded
         self.requests = []
         self.faults = []
         self.tokens = {TOKEN: {"name": "tester", "orgs": ["keras-vae"]}}
         self.strange = b""
-        self.closing = threading.Event()
-        self._servers = {}
 
     def __enter__(self):
         for place, answer in (("hub", api), ("cdn", cdn), ("elsewhere", elsewhere)):
@@ -150,14 +164,14 @@ def status(code, **headers):
     return lambda answer: Answer(code, headers, b"fault")
 
 
-def cut(after):
-    """A fault: the connection breaks after so many bytes of the body."""
+def cut(after=-1):
+    """A fault: the connection breaks after so many bytes of the body; -1: before the status."""
     return lambda answer: dataclasses.replace(answer, cut=after)
 
 
-def stall(after=None):
-    """A fault: nothing more comes after so many bytes of the body; None: not even a status."""
-    return lambda answer: dataclasses.replace(answer, stall=-1 if after is None else after)
+def stall(after=-1):
+    """A fault: nothing more comes after so many bytes of the body; -1: not even a status."""
+    return lambda answer: dataclasses.replace(answer, stall=after)
 
 
 def flip(place):
@@ -193,6 +207,7 @@ def redirect(url):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets: the second would wait
 
     def _handle(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -218,22 +233,17 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET = do_POST = do_PUT = do_DELETE = _handle
 
     def _send(self, answer):
-        if answer.stall == -1:
+        stop = answer.stall if answer.cut is None else answer.cut
+        if stop != -1:
+            self.send_response(answer.status)
+            for key, value in {"Content-Length": len(answer.body), **answer.headers}.items():
+                self.send_header(key, str(value))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(answer.body[:stop])
+        if answer.stall is not None:
             self.hub.closing.wait(60)
-            self.close_connection = True
-            return
-        self.send_response(answer.status)
-        for key, value in {"Content-Length": len(answer.body), **answer.headers}.items():
-            self.send_header(key, str(value))
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        stop = answer.cut if answer.cut is not None else answer.stall
-        self.wfile.write(answer.body[:stop])
         if stop is not None:
-            self.wfile.flush()
-            if answer.cut is None:
-                self.hub.closing.wait(60)
             self.close_connection = True
 
     def log_message(self, *_):

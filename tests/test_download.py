@@ -13,7 +13,7 @@ from keras_vae import hub, hub_errors, registry, weights
 from keras_vae.folder import FILES, LARGEST_JSON
 from keras_vae.weights import WeightsError
 
-loopback, files = loopback_hub.loopback, loopback_hub.files
+loopback, files, served = loopback_hub.loopback, loopback_hub.files, loopback_hub.served
 MINE = "hf://me/mine"
 
 
