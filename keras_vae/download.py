@@ -55,7 +55,7 @@ class Place:
     def cache(self):
         from huggingface_hub import constants
 
-        return Path(self.cache_dir or constants.HF_HUB_CACHE).expanduser()
+        return Path(self.cache_dir or constants.HF_HUB_CACHE).expanduser().absolute()
 
     @property
     def offline(self):
@@ -180,16 +180,16 @@ def _download(place, commit, file, metadata):
     from huggingface_hub import hf_hub_download
 
     # Asked for here too since the client has no limit, and hides why a file cannot be had.
-    size = _head(place, commit, file).size
+    size = _head(place, commit, file).size  # None: some mirrors do not say
     if metadata and size not in (None, metadata["bytes"]):
         raise WeightsError(
-            f"{file} of {place} has {size} bytes where metadata.json speaks of "
+            f"{file} of {place} has {size} bytes where its metadata.json says "
             f"{metadata['bytes']}: it was not downloaded."
         )
     if not metadata and size is not None and size > LARGEST_JSON:
         raise WeightsError(
-            f"{file} of {place} has {size} bytes, where {LARGEST_JSON} are allowed: it was not "
-            "downloaded."
+            f"{file} of {place} has {size} bytes where at most {LARGEST_JSON} are allowed: it was "
+            "not downloaded."
         )
     with _explained(place, file):
         path = hf_hub_download(

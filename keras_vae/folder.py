@@ -1,5 +1,6 @@
 """A model's folder: three files, read as what a stranger may have written."""
 
+import re
 from pathlib import Path
 
 from keras_vae.files import read_json
@@ -15,8 +16,8 @@ def read_entry(folder) -> dict:
     Raises:
         WeightsError: if config.json or metadata.json lacks something or is not what it should be.
     """
-    config = _read(Path(folder) / "config.json")
     path = Path(folder) / "config.json"
+    config = _read(path)
     _require(isinstance(config.get("factory"), str), path, "factory", "the name of a factory")
     _require(isinstance(config.get("arguments"), dict), path, "arguments", "an object")
     return {"factory": config["factory"], "arguments": config["arguments"], **read_metadata(folder)}
@@ -32,7 +33,7 @@ def read_metadata(folder) -> dict:
     content = _read(path)
     size, sha256, fingerprint = (content.get(key) for key in ("bytes", "sha256", "fingerprint"))
     _require(type(size) is int and size > 0, path, "bytes", "a positive whole number")
-    hexadecimal = isinstance(sha256, str) and len(sha256) == 64 and set(sha256) <= HEXADECIMAL
+    hexadecimal = isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)
     _require(hexadecimal, path, "sha256", "64 hexadecimal digits, in small letters")
     numbers = isinstance(fingerprint, list) and len(fingerprint) == 8
     # NaN compares false, and JSON's whole numbers may be too large to become a float.
@@ -43,17 +44,12 @@ def read_metadata(folder) -> dict:
     return {"bytes": size, "sha256": sha256, "fingerprint": fingerprint}
 
 
-HEXADECIMAL = set("0123456789abcdef")
-
-
 def _read(path):
+    if path.is_file() and path.stat().st_size > LARGEST_JSON:
+        raise WeightsError(f"{path} has more than the {LARGEST_JSON} bytes allowed.")
     try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise WeightsError(f"{path} has more than the {LARGEST_JSON} bytes of a model's JSON.")
         return read_json(path)
-    except WeightsError:
-        raise
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise WeightsError(str(error)) from error
     except RecursionError as error:
         raise WeightsError(f"{path} cannot be read as JSON: it is nested too deep.") from error

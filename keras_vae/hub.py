@@ -58,8 +58,9 @@ def load(
     Raises:
         UnknownModelError: if there is no such model or folder.
         WeightsError: if the weights are missing or not those that the entry speaks of.
-        HubError: if the Hub, or the way to it, fails: `NotFoundError`, `AccessError`,
-            `OfflineError`, `RateLimitError`, `HubTimeoutError`, `CacheError`; all are OSErrors.
+        HubError: if the Hub, or the way to it, fails. It is an OSError; its subclasses, in
+            `keras_vae.hub_errors`, are `NotFoundError`, `AccessError`, `OfflineError`,
+            `RateLimitError`, `HubTimeoutError` and `CacheError`.
         ValueError: if an argument is not one of those above.
 
     Example:

@@ -1,6 +1,7 @@
 """What can go wrong with the Hub: one class for each thing a caller would catch, and its cure."""
 
 import errno
+import re
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 LOCKED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
@@ -76,13 +77,15 @@ def explain(error, place, file) -> HubError:
     if status in (401, 403):
         return AccessError(
             f"{endpoint} refuses to show {file} of {place} ({status}): the token is missing, wrong "
-            f"or of too few rights. To change it, {log_in}."
+            f"or lacks the right to read it. To change that, {log_in}."
         )
     if status == 404:
         return NotFoundError(f"{endpoint} has no {file} of {place} (404).")
     if status == 429:
-        wait = error.response.headers.get("Retry-After", "")
-        when = f"in {wait} seconds" if wait.isdigit() else "in some minutes"
+        headers = error.response.headers  # "120", or the Hub's own '"resolvers";r=0;t=120'
+        told = headers.get("Retry-After") or headers.get("RateLimit", "")
+        wait = re.search(r"(?:^|;t=)(\d+)$", told)
+        when = f"in {wait[1]} seconds" if wait else "in some minutes"
         return RateLimitError(
             f"{endpoint} was asked too often (429). Try again {when}. Its limit is higher for "
             f"those who {log_in}."
@@ -98,7 +101,7 @@ def explain(error, place, file) -> HubError:
             f"{endpoint} answered {status} for {file} of {place}: the fault is there. Try again "
             "later."
         )
-    if isinstance(error, errors.OfflineModeIsEnabled) or kind in ("ConnectError", "ProxyError"):
+    if kind in ("OfflineModeIsEnabled", "ConnectError", "ProxyError", "UnsupportedProtocol"):
         return OfflineError(
             f"{endpoint} cannot be reached: {error}. Check the connection, the proxy and "
             "HF_ENDPOINT. To load without a connection, run beforehand: "

@@ -80,7 +80,7 @@ def environment(hub, home) -> dict:
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "NO_PROXY": "127.0.0.1",
+        "NO_PROXY": "127.0.0.1,localhost",
     }
 
 
@@ -135,7 +135,9 @@ class LoopbackHub:
             server.server_close()
 
     def url(self, place):
-        return f"http://127.0.0.1:{self._servers[place].server_port}"
+        # Two names, since some versions of the client tell hosts apart without their ports.
+        host = "127.0.0.1" if place == "hub" else "localhost"
+        return f"http://{host}:{self._servers[place].server_port}"
 
     @property
     def endpoint(self):

@@ -1,5 +1,6 @@
 """A Hub and a network that fail: each failure is named, and nothing damaged ever loads."""
 
+import contextlib
 import json
 
 import loopback_hub
@@ -18,25 +19,33 @@ WEIGHTS = "cdn GET"  # the only file that the CDN has
 
 
 @pytest.fixture
-def timeouts(monkeypatch):
+def impatient(monkeypatch):
+    """A `with` block in which the client waits for a fifth of a second, and no longer."""
     from huggingface_hub import constants
 
-    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
-    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.2)
+    @contextlib.contextmanager
+    def impatient():
+        with monkeypatch.context() as context:
+            context.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
+            context.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.2)
+            yield
+
+    return impatient
 
 
 @pytest.fixture
 def refuse(loopback, files, tmp_path):
     """Asserts that the model is refused so, leaves nothing wrong behind, and loads afterwards."""
 
-    def refuse(kind, sentence):
+    def refuse(kind, sentence, within=contextlib.nullcontext):
         loopback.add("me/mine", files)
-        with pytest.raises(kind, match=sentence) as refusal:
+        with within(), pytest.raises(kind, match=sentence) as refusal:
             hub.download(MINE)
         assert type(refusal.value) is kind
         with pytest.raises(hub_errors.OfflineError):
             keras_vae.load(MINE, local_files_only=True)
-        left = [path for path in (tmp_path / "home").rglob("blobs/*") if path.is_file()]
+        # Some versions of the client keep what has come so far, to go on from there.
+        left = {p for p in (tmp_path / "home").rglob("blobs/*") if p.suffix != ".incomplete"}
         assert {path.read_bytes() for path in left} <= set(files.values())
         loopback.faults.clear()
         loads(files)
@@ -123,8 +132,9 @@ def test_an_error_of_the_hub_is_told_as_what_it_is(loopback, refuse, request_, c
     refuse(*ERRORS[code])
 
 
-def test_who_asks_too_often_is_told_how_long_to_wait(loopback, refuse):
-    loopback.fail("HEAD", status(429, Retry_After="120"))
+@pytest.mark.parametrize("told", ({"Retry_After": "120"}, {"RateLimit": '"api";r=0;t=120'}))
+def test_who_asks_too_often_is_told_how_long_to_wait(loopback, refuse, told):
+    loopback.fail("HEAD", status(429, **told))
     refuse(hub_errors.RateLimitError, "Try again in 120 seconds")
 
 
@@ -132,15 +142,16 @@ def test_who_asks_too_often_is_told_how_long_to_wait(loopback, refuse):
     ("request_", "after"),
     (("hub HEAD", -1), ("hub HEAD.*weights", -1), ("hub GET.*config", 9), (WEIGHTS, 9)),
 )
-def test_a_stall_longer_than_the_timeout_is_an_error(loopback, refuse, timeouts, request_, after):
+def test_a_stall_longer_than_the_timeout_is_an_error(loopback, refuse, impatient, request_, after):
     loopback.fail(request_, stall(after))
-    refuse(hub_errors.HubTimeoutError, "in time.*HF_HUB_ETAG_TIMEOUT, in seconds, to more than 0.2")
+    sentence = "in time.*HF_HUB_ETAG_TIMEOUT, in seconds, to more than 0.2"
+    refuse(hub_errors.HubTimeoutError, sentence, impatient)
 
 
-def test_a_hub_that_cannot_be_reached_says_how_to_prepare(loopback, monkeypatch):
+@pytest.mark.parametrize("endpoint", ("http://127.0.0.1:9", "huggingface.co", "hub://127.0.0.1"))
+def test_a_hub_that_cannot_be_reached_says_how_to_prepare(loopback, monkeypatch, endpoint):
     constant = "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE"
-    nobody = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constant, nobody)
+    monkeypatch.setattr(constant, endpoint + "/{repo_id}/resolve/{revision}/{filename}")
     sentence = "cannot be reached: .*run beforehand: keras-vae download hf://me/mine@main"
     with pytest.raises(hub_errors.OfflineError, match=sentence):
         hub.download(MINE)
@@ -175,7 +186,7 @@ def test_another_host_can_neither_change_a_file_nor_learn_the_token(
     ),
 )
 def test_an_update_that_fails_is_an_error_and_leaves_the_earlier_copy(
-    loopback, files, timeouts, request_, fault
+    loopback, files, impatient, request_, fault
 ):
     old = loopback.add("me/mine", files)
     hub.download(MINE)
@@ -186,7 +197,8 @@ def test_an_update_that_fails_is_an_error_and_leaves_the_earlier_copy(
     new = loopback.repositories["me/mine"].commit(changed)
     loopback.fail(request_, fault)
     sentence = f"An earlier copy, of commit {old}, is in the cache: local_files_only=True loads it"
-    with pytest.raises((hub_errors.HubError, WeightsError), match=f"{sentence}|came damaged"):
+    kinds = (hub_errors.HubError, WeightsError)
+    with impatient(), pytest.raises(kinds, match=f"{sentence}|came damaged"):
         hub.download(MINE)
     assert keras_vae.load(MINE, local_files_only=True)
     loopback.faults.clear()
