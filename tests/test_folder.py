@@ -1,0 +1,63 @@
+"""A model's folder, here or on the Hub: what a stranger wrote is read with care."""
+
+import json
+
+import loopback_hub
+import pytest
+
+import keras_vae
+from keras_vae.folder import LARGEST_JSON
+from keras_vae.weights import WeightsError
+
+loopback, files, served = loopback_hub.loopback, loopback_hub.files, loopback_hub.served
+MINE = "hf://me/mine"
+
+
+BAD_METADATA = [
+    *(("bytes", value) for value in (None, "9", 9.0, -1, 0, True, [9])),
+    *(("sha256", value) for value in (None, 9, "", "0" * 63, "g" * 64, "A" * 64, ["0" * 64])),
+    *(("fingerprint", value) for value in (None, 0.5, [], [0.5] * 7, [0.5] * 9, {"0": 0.5})),
+    *(("fingerprint", [0.5] * 7 + [last]) for last in (None, "0.5", True, [0.5], 10**400)),
+    *(("fingerprint", [0.5] * 7 + [float(last)]) for last in ("nan", "inf", "-inf")),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), BAD_METADATA)
+def test_metadata_that_proves_nothing_is_refused(loopback, files, tmp_path, key, value):
+    changed = json.loads(files["metadata.json"]) | {key: value}
+    if value is None:
+        del changed[key]
+    files = {**files, "metadata.json": json.dumps(changed).encode()}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=f"metadata.json: '{key}' must be"):
+        keras_vae.load(tmp_path)
+    loopback.add("me/mine", files)
+    with pytest.raises(WeightsError, match=f"metadata.json: '{key}' must be"):
+        keras_vae.load(MINE)
+    assert not loopback.asked("weights")
+
+
+@pytest.mark.parametrize("file", ("config.json", "metadata.json"))
+@pytest.mark.parametrize(
+    "content", (b"", b"[]", b"{", b"\xff", b"<html>", b"[" * 100_000, b"1" * 9_999)
+)
+def test_json_of_a_stranger_is_read_with_care(loopback, files, file, content):
+    loopback.add("me/mine", {**files, file: content})
+    with pytest.raises(WeightsError, match=rf"{file} (cannot be read|must hold a JSON)"):
+        keras_vae.load(MINE)
+
+
+@pytest.mark.parametrize("config", ({}, {"factory": 3}, {"factory": "mlp_vae", "arguments": [1]}))
+def test_a_config_without_factory_and_arguments_is_refused(loopback, files, config):
+    loopback.add("me/mine", {**files, "config.json": json.dumps(config).encode()})
+    with pytest.raises(WeightsError, match=r"config.json: '(factory|arguments)' must be"):
+        keras_vae.load(MINE)
+
+
+def test_a_folder_with_too_large_a_config_is_refused(tmp_path, files):
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "config.json").write_bytes(b" " * (LARGEST_JSON + 1))
+    with pytest.raises(WeightsError, match="has more than the"):
+        keras_vae.load(tmp_path)
