@@ -142,11 +142,12 @@ def _eval_results(entry):
 def _summary(entry):
     low_high = entry["input_range"]
     values = low_high if isinstance(low_high, str) else f"in {low_high}"
+    shape = tuple(entry["arguments"]["input_shape"])
     return (
         "A model of `keras_vae`, variational autoencoders for Keras 3 on TensorFlow, JAX and "
-        f"PyTorch: {entry['parameters']:,} parameters, for data of shape "
-        f"{tuple(entry['arguments']['input_shape'])}, values {values}, under a {entry['likelihood']} "
-        f"likelihood. It was made by the factory `{entry['factory']}` with these arguments:\n\n"
+        f"PyTorch: {entry['parameters']:,} parameters, for data of shape {shape}, values {values}, "
+        f"under a {entry['likelihood']} likelihood. It was made by the factory "
+        f"`{entry['factory']}` with these arguments:\n\n"
         f"```json\n{json.dumps(entry['arguments'])}\n```"
     )
 
