@@ -2,16 +2,17 @@
 
 import json
 import os
-import shutil
 import tempfile
+import warnings
 from pathlib import Path
 
 import keras
 
-from keras_vae import folders, registry, sharing
+from keras_vae import registry, sharing
+from keras_vae.download import Place, fetch, parse
 from keras_vae.factories import FACTORIES
-from keras_vae.files import read_json, write_json
-from keras_vae.folders import CONFIG, METADATA, WEIGHTS
+from keras_vae.files import read_json
+from keras_vae.folder import CONFIG, METADATA, WEIGHTS, read_entry, write_folder
 from keras_vae.model import VAE
 from keras_vae.registry import UnknownModelError, info, list_models
 from keras_vae.weights import (
@@ -22,15 +23,32 @@ from keras_vae.weights import (
 )
 
 
-def load(source, *, compile: bool = True) -> VAE:
+def load(
+    source,
+    *,
+    revision: str | None = None,
+    cache_dir=None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+    compile: bool = True,
+) -> VAE:
     """Loads a trained model.
 
     The size and sha256 of the weights are checked before the file is opened, and outputs for a
-    fixed input (the fingerprint) after.
+    fixed input (the fingerprint) after: against the registry for a published model, against its
+    own metadata for any other.
 
     Args:
-        source: the name of a published model (its weights come with this package), or a folder
-            that `save_to_folder` or `keras-vae train` wrote, such as `"./my-model"`.
+        source: the name of a published model (its weights come with this package); a model on the
+            Hugging Face Hub, `"hf://org/repo"` or `"hf://org/repo@revision"`; or a folder that
+            `save_to_folder` or `keras-vae train` wrote, such as `"./my-model"`.
+        revision: a branch, tag or commit of the model on the Hub. Defaults to the weights of this
+            package for a published model, and to the branch `"main"` of any other.
+        cache_dir: folder for what is downloaded. Defaults to huggingface_hub's cache (HF_HOME).
+        token: for private and gated models: a token of the Hub, or `True` for the one that
+            `hf auth login` stored. Defaults to the stored one, if there is one; `False`: none.
+        local_files_only: whether to load from the cache without any request, as HF_HUB_OFFLINE=1
+            does. Defaults to False.
         compile: whether to compile the model with Adam(1e-3), to train it further. Defaults to
             True.
 
@@ -40,6 +58,9 @@ def load(source, *, compile: bool = True) -> VAE:
     Raises:
         UnknownModelError: if there is no such model or folder.
         WeightsError: if the weights are missing or not those that the entry speaks of.
+        HubError: if the Hub, or the way to it, fails: `NotFoundError`, `AccessError`,
+            `OfflineError`, `RateLimitError`, `HubTimeoutError`, `CacheError`; all are OSErrors.
+        ValueError: if an argument is not one of those above.
 
     Example:
 
@@ -47,28 +68,22 @@ def load(source, *, compile: bool = True) -> VAE:
     >>> images = model.generate(16)
     """
     source = os.fspath(source)
-    folder = Path(source)
-    if source.startswith("hf://"):
-        raise ValueError(
-            "This version loads published models by name and folders of your own; it does not "
-            f"download from the Hugging Face Hub yet. Received: {source!r}"
-        )
-    if source in list_models():
+    options = {"cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
+    if source in list_models() and revision is None:
         entry = info(source)
-        weights = registry.PRETRAINED / entry["file"]
-    elif (folder / "config.json").is_file() and (folder / "metadata.json").is_file():
-        try:
-            entry = {**read_json(folder / "config.json"), **read_json(folder / "metadata.json")}
-        except ValueError as error:
-            raise WeightsError(str(error)) from error
+        weights = _bundled(source, entry, options)
+    elif place := _place(source, revision, options):
+        entry = info(source) if source in list_models() else None
+        folder = fetch(place, published=entry)
+        entry = entry or read_entry(folder)
         weights = folder / "model.weights.h5"
-    elif folder.is_dir():
-        raise UnknownModelError(
-            f"{source!r} holds no model: config.json, metadata.json and model.weights.h5 are "
-            "expected, as save_to_folder writes them."
-        )
     else:
-        info(source)
+        if revision is not None or cache_dir is not None or token is not None:
+            raise ValueError(
+                f"revision, cache_dir and token are for models on the Hub. {source!r} is a folder."
+            )
+        entry = read_entry(source)
+        weights = Path(source) / "model.weights.h5"
     check_file(weights, entry)
     model = build(entry["factory"], entry["arguments"])
     read_weights(model, weights)
@@ -76,6 +91,75 @@ def load(source, *, compile: bool = True) -> VAE:
     if compile:
         model.compile(keras.optimizers.Adam(1e-3))
     return model
+
+
+def download(
+    source, *, revision: str | None = None, cache_dir=None, token: str | bool | None = None
+) -> Path:
+    """Puts a model of the Hugging Face Hub in the cache, checked, to be loaded offline later.
+
+    Args:
+        source: the name of a published model, or `"hf://org/repo"`, or `"hf://org/repo@revision"`.
+        revision: as for `load`, but that a published model's is the commit of its registry entry.
+        cache_dir: as for `load`.
+        token: as for `load`.
+
+    Returns:
+        The folder in the cache: config.json, metadata.json and model.weights.h5. `load` takes it.
+
+    Raises:
+        UnknownModelError: if there is no such model.
+        WeightsError: if the files are damaged, or not those that were published.
+        HubError: if the Hub, or the way to it, fails; see `load`.
+        ValueError: if there is nothing to download.
+    """
+    source = os.fspath(source)
+    place = _place(source, revision, {"cache_dir": cache_dir, "token": token})
+    if place is None:
+        raise ValueError(
+            f"{source!r} is on this machine: there is nothing to download. keras_vae.load takes it "
+            "without a connection."
+        )
+    return fetch(place, published=info(source) if source in list_models() else None)
+
+
+def _bundled(name, entry, options):
+    """The weights that came with the package, or if they are damaged the Hub's, with a warning."""
+    weights = registry.PRETRAINED / entry["file"]
+    try:
+        check_file(weights, entry)
+    except WeightsError as error:
+        place = _place(name, None, options)
+        if place is None:
+            raise WeightsError(
+                f"{error} {name} is not on the Hub. Reinstall the package: "
+                "pip install --force-reinstall keras-vae"
+            ) from error
+        warnings.warn(f"{error} Loading {place} instead.", stacklevel=3)
+        return fetch(place, published=entry) / "model.weights.h5"
+    return weights
+
+
+def _place(source, revision, options):
+    """Where a source is on the Hub; None: it is on this machine only."""
+    if source in list_models():
+        entry = info(source)
+        pinned = entry["revision"] if revision is None else revision
+        label = source if revision is None else None
+        if pinned is None:
+            return None
+        return Place(entry["repository"], pinned, label=label, **options)
+    # Paths join slashes, and addresses are copied from browsers: both get the rule.
+    if source.lower().startswith(("hf:", "https:", "http:")):
+        return Place(*parse(source, revision), **options)
+    if not Path(source).is_dir():
+        info(source)
+    if not all((Path(source) / file).is_file() for file in ("config.json", "metadata.json")):
+        raise UnknownModelError(
+            f"{source!r} holds no model: config.json, metadata.json and model.weights.h5 are "
+            "expected, as save_to_folder writes them."
+        )
+    return None
 
 
 def build(factory: str, arguments: dict) -> VAE:
@@ -121,7 +205,7 @@ def save_to_folder(model, folder, *, factory: str | None = None, arguments: dict
         clone = build(factory, arguments)
     finally:
         keras.config.set_dtype_policy(policy)
-    folders.write(model, clone, folder, {"factory": factory, "arguments": arguments})
+    write_folder(model, clone, folder, {"factory": factory, "arguments": arguments})
 
 
 def publish(
@@ -157,7 +241,7 @@ def publish(
 
     Raises:
         ValueError: if there is no such model, it is not the factories', or it does not load.
-        PublishError: if the Hub does not take it; the message says what to do.
+        HubError: if the Hub does not take it; the message says what to do. See `load`.
 
     Example:
 
@@ -167,37 +251,20 @@ def publish(
     sharing.check_repository(repository)
     token = sharing.logged_in(token)
     with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        name = _stage(model, folder)
-        loaded = load(folder, compile=False)
+        folder, name = Path(folder), None
+        if isinstance(model, (str, os.PathLike)):
+            name = sharing.stage(os.fspath(model), folder)
+            loaded = load(model, compile=False)
+        else:
+            save_to_folder(model, folder)
+            loaded = load(folder, compile=False)
         entry = {**read_json(folder / CONFIG), **read_json(folder / METADATA)}
+        check_file(folder / WEIGHTS, entry)
         entry["licence"] = licence or entry.get("licence")
         sharing.present(folder, loaded, entry, name=name, repository=repository, x=x)
         message = commit_message or f"Publish {repository} with keras_vae"
         options = {"token": token, "private": private, "commit_message": message}
         return sharing.upload(folder, repository, **options)
-
-
-def _stage(model, folder):
-    """Puts a model's files into a folder; returns its name if it comes with this package."""
-    if not isinstance(model, (str, os.PathLike)):
-        save_to_folder(model, folder)
-        return None
-    source = os.fspath(model)
-    if source in list_models():
-        entry = info(source)
-        shutil.copyfile(registry.PRETRAINED / entry["file"], folder / WEIGHTS)
-        write_json(folder / CONFIG, {key: entry[key] for key in ("factory", "arguments")})
-        here = ("factory", "arguments", "repository", "revision", "file")
-        write_json(folder / METADATA, {key: entry[key] for key in entry if key not in here})
-        return source
-    if source.startswith("hf://"):
-        raise ValueError(f"{source} is on the Hub: give a model, a folder or a published name.")
-    load(source, compile=False)  # an error names this folder, not its copy
-    for name in (CONFIG, WEIGHTS, METADATA, "README.md"):
-        if (Path(source) / name).is_file():
-            shutil.copyfile(Path(source) / name, folder / name)
-    return None
 
 
 def _recipe(model, factory, arguments):

@@ -1,15 +1,14 @@
 """A model's folder on its way to the Hugging Face Hub: its card, one commit, clear errors."""
 
+import shutil
 from pathlib import Path
 
-from keras_vae import cards, plots
-from keras_vae.files import write_bytes
+from keras_vae import cards, plots, registry
+from keras_vae.files import write_bytes, write_json
+from keras_vae.folder import CONFIG, METADATA, WEIGHTS
+from keras_vae.hub_errors import AccessError, HubError, OfflineError, RateLimitError
 
-FILES = ("config.json", "model.weights.h5", "metadata.json", "README.md", "samples.png")
-
-
-class PublishError(OSError):
-    """The Hub did not take the model: what was in the repository is still there as it was."""
+FILES = (CONFIG, WEIGHTS, METADATA, "README.md", "samples.png")
 
 
 def check_repository(repository):
@@ -32,11 +31,28 @@ def logged_in(token=None) -> str:
 
     token = token or get_token()
     if not token:
-        raise PublishError(
+        raise AccessError(
             "You are not logged in to the Hugging Face Hub. Run `hf auth login` with a token that "
             "may write (https://huggingface.co/settings/tokens), or set HF_TOKEN."
         )
     return token
+
+
+def stage(source, folder):
+    """Copies the files of a published model or of a folder; returns the published name, if any."""
+    if source in registry.list_models():
+        entry = registry.info(source)
+        shutil.copyfile(registry.PRETRAINED / entry["file"], folder / WEIGHTS)
+        write_json(folder / CONFIG, {key: entry[key] for key in ("factory", "arguments")})
+        here = ("factory", "arguments", "repository", "revision", "file")
+        write_json(folder / METADATA, {key: entry[key] for key in entry if key not in here})
+        return source
+    if source.startswith("hf://"):
+        raise ValueError(f"{source} is on the Hub: give a model, a folder or a published name.")
+    for name in (CONFIG, WEIGHTS, METADATA, "README.md"):
+        if (Path(source) / name).is_file():
+            shutil.copyfile(Path(source) / name, folder / name)
+    return None
 
 
 def present(folder, model, entry, *, name, repository, x=None):
@@ -58,7 +74,7 @@ def upload(folder, repository, *, token, private=False, commit_message) -> str:
     The repository is made if it is not there.
 
     Raises:
-        PublishError: if there is no access to the Hub, no right to write, or no connection.
+        HubError: if there is no right to write, or no connection; see `hub_errors`.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HTTPError
@@ -73,50 +89,54 @@ def upload(folder, repository, *, token, private=False, commit_message) -> str:
         if not is_public:
             return api.create_commit(repository, files, commit_message=commit_message).oid
     except (HTTPError, OSError, ValueError, RuntimeError) as error:
-        raise PublishError(_explained(error, repository)) from error
-    raise PublishError(
+        raise _explained(error, repository) from error
+    raise HubError(
         f"{repository} is there already, and public. Make it private in its settings on the Hub, "
         "or choose another name. Nothing was uploaded."
     )
 
 
 def _explained(error, repository):
-    """What went wrong and what to do, for what huggingface_hub and its clients raise."""
-    from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.utils import OfflineModeIsEnabled
+    """The error that says what to do about what huggingface_hub and its clients raise."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     if isinstance(error, RuntimeError) and error.__cause__:  # of a large file's upload
         error = error.__cause__
     if isinstance(error, OfflineModeIsEnabled):
-        return "This process is offline: HF_HUB_OFFLINE is set. Unset it to publish."
+        return OfflineError("This process is offline: HF_HUB_OFFLINE is set. Unset it to publish.")
     if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        kind, advice = _ADVICE.get(status, (HubError, _TROUBLE))
         said = f" The Hub said: {error.server_message}" if error.server_message else ""
-        return (
-            _ADVICE.get(error.response.status_code, _TROUBLE).format(
-                repository=repository, status=error.response.status_code
-            )
-            + said
-        )
+        return kind(advice.format(repository=repository, status=status) + said)
     if isinstance(error, ValueError):
-        return (
-            f"The Hub did not accept the card of {repository}, or something else than the Hub "
-            f"answered ({error}). See to licence= and to your connection."
+        return HubError(
+            f"The Hub did not accept the card of {repository}, or what answers at "
+            f"{constants.ENDPOINT} is no Hub ({error}). See to licence= and to your connection."
         )
-    return (
-        f"The connection to the Hub failed ({error or type(error).__name__}). Publish again: what "
-        "has arrived is not sent twice, and the commit is made as a whole or not at all."
+    return OfflineError(
+        f"The connection to {constants.ENDPOINT} failed ({error or type(error).__name__}). Publish "
+        "again: what has arrived is not sent twice, and the commit is made as a whole or not at "
+        "all."
     )
 
 
 _TROUBLE = "The Hub did not take {repository} (status {status}). Publish again later."
 _CONFLICT = "{repository} was changed by someone else at the same time. Publish again."
 _ADVICE = {
-    401: "The Hub does not know your token: mistyped, expired or revoked. Run `hf auth login` "
-    "again, or set another HF_TOKEN.",
-    403: "Your token may not write to {repository}. It needs the role 'write', and the namespace "
-    "must be yours: `hf auth whoami` lists those you may publish under.",
-    404: "{repository} is hidden from your token, or was removed.",
-    409: _CONFLICT,
-    412: _CONFLICT,
-    429: "The Hub has had too many requests from you. Wait some minutes, then publish again.",
+    401: (
+        AccessError,
+        "The Hub does not know your token: mistyped, expired or revoked. Run `hf auth login` "
+        "again, or set another HF_TOKEN.",
+    ),
+    403: (
+        AccessError,
+        "Your token may not write to {repository}. It needs the role 'write', and the namespace "
+        "must be yours: `hf auth whoami` lists those you may publish under.",
+    ),
+    404: (AccessError, "{repository} is hidden from your token, or was removed."),
+    409: (HubError, _CONFLICT),
+    412: (HubError, _CONFLICT),
+    429: (RateLimitError, "The Hub was asked too often. Publish again in some minutes."),
 }

@@ -9,7 +9,6 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 import keras
 import numpy as np
 import pytest
-from loopback_hub import hub as hub
 
 import keras_vae
 

@@ -1,53 +1,74 @@
 """A Hugging Face Hub on the loopback address, for the real huggingface_hub client to talk to.
 
 It keeps repositories in memory, serves large files from another port as the Hub does from its CDN,
-takes commits, notes every request, and can be told to fail. Use the `hub` fixture, or
-`LoopbackHub()` with `environment(hub, home)` for a client in another process. Uploads need
-`TOKEN`, and in huggingface_hub 2.4 a filter of its warning: `ignore:Use 'content=`.
+takes commits, notes every request, and can be told to fail. A test file takes the fixture with
+`loopback = loopback_hub.loopback`; a client in another process needs `environment(hub, home)`.
+Uploads need `TOKEN`, and in huggingface_hub 2.4 a filter of its warning, `ignore:Use 'content=`.
 """
 
-import base64
 import contextlib
 import dataclasses
-import hashlib
-import json
 import re
 import threading
+import types
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 import pytest
+from loopback_routes import Answer, Repository, api, cdn, elsewhere, serve_range
 
 TOKEN = "hf_loopback"
-LARGE = (".h5", ".png")  # what the Hub's .gitattributes put into LFS, and so on the CDN
+
+
+@pytest.fixture(scope="session")
+def served():
+    """The server behind `loopback`: one for all tests, since the client is slow to start anew."""
+    from huggingface_hub.utils import close_session
+
+    close_session()  # it may have been made for another endpoint or proxy
+    with LoopbackHub() as hub:
+        yield hub
+        close_session()
 
 
 @pytest.fixture
-def hub(monkeypatch, tmp_path):
-    """A hub that this process's huggingface_hub talks to, with an empty cache and no token."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import close_session
+def loopback(served, monkeypatch, tmp_path):
+    """An empty hub that this process's huggingface_hub talks to, with an empty cache, no token."""
+    from huggingface_hub import constants, file_download
+    from huggingface_hub.utils import _http
 
-    with LoopbackHub() as hub:
-        for key, value in environment(hub, tmp_path / "home").items():
-            monkeypatch.setenv(key, value)
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        # The client read its environment when it was imported.
-        url = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        for name, value in {
-            "ENDPOINT": hub.endpoint,
-            "HUGGINGFACE_CO_URL_TEMPLATE": url,
-            "HF_HUB_CACHE": str(tmp_path / "home" / "hub"),
-            "HF_TOKEN_PATH": str(tmp_path / "home" / "token"),
-            "HF_HUB_OFFLINE": False,
-            "HF_HUB_DISABLE_XET": True,
-            "HF_HUB_DISABLE_TELEMETRY": True,
-            "HF_HUB_DISABLE_IMPLICIT_TOKEN": False,
-        }.items():
-            monkeypatch.setattr(constants, name, value)
-        close_session()  # it may hold connections to another test's hub
-        yield hub
-        close_session()
+    served.reset()
+    for key, value in environment(served, tmp_path / "home").items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    # The client read its environment when it was imported.
+    for name, value in {
+        "ENDPOINT": served.endpoint,
+        "HUGGINGFACE_CO_URL_TEMPLATE": served.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(tmp_path / "home" / "hub"),
+        "HF_TOKEN_PATH": str(tmp_path / "home" / "token"),
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_DISABLE_TELEMETRY": True,
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN": False,
+    }.items():
+        monkeypatch.setattr(constants, name, value)
+    # Between its tries the client waits for seconds.
+    for module in (file_download, _http):
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(sleep=lambda seconds: None))
+    return served
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """The three files of a small model, by name."""
+    import keras_vae
+
+    folder = tmp_path_factory.mktemp("small")
+    arguments = {"input_shape": [6, 5, 1], "latent_dim": 3, "hidden_units": [8]}
+    model = keras_vae.mlp_vae(**arguments, seed=0)
+    keras_vae.save_to_folder(model, folder, factory="mlp_vae", arguments=arguments)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def environment(hub, home) -> dict:
@@ -77,40 +98,6 @@ class Request:
         return f"{self.place} {self.method} {unquote(self.path)}"
 
 
-@dataclasses.dataclass
-class Answer:
-    """What the hub answers; a fault changes it."""
-
-    status: int = 200
-    headers: dict = dataclasses.field(default_factory=dict)
-    body: bytes = b""
-    cut: int | None = None  # close the connection after so many bytes of the body
-    stall: int | None = None  # send nothing more after so many bytes, but keep the connection
-
-
-@dataclasses.dataclass
-class Repository:
-    """Commits, each a dict of path to content, and the branches and tags that name them."""
-
-    commits: dict = dataclasses.field(default_factory=dict)
-    refs: dict = dataclasses.field(default_factory=dict)
-    private: bool = False
-    gated: bool = False  # nobody is on the list of those who may read
-
-    def resolve(self, revision):
-        revision = self.refs.get(revision, revision)
-        return revision if revision in self.commits else None
-
-    def commit(self, files, branch="main"):
-        """Adds a commit of exactly these files, and returns its sha."""
-        parent = self.refs.get(branch, "")
-        told = json.dumps([parent, branch, len(self.commits), sorted(map(_sha256, files.values()))])
-        sha = hashlib.sha1(told.encode()).hexdigest()
-        self.commits[sha] = dict(files)
-        self.refs[branch] = sha
-        return sha
-
-
 class LoopbackHub:
     """A hub and its CDN, each a port of 127.0.0.1, for as long as the `with` block runs.
 
@@ -118,14 +105,20 @@ class LoopbackHub:
     """
 
     def __init__(self):
+        self.closing = threading.Event()
+        self._servers = {}
+        self.reset()
+
+    def reset(self):
+        """Forgets everything, and ends the answers that stall."""
+        self.closing.set()
+        self.closing = threading.Event()
         self.repositories = {}
         self.objects = {}  # large files by sha256, as uploaded
         self.requests = []
         self.faults = []
         self.tokens = {TOKEN: {"name": "tester", "orgs": ["keras-vae"]}}
         self.strange = b""
-        self.closing = threading.Event()
-        self._servers = {}
 
     def __enter__(self):
         for place, answer in (("hub", api), ("cdn", cdn), ("elsewhere", elsewhere)):
@@ -171,14 +164,14 @@ def status(code, **headers):
     return lambda answer: Answer(code, headers, b"fault")
 
 
-def cut(after):
-    """A fault: the connection breaks after so many bytes of the body."""
+def cut(after=-1):
+    """A fault: the connection breaks after so many bytes of the body; -1: before the status."""
     return lambda answer: dataclasses.replace(answer, cut=after)
 
 
-def stall(after=None):
-    """A fault: nothing more comes after so many bytes of the body; None: not even a status."""
-    return lambda answer: dataclasses.replace(answer, stall=-1 if after is None else after)
+def stall(after=-1):
+    """A fault: nothing more comes after so many bytes of the body; -1: not even a status."""
+    return lambda answer: dataclasses.replace(answer, stall=after)
 
 
 def flip(place):
@@ -212,30 +205,9 @@ def redirect(url):
     )
 
 
-def _sha256(content):
-    return hashlib.sha256(content).hexdigest()
-
-
-def _blob(content):
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def _pointer(content):
-    oid, size = _sha256(content), len(content)
-    text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n"
-    return text.encode()
-
-
-def _json(content, code=200):
-    return Answer(code, {"Content-Type": "application/json"}, json.dumps(content).encode())
-
-
-def _error(code, name, message):
-    return Answer(code, {"X-Error-Code": name, "X-Error-Message": message})
-
-
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets: the second would wait
 
     def _handle(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -249,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(request)
         answer = type(self).answer(self.hub, request)
         if self.command == "GET" and answer.status == 200:
-            answer = _range(answer, headers.get("range"))
+            answer = serve_range(answer, headers.get("range"))
         for fault in self.hub.faults:
             pattern, change, times = fault
             if pattern.search(str(request)) and times != 0:
@@ -261,235 +233,18 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET = do_POST = do_PUT = do_DELETE = _handle
 
     def _send(self, answer):
-        if answer.stall == -1:
+        stop = answer.stall if answer.cut is None else answer.cut
+        if stop != -1:
+            self.send_response(answer.status)
+            for key, value in {"Content-Length": len(answer.body), **answer.headers}.items():
+                self.send_header(key, str(value))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(answer.body[:stop])
+        if answer.stall is not None:
             self.hub.closing.wait(60)
-            self.close_connection = True
-            return
-        self.send_response(answer.status)
-        for key, value in {"Content-Length": len(answer.body), **answer.headers}.items():
-            self.send_header(key, str(value))
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        stop = answer.cut if answer.cut is not None else answer.stall
-        self.wfile.write(answer.body[:stop])
         if stop is not None:
-            self.wfile.flush()
-            if answer.cut is None:
-                self.hub.closing.wait(60)
             self.close_connection = True
 
     def log_message(self, *_):
         pass
-
-
-def _range(answer, wanted):
-    match = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted or "")
-    if not match:
-        return answer
-    size = len(answer.body)
-    first, last = int(match[1]), min(int(match[2] or size - 1), size - 1)
-    if first >= size:
-        return Answer(416, {"Content-Range": f"bytes */{size}"})
-    headers = {**answer.headers, "Content-Range": f"bytes {first}-{last}/{size}"}
-    return Answer(206, headers, answer.body[first : last + 1])
-
-
-def elsewhere(hub, request):
-    return Answer(200, {"ETag": '"strange"'}, hub.strange)
-
-
-def cdn(hub, request):
-    """Large files by their sha256: read, and written after an LFS batch call."""
-    oid = request.path.rpartition("/")[2]
-    if request.method == "PUT":
-        if _sha256(request.body) != oid:
-            return Answer(400, {}, b"BadDigest")
-        hub.objects[oid] = request.body
-        return Answer(200)
-    for repository in hub.repositories.values():
-        for files in repository.commits.values():
-            for content in files.values():
-                hub.objects.setdefault(_sha256(content), content)
-    if oid not in hub.objects:
-        return Answer(404)
-    return Answer(200, {"ETag": f'"{oid}"'}, hub.objects[oid])
-
-
-def api(hub, request):
-    """The Hub's own port: files, information about repositories, and writing."""
-    path = urlsplit(request.path).path
-    authorization = request.headers.get("authorization")
-    user = hub.tokens.get((authorization or "").removeprefix("Bearer "))
-    if authorization and not user:
-        return Answer(401, {"X-Error-Message": "Invalid credentials in Authorization header"})
-    found = ((re.fullmatch(route, f"{request.method} {path}"), take) for route, take in _ROUTES)
-    match, take = next(((match, take) for match, take in found if match), (None, None))
-    if match is None:
-        return _error(404, "", "Not Found")
-    if request.method == "POST" and not user and take is not _paths:
-        return Answer(401, {"X-Error-Message": "Invalid username or password."})
-    groups = {key: unquote(value) for key, value in match.groupdict().items()}
-    if "repo" not in groups:
-        return take(hub, request, user)
-    repository = hub.repositories.get(groups["repo"])
-    if repository is None or (repository.private and not user):
-        return _error(404 if user else 401, "RepoNotFound", "Repository not found")
-    if repository.gated:
-        why = f"Access to model {groups['repo']} is restricted."
-        return _error(403 if user else 401, "GatedRepo", why)
-    if "rev" in groups or request.method == "GET":
-        commit = repository.resolve(groups.get("rev") or "main")
-        if commit is None and repository.commits:
-            return _error(404, "RevisionNotFound", f"Invalid rev id: {groups.get('rev')}")
-        groups["rev"] = groups.get("rev", "main")
-        groups["commit"] = commit
-    return take(hub, request, repository, groups)
-
-
-def _resolve(hub, request, repository, groups):
-    content = repository.commits.get(groups["commit"], {}).get(groups["file"])
-    headers = {"X-Repo-Commit": groups["commit"], "Accept-Ranges": "bytes"}
-    if content is None:
-        answer = _error(404, "EntryNotFound", "Entry not found")
-        answer.headers.update(headers)
-        return answer
-    if not groups["file"].endswith(LARGE):
-        return Answer(200, {**headers, "ETag": f'"{_blob(content)}"'}, content)
-    oid = _sha256(content)
-    headers |= {"X-Linked-Size": len(content), "X-Linked-ETag": f'"{oid}"'}
-    headers |= {"ETag": f'"{_blob(_pointer(content))}"', "Location": f"{hub.url('cdn')}/lfs/{oid}"}
-    return Answer(302, headers, b"Found. Redirecting")
-
-
-def _files(repository, groups):
-    for path, content in sorted((repository.commits.get(groups["commit"]) or {}).items()):
-        entry = {"type": "file", "path": path, "size": len(content), "oid": _blob(content)}
-        if path.endswith(LARGE):
-            lfs = {"oid": _sha256(content), "size": len(content), "pointerSize": 130}
-            entry |= {"oid": _blob(_pointer(content)), "lfs": lfs}
-        yield entry
-
-
-def _info(hub, request, repository, groups):
-    siblings = [{"rfilename": entry["path"]} for entry in _files(repository, groups)]
-    if "blobs" in parse_qs(urlsplit(request.path).query):
-        for sibling, entry in zip(siblings, _files(repository, groups), strict=True):
-            sibling |= {"size": entry["size"], "blobId": entry["oid"]}
-            if lfs := entry.get("lfs"):
-                sibling["lfs"] = {**lfs, "sha256": lfs["oid"]}
-    answer = {"id": groups["repo"], "sha": groups["commit"], "siblings": siblings, "tags": []}
-    return _json({**answer, "private": repository.private, "gated": repository.gated})
-
-
-def _tree(hub, request, repository, groups):
-    return _json(list(_files(repository, groups)))
-
-
-def _paths(hub, request, repository, groups):
-    wanted = json.loads(request.body)["paths"]
-    return _json([entry for entry in _files(repository, groups) if entry["path"] in wanted])
-
-
-def _refs(hub, request, repository, groups):
-    branches = [
-        {"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit}
-        for name, commit in repository.refs.items()
-    ]
-    return _json({"branches": branches, "converts": [], "tags": []})
-
-
-def _whoami(hub, request, user):
-    if not user:
-        return Answer(401, {"X-Error-Message": "Invalid username or password."})
-    orgs = [{"name": name} for name in user["orgs"]]
-    auth = {"type": "access_token", "accessToken": {"displayName": "test", "role": "write"}}
-    return _json({"type": "user", "name": user["name"], "orgs": orgs, "auth": auth})
-
-
-def _create(hub, request, user):
-    told = json.loads(request.body)
-    owner = told.get("organization") or user["name"]
-    if owner not in (user["name"], *user["orgs"]):
-        why = f"You don't have the rights to create a model under the namespace {owner!r}"
-        return _json({"error": why}, 403)
-    name = f"{owner}/{told['name']}"
-    url = f"{hub.endpoint}/{name}"
-    if name in hub.repositories:
-        return _json({"error": "You already created this model repo", "url": url}, 409)
-    hub.repositories[name] = Repository(private=told.get("visibility") == "private")
-    return _json({"url": url, "name": name})
-
-
-def _yaml(hub, request, user):
-    return _json({"errors": [], "warnings": []})
-
-
-def _preupload(hub, request, repository, groups):
-    now = {entry["path"]: entry for entry in _files(repository, groups)}
-    files = []
-    for file in json.loads(request.body)["files"]:
-        mode = "lfs" if file["path"].endswith(LARGE) else "regular"
-        entry = now.get(file["path"], {})
-        oid = entry.get("lfs", entry).get("oid")
-        files.append({"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid})
-    return _json({"files": files})
-
-
-def _batch(hub, request, repository, groups):
-    objects = []
-    for wanted in json.loads(request.body)["objects"]:
-        answer = {"oid": wanted["oid"], "size": wanted["size"]}
-        if wanted["oid"] not in hub.objects:
-            verify = f"{hub.endpoint}/{groups['repo']}.git/info/lfs/objects/verify"
-            upload = f"{hub.url('cdn')}/lfs/{wanted['oid']}"
-            answer["actions"] = {"upload": {"href": upload}, "verify": {"href": verify}}
-        objects.append(answer)
-    return _json({"transfer": "basic", "objects": objects})
-
-
-def _verify(hub, request, repository, groups):
-    told = json.loads(request.body)
-    content = hub.objects.get(told["oid"])
-    good = content is not None and len(content) == told["size"]
-    return Answer(200) if good else _error(404, "", "Object not found")
-
-
-def _commit(hub, request, repository, groups):
-    files = dict(repository.commits.get(groups["commit"]) or {})
-    for line in request.body.splitlines():
-        key, value = json.loads(line).values()
-        if key == "header" and value.get("parentCommit") not in (None, groups["commit"]):
-            return _json({"error": "A commit has happened since. Please refresh and retry."}, 412)
-        if key == "file":
-            files[value["path"]] = base64.b64decode(value["content"])
-        elif key == "lfsFile":
-            files[value["path"]] = hub.objects[value["oid"]]
-        elif key == "deletedFile":
-            del files[value["path"]]
-    sha = repository.commit(files, groups["rev"])
-    url = f"{hub.endpoint}/{groups['repo']}/commit/{sha}"
-    return _json({"success": True, "commitOid": sha, "commitUrl": url, "hookOutput": ""})
-
-
-def _harnesses(hub, request, user):
-    return _json({"standardEnvVars": [], "harnesses": {}})
-
-
-_NAME = r"(?P<repo>[^/]+/[^/]+?)"
-_ROUTES = (
-    ("GET /api/whoami-v2", _whoami),
-    ("GET /api/agent-harnesses", _harnesses),
-    ("POST /api/repos/create", _create),
-    ("POST /api/validate-yaml", _yaml),
-    (f"GET /api/models/{_NAME}", _info),
-    (f"GET /api/models/{_NAME}/revision/(?P<rev>[^/]+)", _info),
-    (f"GET /api/models/{_NAME}/tree/(?P<rev>[^/]+)", _tree),
-    (f"GET /api/models/{_NAME}/refs", _refs),
-    (f"POST /api/models/{_NAME}/paths-info/(?P<rev>[^/]+)", _paths),
-    (f"POST /api/models/{_NAME}/preupload/(?P<rev>[^/]+)", _preupload),
-    (f"POST /api/models/{_NAME}/commit/(?P<rev>[^/]+)", _commit),
-    (rf"POST /{_NAME}\.git/info/lfs/objects/batch", _batch),
-    (rf"POST /{_NAME}\.git/info/lfs/objects/verify", _verify),
-    (f"(GET|HEAD) /{_NAME}/resolve/(?P<rev>[^/]+)/(?P<file>.+)", _resolve),
-)

@@ -1,0 +1,161 @@
+"""Processes and disks that fail in a download: nothing half-written ever loads."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import loopback_hub
+import pytest
+from loopback_hub import environment, stall
+
+import keras_vae
+from keras_vae import hub, hub_errors
+from keras_vae.folder import FILES
+
+loopback, files, served = loopback_hub.loopback, loopback_hub.files, loopback_hub.served
+MINE = "hf://me/mine"
+WEIGHTS = "cdn GET"  # the only file that the CDN has
+
+
+def loads(files, **options):
+    folder = hub.download(MINE, **options)
+    assert {name: (folder / name).read_bytes() for name in FILES} == files
+
+
+MANY = """
+import json, os, sys
+import keras_vae
+from keras_vae import hub, weights
+assert "huggingface_hub.file_download" not in sys.modules  # imported when there is a download
+for n in map(int, sys.argv[2:]):
+    children = []
+    for _ in range(n):
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                keras_vae.load(sys.argv[1], cache_dir=f"cache-{n}", compile=False)
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    assert not any(os.waitpid(child, 0)[1] for child in children), n
+"""
+
+
+ONE = """
+import sys
+import keras_vae
+from huggingface_hub import constants
+constants.DOWNLOAD_CHUNK_SIZE = 1000  # so that half of this small file is on the disk
+keras_vae.load(sys.argv[1], cache_dir="cache")
+"""
+
+
+def start(script, loopback, tmp_path, *arguments):
+    """Starts another process with this package, on the backend that is quickest and forks."""
+    here = {"KERAS_BACKEND": "numpy", "PYTHONPATH": str(Path(keras_vae.__file__).parents[1])}
+    variables = {**os.environ, **environment(loopback, tmp_path / "home"), **here}
+    command = [sys.executable, "-c", script, MINE, *arguments]
+    return subprocess.Popen(command, env=variables, cwd=tmp_path)
+
+
+def test_two_and_eight_processes_load_at_once_into_an_empty_cache(loopback, files, tmp_path):
+    loopback.add("me/mine", files)
+
+    def slowly(answer):
+        time.sleep(0.1)
+        return answer
+
+    loopback.fail("GET", slowly)
+    assert start(MANY, loopback, tmp_path, "2", "8").wait(120) == 0
+    for cache in ("cache-2", "cache-8"):
+        loads(files, cache_dir=tmp_path / cache)
+    assert len(loopback.asked(WEIGHTS)) == 2  # one for each cache: the client locks
+
+
+def test_after_a_kill_in_mid_download_a_new_load_is_whole(loopback, files, tmp_path):
+    loopback.add("me/mine", files)
+    loopback.fail(WEIGHTS, stall(len(files["model.weights.h5"]) // 2))
+    process = start(ONE, loopback, tmp_path)
+    cache = tmp_path / "cache"
+    deadline = time.monotonic() + 60
+    partial = []
+    while not any(path.stat().st_size for path in partial) and time.monotonic() < deadline:
+        time.sleep(0.02)
+        partial = list(cache.rglob("*.incomplete"))
+    process.kill()
+    assert process.wait(60) == -signal.SIGKILL
+    assert 0 < partial[0].stat().st_size < len(files["model.weights.h5"])
+    with pytest.raises(hub_errors.OfflineError):
+        keras_vae.load(MINE, cache_dir=cache, local_files_only=True)
+    loopback.faults.clear()
+    loads(files, cache_dir=cache)
+    assert keras_vae.load(MINE, cache_dir=cache)
+
+
+@pytest.fixture
+def mount(tmp_path):
+    """A function that mounts a small file system in memory, or skips the test."""
+    mounted = []
+
+    def mount(name, options):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("needs the right to mount a small tmpfs")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_cache_that_is_not_a_folder_is_named(loopback, files, tmp_path):
+    loopback.add("me/mine", files)
+    (tmp_path / "file").write_text("")
+    sentence = "cache .*/file cannot be written.*cache_dir= or HF_HOME"
+    with pytest.raises(hub_errors.CacheError, match=sentence):
+        keras_vae.load(MINE, cache_dir=tmp_path / "file")
+
+
+def test_a_read_only_cache_is_named_and_what_it_holds_still_loads(loopback, files, mount):
+    loopback.add("me/mine", files)
+    folder = mount("locked", "size=1m")
+    loads(files, cache_dir=folder)
+    remount = ["mount", "-o", "remount,ro", str(folder)]
+    subprocess.run(remount, check=True)
+    loads(files, cache_dir=folder)
+    keras_vae.load(MINE, cache_dir=folder, local_files_only=True)
+    loopback.add("me/other", files)
+    with pytest.raises(hub_errors.CacheError, match=r"locked cannot be written \(Read-only file"):
+        keras_vae.load("hf://me/other", cache_dir=folder)
+
+
+@pytest.mark.filterwarnings("ignore:Not enough free disk space")  # the client's own
+def test_a_full_disk_is_named_and_leaves_nothing(loopback, files, mount):
+    loopback.add("me/mine", files)
+    folder = mount("full", "size=128k")
+    filler = folder / "filler"
+    filler.write_bytes(bytes(shutil.disk_usage(folder).free - 16 * 1024))
+    assert len(files["model.weights.h5"]) > 16 * 1024
+    with pytest.raises(hub_errors.CacheError, match="disk of the cache .*/full is full. Free some"):
+        keras_vae.load(MINE, cache_dir=folder)
+    assert not list(folder.rglob("*.incomplete"))
+    filler.unlink()
+    loads(files, cache_dir=folder)
+
+
+@pytest.mark.parametrize("code", (errno.EDQUOT, errno.EACCES, errno.EROFS))
+def test_codes_of_the_disk_are_told_apart(code):
+    place = hub.Place("me/mine", "main", cache_dir="/somewhere")
+    error = hub_errors.explain(OSError(code, os.strerror(code)), place, FILES[2])
+    assert type(error) is hub_errors.CacheError
+    assert ("is full" in str(error)) == (code == errno.EDQUOT)
