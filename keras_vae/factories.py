@@ -1,10 +1,13 @@
 """The named combinations: mlp_vae, conv_vae and vq_vae, for data of any shape."""
 
+import keras
+
 from keras_vae import networks
 from keras_vae.checks import check_sizes, check_whole
 from keras_vae.latents import GaussianLatent, VectorQuantizer
-from keras_vae.likelihoods import Gaussian
+from keras_vae.likelihoods import LIKELIHOODS, Gaussian
 from keras_vae.model import VAE
+from keras_vae.priors import PRIORS, Prior
 
 
 def mlp_vae(
@@ -28,7 +31,8 @@ def mlp_vae(
         hidden_units: widths of the encoder's layers; the decoder mirrors them. `()` makes a
             linear model. Defaults to `(512, 256)`.
         activation: name of a Keras activation, or None. Defaults to `"relu"`.
-        prior: an object of `keras_vae.priors`. Defaults to None, the standard normal.
+        prior: `"normal"`, `"mixture"`, `"realnvp"`, a dict of such a name and arguments, or an
+            object of `keras_vae.priors`. Defaults to None, the standard normal.
         likelihood: `"bernoulli"`, `"gaussian"` or an object of `keras_vae.likelihoods`.
         beta: weight of the KL divergence in the loss. Defaults to 1.
         num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.
@@ -46,13 +50,14 @@ def mlp_vae(
     >>> model = keras_vae.mlp_vae((28, 28, 1), latent_dim=16)
     >>> model.fit(x_train, epochs=10)
     """
+    arguments = dict(locals())
     input_shape = check_sizes("input_shape", input_shape)
     latent_dim = check_whole("latent_dim", latent_dim, 1)
     net = {
         "hidden_units": check_sizes("hidden_units", hidden_units, allow_empty=True),
         "activation": activation,
     }
-    return VAE(
+    model = VAE(
         networks.mlp_encoder(input_shape, 2 * latent_dim, **net),
         networks.mlp_decoder(input_shape, latent_dim, **net),
         GaussianLatent(prior, seed=seed),
@@ -62,6 +67,7 @@ def mlp_vae(
         seed=seed,
         name=name,
     )
+    return _recorded(model, "mlp_vae", arguments)
 
 
 def conv_vae(
@@ -70,6 +76,7 @@ def conv_vae(
     filters=(32, 64),
     *,
     hidden_units=(256,),
+    blocks=0,
     kernel_size=3,
     activation="relu",
     prior=None,
@@ -88,9 +95,12 @@ def conv_vae(
             them. Defaults to `(32, 64)`.
         hidden_units: widths of the dense layers between convolutions and latents. Defaults to
             `(256,)`.
-        kernel_size: of every convolution, in pixels. Defaults to 3.
+        blocks: residual blocks after each convolution of stride 2, and as many in the decoder.
+            Defaults to 0.
+        kernel_size: of the strided convolutions and the last one, in pixels. Defaults to 3.
         activation: name of a Keras activation, or None. Defaults to `"relu"`.
-        prior: an object of `keras_vae.priors`. Defaults to None, the standard normal.
+        prior: `"normal"`, `"mixture"`, `"realnvp"`, a dict of such a name and arguments, or an
+            object of `keras_vae.priors`. Defaults to None, the standard normal.
         likelihood: `"bernoulli"`, `"gaussian"` or an object of `keras_vae.likelihoods`.
         beta: weight of the KL divergence in the loss. Defaults to 1.
         num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.
@@ -103,15 +113,17 @@ def conv_vae(
     Raises:
         ValueError: if an argument is out of its range.
     """
+    arguments = dict(locals())
     input_shape = _image_shape(input_shape)
     latent_dim = check_whole("latent_dim", latent_dim, 1)
     net = {
         "filters": check_sizes("filters", filters),
         "hidden_units": check_sizes("hidden_units", hidden_units, allow_empty=True),
+        "blocks": check_whole("blocks", blocks, 0),
         "kernel_size": check_whole("kernel_size", kernel_size, 1),
         "activation": activation,
     }
-    return VAE(
+    model = VAE(
         networks.conv_encoder(input_shape, 2 * latent_dim, **net),
         networks.conv_decoder(input_shape, latent_dim, **net),
         GaussianLatent(prior, seed=seed),
@@ -121,6 +133,7 @@ def conv_vae(
         seed=seed,
         name=name,
     )
+    return _recorded(model, "conv_vae", arguments)
 
 
 def vq_vae(
@@ -169,6 +182,7 @@ def vq_vae(
     Raises:
         ValueError: if an argument is out of its range.
     """
+    arguments = dict(locals())
     input_shape = _image_shape(input_shape)
     latent = VectorQuantizer(
         num_codes,
@@ -185,7 +199,7 @@ def vq_vae(
         "kernel_size": check_whole("kernel_size", kernel_size, 1),
         "activation": activation,
     }
-    return VAE(
+    model = VAE(
         networks.code_encoder(input_shape, latent.code_dim, **net),
         networks.code_decoder(input_shape, latent.code_dim, **net),
         latent,
@@ -194,6 +208,7 @@ def vq_vae(
         seed=seed,
         name=name,
     )
+    return _recorded(model, "vq_vae", arguments)
 
 
 FACTORIES = {"mlp_vae": mlp_vae, "conv_vae": conv_vae, "vq_vae": vq_vae}
@@ -207,3 +222,22 @@ def _image_shape(input_shape):
             f"Received: {input_shape!r}"
         )
     return shape
+
+
+def _recorded(model, factory, arguments):
+    """Leaves on the model how it was made: `save_to_folder` writes it, `load` makes it again."""
+    plain = {key: _plain(value) for key, value in arguments.items()}
+    # Not through Keras's own __setattr__, which would wrap the dict to track layers in it.
+    object.__setattr__(model, "made_by", {"factory": factory, "arguments": plain})
+    return model
+
+
+def _plain(value):
+    """A likelihood or prior of ours as a name and arguments; everything else as it is."""
+    for name, kind in {**LIKELIHOODS, **PRIORS}.items():
+        if type(value) is kind:
+            inherited = keras.layers.Layer().get_config() if isinstance(value, Prior) else {}
+            config = value.get_config()
+            own = {key: _plain(config[key]) for key in config if key not in inherited}
+            return {"name": name, **own}
+    return list(value) if isinstance(value, tuple) else value

@@ -24,27 +24,28 @@ def mlp_decoder(input_shape, latent_dim, *, hidden_units, activation):
     return keras.Model(inputs, layers.Reshape(input_shape)(z), name="decoder")
 
 
-def conv_encoder(input_shape, width, *, filters, hidden_units, kernel_size, activation):
-    """Convolutions of stride 2, dense layers, one tensor `(n, width)`."""
+def conv_encoder(input_shape, width, *, filters, hidden_units, blocks, kernel_size, activation):
+    """Convolutions of stride 2, each with residual blocks, dense layers, to `(n, width)`."""
     inputs = keras.Input(input_shape)
-    x = _downsample(inputs, filters, kernel_size, activation)
+    x = _downsample(inputs, filters, kernel_size, activation, blocks)
     x = layers.Flatten()(x)
     for units in hidden_units:
         x = layers.Dense(units, activation=activation)(x)
     return keras.Model(inputs, layers.Dense(width)(x), name="encoder")
 
 
-def conv_decoder(input_shape, latent_dim, *, filters, hidden_units, kernel_size, activation):
+def conv_decoder(
+    input_shape, latent_dim, *, filters, hidden_units, blocks, kernel_size, activation
+):
     """The encoder's mirror image: dense layers, transposed convolutions of stride 2."""
     z = inputs = keras.Input((latent_dim,))
     for units in reversed(hidden_units):
         z = layers.Dense(units, activation=activation)(z)
     small = (*_sizes(input_shape, filters)[-1], filters[-1])
-    z = layers.Dense(math.prod(small), activation=activation)(z)
+    z = layers.Dense(math.prod(small), activation=None if blocks else activation)(z)
     z = layers.Reshape(small)(z)
-    return keras.Model(
-        inputs, _upsample(z, input_shape, filters, kernel_size, activation), name="decoder"
-    )
+    z = _upsample(z, input_shape, filters, kernel_size, activation, blocks)
+    return keras.Model(inputs, z, name="decoder")
 
 
 def code_encoder(input_shape, code_dim, *, filters, blocks, kernel_size, activation):
@@ -75,24 +76,36 @@ def _sizes(input_shape, filters):
     return sizes
 
 
-def _downsample(x, filters, kernel_size, activation):
+def _downsample(x, filters, kernel_size, activation, blocks=0):
+    """Halves the size once for each of `filters`; residual blocks follow every halving."""
+    conv = {"strides": 2, "padding": "same", "activation": None if blocks else activation}
     for width in filters:
-        x = layers.Conv2D(width, kernel_size, strides=2, padding="same", activation=activation)(x)
+        x = _residuals(layers.Conv2D(width, kernel_size, **conv)(x), blocks, activation)
     return x
 
 
-def _upsample(z, input_shape, filters, kernel_size, activation):
-    """Doubles the size as often as it was halved, cropping where the halving had rounded up."""
-    sizes = _sizes(input_shape, filters)
-    widths = [*reversed(filters[:-1]), filters[0]]
+def _upsample(z, input_shape, filters, kernel_size, activation, blocks=0):
+    """Doubles the size as often as it was halved, cropping where the halving had rounded up.
+
+    With residual blocks, which come before every doubling, the last doubling makes the outputs;
+    without, one more convolution does.
+    """
+    sizes, channels = _sizes(input_shape, filters), input_shape[-1]
+    conv = {"strides": 2, "padding": "same", "activation": None if blocks else activation}
+    widths = [*reversed(filters[:-1]), channels if blocks else filters[0]]
     for width, target, size in zip(widths, sizes[-2::-1], sizes[:0:-1]):
-        z = layers.Conv2DTranspose(
-            width, kernel_size, strides=2, padding="same", activation=activation
-        )(z)
+        z = _residuals(z, blocks, activation)
+        z = layers.Conv2DTranspose(width, kernel_size, **conv)(z)
         excess = tuple((0, 2 * have - want) for have, want in zip(size, target))
         if excess != ((0, 0), (0, 0)):
             z = layers.Cropping2D(excess)(z)
-    return layers.Conv2D(input_shape[-1], kernel_size, padding="same")(z)
+    return z if blocks else layers.Conv2D(channels, kernel_size, padding="same")(z)
+
+
+def _residuals(x, blocks, activation):
+    for _ in range(blocks):
+        x = _residual(x, activation)
+    return layers.Activation(activation)(x) if blocks else x
 
 
 def _residual(x, activation):

@@ -1,5 +1,6 @@
 """The factories: built models, and arguments checked at the door."""
 
+import json
 import math
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import FACTORIES
+from keras_vae import FACTORIES, hub
 
 
 def test_every_factory_is_a_public_function_of_its_name(factory):
@@ -74,8 +75,9 @@ def test_every_factory_refuses_arguments_out_of_range(make, factory, arguments, 
     [
         ("mlp_vae", {"hidden_units": (8, 0)}, "each of hidden_units"),
         ("mlp_vae", {"num_samples": 0}, "num_samples must be a whole number >= 1"),
-        ("mlp_vae", {"prior": "normal"}, "prior must be an object of keras_vae.priors"),
+        ("mlp_vae", {"prior": "vamp"}, "prior must be an object of keras_vae.priors"),
         ("conv_vae", {"filters": ()}, "filters must be a tuple of whole numbers"),
+        ("conv_vae", {"blocks": -1}, "blocks must be a whole number >= 0"),
         ("conv_vae", {"kernel_size": 0}, "kernel_size must be a whole number >= 1"),
         ("conv_vae", {"num_samples": True}, "num_samples must be a whole number >= 1"),
         ("vq_vae", {"num_codes": 0}, "num_codes must be a whole number >= 1"),
@@ -108,3 +110,30 @@ def test_a_prior_of_the_users_own_takes_part(grey):
     b = other.log_likelihood(grey, num_samples=5, seed=0)
     np.testing.assert_allclose(b, a - 1, rtol=1e-5)
     assert np.isfinite(other.train_on_batch(grey)).all()
+
+
+def test_a_model_knows_how_it_was_made(factory):
+    """In plain words, from which hub.build makes it again."""
+    first = FACTORIES[factory](
+        (8, 8, 1), likelihood=keras_vae.likelihoods.Gaussian(scale=0.5), activation="silu"
+    )
+    made_by = json.loads(json.dumps(first.made_by))
+    again = hub.build(made_by["factory"], made_by["arguments"])
+    assert again.made_by == first.made_by and made_by["factory"] == factory
+    assert again.likelihood.scale == 0.5
+    assert [w.shape for w in again.weights] == [w.shape for w in first.weights]
+
+
+def test_a_prior_is_recorded_in_plain_words():
+    prior = keras_vae.priors.RealNVP(2, hidden_units=(4,))
+    made_by = keras_vae.mlp_vae((6,), 2, prior=prior).made_by
+    expected = {"name": "realnvp", "couplings": 2, "hidden_units": [4], "activation": "silu"}
+    assert made_by["arguments"]["prior"] == expected
+
+
+def test_residual_blocks_change_no_shape():
+    x = np.random.default_rng(0).random((2, 17, 23, 2)).astype("float32")
+    model = keras_vae.conv_vae((17, 23, 2), 3, (4, 6), hidden_units=(), blocks=2)
+    assert model.reconstruct(x).shape == x.shape
+    assert sum("conv2d" in layer.name for layer in model.encoder.layers) == 2 * (1 + 2 * 2)
+    assert np.isfinite(model.train_on_batch(x)).all()

@@ -185,4 +185,4 @@ def test_two_tensors_of_different_shapes_are_refused(shape):
 
 def test_a_prior_that_is_none_is_refused():
     with pytest.raises(ValueError, match="prior must be an object of keras_vae.priors"):
-        GaussianLatent("normal")
+        GaussianLatent("gauss")

@@ -21,21 +21,15 @@ class GaussianLatent(Latent):
     overflows; within the bounds nothing changes, outside them the gradient still points back in.
 
     Args:
-        prior: a `keras_vae.priors.Prior`. Defaults to the standard normal, for which the rate is
-            the closed-form KL divergence (appendix B there), for others log q(z|x) - log p(z).
+        prior: a `keras_vae.priors.Prior`, or what `keras_vae.priors.get` takes. Defaults to the
+            standard normal, for which the rate is the closed-form KL divergence (appendix B
+            there), for others log q(z|x) - log p(z).
         seed: seed of the noise of training. Defaults to None, a new one for each layer.
     """
 
     def __init__(self, prior=None, *, seed=None, **kwargs):
         super().__init__(seed=seed, **kwargs)
-        if isinstance(prior, dict):
-            prior = keras.saving.deserialize_keras_object(prior)
-        if prior is not None and not isinstance(prior, priors.Prior):
-            raise ValueError(
-                "prior must be an object of keras_vae.priors, such as StandardNormal(). "
-                f"Received: {prior!r}"
-            )
-        self.prior = prior if prior is not None else priors.StandardNormal()
+        self.prior = priors.get(prior)
 
     def build(self, input_shape):
         if isinstance(input_shape[0], (tuple, list)):
@@ -54,7 +48,13 @@ class GaussianLatent(Latent):
                 )
             mean_shape = (*input_shape[:-1], width // 2)
         self.latent_shape = tuple(mean_shape[1:])
-        self.prior.build(mean_shape)
+        if not self.prior.built:  # it is when a file was read
+            self.prior.build(mean_shape)
+        if self.prior.latent_shape != self.latent_shape:
+            raise ValueError(
+                f"The prior is one over latents of shape {self.prior.latent_shape}; the encoder's "
+                f"have shape {self.latent_shape}. A prior belongs to one model: make a new one."
+            )
 
     def posterior(self, h):
         """Returns the posterior's `mean` and bounded `log_var`, each `(n, *latent_shape)`."""
@@ -95,6 +95,11 @@ class GaussianLatent(Latent):
     def get_config(self):
         config = super().get_config()
         return {**config, "prior": keras.saving.serialize_keras_object(self.prior)}
+
+    @classmethod
+    def from_config(cls, config):
+        prior = keras.saving.deserialize_keras_object(config["prior"])
+        return cls(**{**config, "prior": prior})
 
     def _log_ratio(self, z, log_var, noise):
         """log p(z) - log q(z|x), `(M, n)`; (z - mean) / stddev is the noise itself."""

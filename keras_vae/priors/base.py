@@ -1,4 +1,4 @@
-"""Priors p(z) over continuous latents: densities in nats per example, and draws."""
+"""What every prior offers, and the standard normal."""
 
 import math
 
@@ -10,7 +10,8 @@ from keras import ops
 class Prior(keras.layers.Layer):
     """The interface: `log_prob(z)` and `sample(n, rng)`. A layer, so that its weights are saved.
 
-    `build` receives the shape of a batch of latents, `(None, *latent_shape)`.
+    `build` receives the shape of a batch of latents, `(None, *latent_shape)`. Everything here is
+    computed in float32 under every dtype policy.
     """
 
     def __init__(self, **kwargs):
@@ -34,9 +35,13 @@ class StandardNormal(Prior):
     """N(0, I)."""
 
     def log_prob(self, z):
-        z = ops.cast(z, "float32")
-        axes = tuple(range(1, len(z.shape)))
-        return -0.5 * ops.sum(ops.square(z) + math.log(2 * math.pi), axis=axes)
+        return standard_normal_log_prob(ops.cast(z, "float32"))
 
     def sample(self, n, rng):
         return rng.standard_normal((n, *self.latent_shape), dtype="float32")
+
+
+def standard_normal_log_prob(z):
+    """log N(z; 0, I) of `(n, ...)`: `(n,)`."""
+    axes = tuple(range(1, len(z.shape)))
+    return -0.5 * ops.sum(ops.square(z) + math.log(2 * math.pi), axis=axes)

@@ -1,0 +1,186 @@
+"""Priors: densities against closed forms and the Jacobian, draws against densities."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from scipy import stats
+
+import keras_vae
+from keras_vae import priors
+
+
+def trained(prior, latent_shape, seed=0):
+    """The prior with weights as training might leave them, away from their first values."""
+    prior.build((None, *latent_shape))
+    rng = np.random.default_rng(seed)
+    for weight in prior.weights:
+        value = ops.convert_to_numpy(weight)
+        weight.assign(value + 0.3 * rng.standard_normal(value.shape))
+    return prior
+
+
+MAKERS = {
+    "normal": priors.StandardNormal,
+    "mixture": lambda: priors.MixtureOfGaussians(5, seed=1),
+    "realnvp": lambda: priors.RealNVP(4, (16,)),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_density_integrates_to_one(name):
+    prior = trained(MAKERS[name](), (2,))
+    edges = np.linspace(-12, 12, 601)
+    z = np.stack(np.meshgrid(edges, edges), axis=-1).reshape(-1, 2).astype("float32")
+    p = np.exp(ops.convert_to_numpy(prior.log_prob(z)).astype("float64"))
+    assert p.sum() * (edges[1] - edges[0]) ** 2 == pytest.approx(1.0, abs=2e-3)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_draws_follow_the_density(name):
+    """The share of draws in each cell of a grid is the density's integral over the cell."""
+    prior = trained(MAKERS[name](), (2,))
+    z = prior.sample(200_000, np.random.default_rng(0))
+    assert z.dtype == np.float32 and z.shape == (200_000, 2)
+    edges = np.linspace(-6, 6, 7)
+    counts, _, _ = np.histogram2d(z[:, 0], z[:, 1], bins=(edges, edges))
+    fine = np.linspace(-6, 6, 481)
+    middles = (fine[1:] + fine[:-1]) / 2
+    grid = np.stack(np.meshgrid(middles, middles, indexing="ij"), axis=-1)
+    p = np.exp(ops.convert_to_numpy(prior.log_prob(grid.reshape(-1, 2).astype("float32"))))
+    cell = p.reshape(6, 80, 6, 80).sum(axis=(1, 3)) * (fine[1] - fine[0]) ** 2
+    np.testing.assert_allclose(counts / len(z), cell, atol=5e-3)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_latents_of_any_shape(name):
+    prior = trained(MAKERS[name](), (2, 3))
+    z = prior.sample(4, np.random.default_rng(0))
+    assert z.shape == (4, 2, 3) and ops.shape(prior.log_prob(z)) == (4,)
+
+
+def test_a_flow_s_log_determinant_is_that_of_its_jacobian():
+    flow, d = trained(priors.RealNVP(5, (8, 8)), (6,)), 6
+    rng = np.random.default_rng(1)
+    z = rng.standard_normal((3, d)).astype("float32")
+    _, log_det = flow.to_normal(z)
+    step = 1e-2
+    for row, got in zip(z, ops.convert_to_numpy(log_det)):
+        moved = np.concatenate([row + step * np.eye(d), row - step * np.eye(d)]).astype("float32")
+        u = ops.convert_to_numpy(flow.to_normal(moved)[0]).astype("float64")
+        jacobian = (u[:d] - u[d:]) / (2 * step)
+        assert got == pytest.approx(np.linalg.slogdet(jacobian)[1], abs=2e-2)
+
+
+def test_a_flow_is_inverted_by_its_inverse():
+    flow = trained(priors.RealNVP(8, (16,)), (5,))
+    z = np.random.default_rng(2).standard_normal((50, 5)).astype("float32")
+    again = ops.convert_to_numpy(flow.from_normal(flow.to_normal(z)[0]))
+    np.testing.assert_allclose(again, z, atol=1e-3)
+
+
+def test_every_latent_is_moved_by_a_flow_of_two_couplings():
+    flow = trained(priors.RealNVP(2, ()), (7,))
+    z = np.random.default_rng(2).standard_normal((1, 7)).astype("float32")
+    assert (ops.convert_to_numpy(flow.to_normal(z)[0]) != z).all()
+
+
+def test_a_new_flow_is_the_standard_normal():
+    flow = priors.RealNVP()
+    flow.build((None, 9))
+    z = np.random.default_rng(0).standard_normal((20, 9)).astype("float32")
+    expected = stats.norm.logpdf(z).sum(axis=1)
+    np.testing.assert_allclose(ops.convert_to_numpy(flow.log_prob(z)), expected, rtol=1e-5)
+
+
+def test_a_mixture_s_density_is_scipy_s():
+    prior = trained(priors.MixtureOfGaussians(3, seed=0), (4,))
+    mean, log_var, logits = (ops.convert_to_numpy(w) for w in prior.weights)
+    weights = np.exp(logits) / np.exp(logits).sum()
+    z = np.random.default_rng(0).standard_normal((20, 4)).astype("float32")
+    normals = stats.norm.logpdf(z[:, None], mean, np.exp(log_var / 2)).sum(axis=2)
+    expected = np.log(np.exp(normals) @ weights)
+    np.testing.assert_allclose(ops.convert_to_numpy(prior.log_prob(z)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_far_latents_have_a_finite_density_and_gradient(name):
+    prior = trained(MAKERS[name](), (3,))
+    z = np.float32([[1e4, -1e4, 0.0], [0.0, 0.0, 0.0]])
+    assert np.isfinite(ops.convert_to_numpy(prior.log_prob(z))).all()
+
+
+@pytest.mark.parametrize("name", priors.PRIORS)
+def test_a_vae_trains_its_prior_and_a_file_keeps_it(name, tmp_path):
+    x = np.random.default_rng(0).random((64, 6)).round().astype("float32")
+    model = keras_vae.mlp_vae((6,), latent_dim=2, hidden_units=(8,), prior=name, seed=0)
+    before = [ops.convert_to_numpy(w) for w in model.latent.prior.trainable_weights]
+    model.fit(x, epochs=2, verbose=0)
+    after = [ops.convert_to_numpy(w) for w in model.latent.prior.trainable_weights]
+    assert sum((a != b).any() for a, b in zip(after, before)) >= len(after) / 2
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.elbo(x, seed=0), model.elbo(x, seed=0), rtol=1e-5)
+    np.testing.assert_allclose(again.generate(4, seed=0), model.generate(4, seed=0), atol=1e-6)
+    assert type(again.latent.prior) is priors.PRIORS[name]
+
+
+@pytest.mark.parametrize("name", ["mixture", "realnvp"])
+def test_the_bound_tightens_with_samples_under_any_prior(name):
+    x = np.random.default_rng(0).random((64, 6)).round().astype("float32")
+    model = keras_vae.mlp_vae((6,), latent_dim=2, hidden_units=(8,), prior=name, seed=0)
+    model.fit(x, epochs=5, verbose=0)
+    elbo = model.elbo(x, num_samples=500, seed=0).mean()
+    few, many = (model.log_likelihood(x, k, seed=0).mean() for k in (10, 1000))
+    assert elbo < few < many
+
+
+def test_the_log_likelihood_is_the_integral_over_the_prior():
+    """2-D: log p(x) by a fine grid over z, under a prior that is no Gaussian."""
+    x = np.random.default_rng(0).random((8, 6)).round().astype("float32")
+    flow = trained(priors.RealNVP(4, (16,)), (2,))
+    model = keras_vae.mlp_vae((6,), latent_dim=2, hidden_units=(8,), prior=flow, seed=0)
+    model.compile(keras.optimizers.Adam(1e-2))
+    model.fit(x, epochs=60, verbose=0)  # the posterior must cover: weights have no heavy tails then
+    edges = np.linspace(-8, 8, 401)
+    z = np.stack(np.meshgrid(edges, edges), axis=-1).reshape(-1, 2).astype("float32")
+    log_p = ops.convert_to_numpy(flow.log_prob(z)).astype("float64")
+    mean = np.clip(model.decode(z).astype("float64"), 1e-7, 1 - 1e-7)
+    log_x = x @ np.log(mean).T + (1 - x) @ np.log(1 - mean).T
+    exact = np.log(np.exp(log_x + log_p).sum(axis=1) * (edges[1] - edges[0]) ** 2)
+    np.testing.assert_allclose(model.log_likelihood(x, 20_000, seed=0), exact, atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "message"),
+    [
+        ("vamp", "prior must be an object of keras_vae.priors"),
+        ({"name": "realnvp", "depth": 3}, "Unrecognized keyword arguments passed to RealNVP"),
+        ({"name": "realnvp", "couplings": 0}, "couplings must be a whole number >= 1"),
+        ({"name": "mixture", "components": 1.5}, "components must be a whole number"),
+        ({"class_name": "Lambda", "config": {}}, "prior must be an object of keras_vae.priors"),
+    ],
+)
+def test_a_prior_that_is_none_is_refused(identifier, message):
+    with pytest.raises(ValueError, match=message):
+        keras_vae.mlp_vae((6,), latent_dim=2, prior=identifier)
+
+
+def test_one_latent_cannot_be_coupled():
+    with pytest.raises(ValueError, match="at least 2 are needed"):
+        keras_vae.mlp_vae((6,), latent_dim=1, prior="realnvp")
+
+
+def test_the_standard_normal_s_density():
+    prior = priors.StandardNormal()
+    prior.build((None, 3))
+    assert float(prior.log_prob(np.zeros((1, 3)))[0]) == pytest.approx(-1.5 * math.log(2 * math.pi))
+
+
+def test_a_prior_of_another_model_s_width_is_refused():
+    prior = priors.RealNVP(2, (4,))
+    keras_vae.mlp_vae((6,), latent_dim=2, prior=prior)
+    with pytest.raises(ValueError, match=r"prior is one over latents of shape \(2,\)"):
+        keras_vae.mlp_vae((6,), latent_dim=3, prior=prior)
