@@ -30,6 +30,7 @@ PROTOCOLS = {
     "fashion-dynamic": "the 10,000 test images of Fashion-MNIST",
 }
 HUB_DATASETS = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
+_COLUMNS = 16  # images in a row of the picture
 
 
 def model_card(entry, *, name=None, repository=None, picture=None, caption="") -> str:
@@ -66,11 +67,11 @@ def prose(name) -> str:
 
 
 def draw(model, x=None):
-    """Draws a card's picture: four rows of samples, 16 images, and below them reconstructions.
+    """Draws a card's picture: four rows of samples, a row of images, one of reconstructions.
 
     Args:
         model: a `keras_vae.VAE`.
-        x: images. Defaults to None, samples only.
+        x: images, of which the first 16 are shown. Defaults to None, samples only.
 
     Returns:
         A `matplotlib.figure.Figure`, or None if there is nothing to show: the data are no images,
@@ -80,15 +81,16 @@ def draw(model, x=None):
         return None
     rows = [model.generate(64, seed=0)] if model.latent.stochastic else []
     if x is not None:
-        x = scaled(as_array(x)[:16])
-        rows += [x, model.reconstruct(x)]
-    return plots.image_grid(np.concatenate(rows), columns=16)
+        x = scaled(as_array(x)[:_COLUMNS])
+        white = np.ones((_COLUMNS - len(x), *model.data_shape))
+        rows += [x, white, model.reconstruct(x), white]
+    return plots.image_grid(np.concatenate(rows), columns=_COLUMNS)
 
 
 def caption(samples: bool, images: bool) -> str:
     """Returns what a picture that `draw` made shows."""
     of_samples = "64 samples of one seed, not chosen" if samples else ""
-    of_images = "16 images and, below them, their reconstructions" if images else ""
+    of_images = "images and, below them, their reconstructions" if images else ""
     both = "; then ".join(filter(None, (of_samples, of_images)))
     return both[:1].upper() + both[1:] + "."
 
@@ -96,18 +98,24 @@ def caption(samples: bool, images: bool) -> str:
 def _front_matter(entry, title):
     from huggingface_hub import ModelCardData  # lazily: it takes a third of a second
 
-    is_images = len(entry["arguments"]["input_shape"]) == 3
+    is_images = len(_shape(entry)) == 3
     kind = "vq-vae" if entry["factory"] == "vq_vae" else "vae"
     dataset = entry.get("data", {}).get("name")
+    results = _eval_results(entry)
     return ModelCardData(
         library_name="keras",
         pipeline_tag=_task(entry) if is_images else None,
         license=entry["licence"].lower() if entry.get("licence") else None,
         datasets=[HUB_DATASETS[dataset]] if dataset in HUB_DATASETS else None,
         tags=["keras_vae", kind, *filter(None, [dataset])],
-        model_name=title,
-        eval_results=_eval_results(entry) or None,
+        model_name=title if results else None,
+        eval_results=results or None,
     ).to_yaml()
+
+
+def _shape(entry):
+    shape = entry["arguments"]["input_shape"]
+    return (shape,) if isinstance(shape, int) else tuple(shape)
 
 
 def _task(entry):
@@ -142,11 +150,10 @@ def _eval_results(entry):
 def _summary(entry):
     low_high = entry["input_range"]
     values = low_high if isinstance(low_high, str) else f"in {low_high}"
-    shape = tuple(entry["arguments"]["input_shape"])
     return (
         "A model of `keras_vae`, variational autoencoders for Keras 3 on TensorFlow, JAX and "
-        f"PyTorch: {entry['parameters']:,} parameters, for data of shape {shape}, values {values}, "
-        f"under a {entry['likelihood']} likelihood. It was made by the factory "
+        f"PyTorch: {entry['parameters']:,} parameters, under a {entry['likelihood']} likelihood, "
+        f"for data of shape {_shape(entry)}, values {values}. It was made by the factory "
         f"`{entry['factory']}` with these arguments:\n\n"
         f"```json\n{json.dumps(entry['arguments'])}\n```"
     )

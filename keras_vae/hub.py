@@ -278,8 +278,10 @@ def _recipe(model, factory, arguments):
             f"{', '.join(FACTORIES)}) and arguments=, those that the factory was given."
         )
     try:
-        return factory, json.loads(json.dumps(arguments))
-    except TypeError as error:
+        # NumPy's numbers and arrays become plain; nothing else has tolist.
+        plain = json.dumps(arguments, default=lambda value: value.tolist())
+        return factory, json.loads(plain)
+    except (TypeError, AttributeError) as error:
         raise ValueError(
             "arguments must be plain: numbers, texts, lists. A model of other objects is saved "
             f"with model.save. Received: {arguments}"

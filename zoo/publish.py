@@ -84,16 +84,13 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
     staged = registry.PRETRAINED / f"new-{file}"
     weights.write_weights(model, hub.build(factory, arguments), staged)
     entries = _entries()
-    described = weights.describe(model, staged)
-    earlier = entries.get(name, {})
-    same = earlier.get("sha256") == described["sha256"]
     entry = {
         "factory": factory,
         "arguments": arguments,
-        "repository": earlier.get("repository", f"keras-vae/{name}"),
-        "revision": earlier["revision"] if same else None,  # until these weights are on the Hub
+        "repository": entries.get(name, {}).get("repository", f"keras-vae/{name}"),
+        "revision": None,  # until these weights are on the Hub
         "file": file,
-        **described,
+        **weights.describe(model, staged),
         "data": {"name": dataset, "version": data.VERSION, "licence": LICENCES[dataset]},
         "licence": "Apache-2.0",
         "metrics": {"protocol": protocol, "num_samples": num_samples, **metrics},
