@@ -1,4 +1,4 @@
-"""Models by name or place: loading weights that prove themselves, and saving one's own."""
+"""Models by name or place: loading what proves itself, saving and publishing one's own."""
 
 import json
 import os

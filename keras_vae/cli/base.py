@@ -36,7 +36,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Name = Annotated[str, typer.Argument(help="A published model, or a folder made by train.")]
+Name = Annotated[
+    str, typer.Argument(help="A published model, a folder made by train, or hf://NAMESPACE/NAME.")
+]
 Out = Annotated[Path | None, typer.Option(help="The PNG file to write, in a folder that is there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from keras_vae.cli.base import Json, Name, app, console, number
+from keras_vae.cli.base import Json, app, console, number
 
 
 @app.command("list", epilog="Example: keras-vae list '*mnist*'")
@@ -126,7 +126,7 @@ def download(
 
 @app.command(epilog="Example: keras-vae publish my-model --namespace me")
 def publish(
-    name: Name,
+    name: Annotated[str, typer.Argument(help="A folder made by train, or a published model.")],
     namespace: Annotated[
         str | None, typer.Option(help="User or organization: publishes as NAMESPACE/NAME.")
     ] = None,
