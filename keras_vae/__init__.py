@@ -13,5 +13,6 @@ from keras_vae.factories import vq_vae as vq_vae
 from keras_vae.hub import info as info
 from keras_vae.hub import list_models as list_models
 from keras_vae.hub import load as load
+from keras_vae.hub import publish as publish
 from keras_vae.hub import save_to_folder as save_to_folder
 from keras_vae.model import VAE as VAE

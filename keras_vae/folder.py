@@ -1,12 +1,19 @@
-"""A model's folder: three files, read as what a stranger may have written."""
+"""A model's folder, laid out as KerasHub's presets: three files.
+
+They are read as what a stranger may have written, and written as a whole or not at all.
+"""
 
 import re
+import tempfile
 from pathlib import Path
 
-from keras_vae.files import read_json
-from keras_vae.weights import WeightsError
+import keras
+import numpy as np
 
-FILES = ("config.json", "metadata.json", "model.weights.h5")
+from keras_vae.files import read_json, write_json
+from keras_vae.weights import WeightsError, describe, fingerprint, write_weights
+
+FILES = CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 LARGEST_JSON = 2**20  # bytes; ours have less than a thousandth of it
 
 
@@ -44,6 +51,29 @@ def read_metadata(folder) -> dict:
     return {"bytes": size, "sha256": sha256, "fingerprint": fingerprint}
 
 
+def write_folder(model, clone, folder, config):
+    """Writes a model into a folder, through an untrained clone of it that computes in float32.
+
+    All is written under a temporary name first: if that fails, an earlier model is still there.
+
+    Raises:
+        ValueError: if the clone is another model.
+    """
+    _take_over(clone, model, config["factory"])
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as staged:
+        staged = Path(staged)
+        write_weights(model, clone, staged / WEIGHTS)
+        write_json(staged / CONFIG, config)
+        saved_with = {"keras": keras.version(), "backend": keras.backend.backend()}
+        metadata = {**describe(clone, staged / WEIGHTS), "saved_with": saved_with}
+        write_json(staged / METADATA, metadata)
+        # The metadata vouch for the weights: until they follow, `load` refuses the new weights.
+        for name in (WEIGHTS, CONFIG, METADATA):
+            (staged / name).replace(folder / name)
+
+
 def _read(path):
     if path.is_file() and path.stat().st_size > LARGEST_JSON:
         raise WeightsError(f"{path} has more than the {LARGEST_JSON} bytes allowed.")
@@ -58,3 +88,26 @@ def _read(path):
 def _require(good, path, key, what):
     if not good:
         raise WeightsError(f"{path}: {key!r} must be {what}.")
+
+
+def _take_over(clone, model, factory):
+    """Gives a clone the weights of a model, if that makes it the same model."""
+    theirs = [tuple(w.shape) for w in model.weights]
+    ours = [tuple(w.shape) for w in clone.weights]
+    if theirs != ours:
+        raise ValueError(
+            f"{factory} with these arguments makes another model: {len(ours)} weights of "
+            f"{clone.count_params()} numbers. Received a model of {len(theirs)}, "
+            f"{model.count_params()}."
+        )
+    clone.set_weights(model.get_weights())
+    tolerance = 1e-3 if model.encoder.compute_dtype == "float32" else 0.05
+    likelihoods = [(type(m.likelihood), m.likelihood.get_config()) for m in (clone, model)]
+    if likelihoods[0] != likelihoods[1] or not np.allclose(
+        fingerprint(clone), fingerprint(model), rtol=tolerance, atol=tolerance
+    ):
+        raise ValueError(
+            f"{factory} with these arguments makes a model of the same shapes that computes "
+            "otherwise. Give all arguments that the model was made with, such as its activation "
+            "or likelihood."
+        )

@@ -1,25 +1,25 @@
-"""Models by name or place: loading weights that prove themselves, and saving one's own."""
+"""Models by name or place: loading what proves itself, saving and publishing one's own."""
 
+import json
 import os
+import tempfile
 import warnings
 from pathlib import Path
 
 import keras
 
-from keras_vae import registry
+from keras_vae import registry, sharing
 from keras_vae.download import Place, fetch, parse
 from keras_vae.factories import FACTORIES
-from keras_vae.files import write_json
-from keras_vae.folder import read_entry
+from keras_vae.files import read_json
+from keras_vae.folder import CONFIG, METADATA, WEIGHTS, read_entry, write_folder
 from keras_vae.model import VAE
 from keras_vae.registry import UnknownModelError, info, list_models
 from keras_vae.weights import (
     WeightsError,
     check_file,
     check_fingerprint,
-    describe,
     read_weights,
-    write_weights,
 )
 
 
@@ -177,31 +177,113 @@ def build(factory: str, arguments: dict) -> VAE:
         raise ValueError(f"{factory} does not take these arguments: {error}") from error
 
 
-def save_to_folder(model, folder, *, factory: str, arguments: dict):
+def save_to_folder(model, folder, *, factory: str | None = None, arguments: dict | None = None):
     """Saves a trained model of one of the factories in a folder that `load` reads.
 
     Args:
         model: the model.
         folder: where `config.json`, `model.weights.h5` and `metadata.json` go; made if it is not
-            there. Each file is replaced as a whole.
-        factory: name of the factory that made the model.
-        arguments: the arguments that it was given, plain enough for JSON.
+            there. An earlier model in it is replaced once the new one is written as a whole; what
+            else is in it stays.
+        factory: name of the factory that made the model. Defaults to None, what the model itself
+            knows (`model.made_by`).
+        arguments: the arguments that it was given, plain enough for JSON. Defaults to None, as
+            there.
 
     Raises:
-        ValueError: if the factory makes another model from the arguments.
+        ValueError: if the factory makes another model from the arguments, or they are not known.
+
+    Example:
+
+    >>> model = keras_vae.mlp_vae((28, 28, 1), latent_dim=16)
+    >>> model.fit(x_train)
+    >>> keras_vae.save_to_folder(model, "my-model")
     """
-    clone = build(factory, arguments)
-    theirs = [tuple(w.shape) for w in model.weights]
-    ours = [tuple(w.shape) for w in clone.weights]
-    if theirs != ours:
+    factory, arguments = _recipe(model, factory, arguments)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")  # under whatever policy the model was trained
+    try:
+        clone = build(factory, arguments)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    write_folder(model, clone, folder, {"factory": factory, "arguments": arguments})
+
+
+def publish(
+    model,
+    repository: str,
+    *,
+    token: str | None = None,
+    private: bool = False,
+    licence: str | None = None,
+    x=None,
+    commit_message: str | None = None,
+) -> str:
+    """Publishes a model on the Hugging Face Hub, in one commit, where `load` finds it.
+
+    The commit holds `config.json`, `model.weights.h5`, `metadata.json`, a model card (`README.md`)
+    and a picture. The model is loaded from these files first: what does not load is not uploaded.
+
+    Args:
+        model: a model made by one of the factories, a folder that `save_to_folder` or
+            `keras-vae train` wrote (a README.md in it is its card), or the name of a published
+            model.
+        repository: where to, such as `"me/mine"`; made if it is not there.
+        token: of the Hub, with the right to write. Defaults to None, that of `hf auth login`.
+        private: whether the repository is to be private. Defaults to False.
+        licence: of the weights, as the Hub names it, such as `"apache-2.0"`. Defaults to None,
+            that of a published model, and for one's own no word about it.
+        x: images to be shown in the picture above their reconstructions, the first 16. Defaults
+            to None, samples only.
+        commit_message: defaults to None, a line with the repository's name.
+
+    Returns:
+        The sha of the commit: `load(f"hf://{repository}@{sha}")` is this model for ever.
+
+    Raises:
+        ValueError: if there is no such model, it is not the factories', or it does not load.
+        HubError: if the Hub does not take it; the message says what to do. See `load`.
+
+    Example:
+
+    >>> model.fit(x_train)
+    >>> keras_vae.publish(model, "me/mine")
+    """
+    sharing.check_repository(repository)
+    token = sharing.logged_in(token)
+    with tempfile.TemporaryDirectory() as folder:
+        folder, name = Path(folder), None
+        if isinstance(model, (str, os.PathLike)):
+            name = sharing.stage(os.fspath(model), folder)
+            loaded = load(model, compile=False)
+        else:
+            save_to_folder(model, folder)
+            loaded = load(folder, compile=False)
+        entry = {**read_json(folder / CONFIG), **read_json(folder / METADATA)}
+        check_file(folder / WEIGHTS, entry)
+        entry["licence"] = licence or entry.get("licence")
+        sharing.present(folder, loaded, entry, name=name, repository=repository, x=x)
+        message = commit_message or f"Publish {repository} with keras_vae"
+        options = {"token": token, "private": private, "commit_message": message}
+        return sharing.upload(folder, repository, **options)
+
+
+def _recipe(model, factory, arguments):
+    """Factory and arguments as JSON will hold them: as given, or else as the model knows them."""
+    if factory is None and arguments is None:
+        made_by = getattr(model, "made_by", None) or {}
+        factory, arguments = made_by.get("factory"), made_by.get("arguments")
+    if factory is None or arguments is None:
         raise ValueError(
-            f"{factory} with these arguments makes another model: {len(ours)} weights of "
-            f"{clone.count_params()} numbers. Received a model of {len(theirs)}, "
-            f"{model.count_params()}."
+            "It is not known how this model was made: give factory= (one of "
+            f"{', '.join(FACTORIES)}) and arguments=, those that the factory was given."
         )
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / "model.weights.h5"
-    write_weights(model, clone, weights)
-    write_json(folder / "config.json", {"factory": factory, "arguments": arguments})
-    write_json(folder / "metadata.json", describe(clone, weights))
+    try:
+        # NumPy's numbers and arrays become plain; nothing else has tolist.
+        plain = json.dumps(arguments, default=lambda value: value.tolist())
+        return factory, json.loads(plain)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(
+            "arguments must be plain: numbers, texts, lists. A model of other objects is saved "
+            f"with model.save. Received: {arguments}"
+        ) from error

@@ -3,15 +3,17 @@
 The only writer of registry.json. It measures the model first, and puts the weights in their place
 last, so that an entry and its file change together. Also draws `zoo/cards/NAME.png`: four rows
 of samples (if the model can generate), 16 test images and, below them, their reconstructions.
+
+With --pin COMMIT it only notes the commit on the Hub that holds the entry's weights, which
+`keras-vae publish` printed.
 """
 
 import argparse
 import json
 import os
 import platform
+import re
 from pathlib import Path
-
-import numpy as np
 
 from zoo.train import build, read_recipe
 
@@ -25,67 +27,101 @@ PROTOCOLS = {"mnist": "mnist-dynamic", "fashion-mnist": "fashion-dynamic"}
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="name of a recipe in zoo/recipes")
-    parser.add_argument("--run", required=True, help="folder of the finished run")
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--run", help="folder of the finished run")
+    task.add_argument("--pin", metavar="COMMIT", help="the commit on the Hub with these weights")
+    parser.add_argument("--repository", help="with --pin: ORG/NAME on the Hub, if it is another")
     parser.add_argument("--data", help="an .npz of the recipe's data set, to do without TFDS")
     parser.add_argument("--num-samples", type=int, default=100, help="importance samples of nll")
     options = parser.parse_args()
-    recipe = read_recipe(options.name)
-    run = Path(options.run)
+    if options.pin:
+        pin(options.name, options.pin, options.repository)
+    else:
+        publish(options.name, Path(options.run), options.data, options.num_samples)
+    print("Then: python -m zoo.table && python -m zoo.cards")
+
+
+def pin(name: str, commit: str, repository: str | None = None):
+    """Notes where on the Hub an entry's weights are."""
+    from keras_vae.sharing import check_repository
+
+    if not re.fullmatch("[0-9a-f]{40}", commit):
+        raise SystemExit(f"A commit is 40 hexadecimal digits, no branch or tag. Received: {commit}")
+    entries = _entries()
+    if name not in entries:
+        raise SystemExit(f"{name} is not published. Available: {', '.join(entries)}")
+    repository = repository or entries[name]["repository"]
+    check_repository(repository)
+    entries[name] |= {"repository": repository, "revision": commit}
+    _write(entries)
+    print(f"Pinned {name} to {repository}@{commit}")
+
+
+def publish(name: str, run: Path, source: str | None, num_samples: int):
+    """Measures the model of a finished run and makes it the published one of its recipe."""
+    recipe = read_recipe(name)
     state = json.loads((run / "state.json").read_text())
     if state["plan"]["run"] != recipe:
-        raise SystemExit(f"{run} was made by another recipe than zoo/recipes/{options.name}.toml")
+        raise SystemExit(f"{run} was made by another recipe than zoo/recipes/{name}.toml")
     if len(state["history"]) != recipe["training"]["epochs"]:
         raise SystemExit(f"{run} is not finished: {len(state['history'])} epochs")
 
     import keras
 
-    from keras_vae import data, evaluation, hub, plots, registry, weights
-    from keras_vae.files import write_json
+    from keras_vae import cards, data, evaluation, hub, plots, registry, weights
 
     model = build(recipe, steps_per_epoch=1)
     model.optimizer.build(model.trainable_variables)
     model.load_weights(run / state["checkpoint"])
     dataset = recipe["data"]["name"]
     protocol = PROTOCOLS[dataset]
-    metrics = evaluation.published_metrics(
-        model, protocol, source=options.data, num_samples=options.num_samples
-    )
-    for name, value in metrics.items():
-        print(f"{name:20} {value:.6g}")
+    metrics = evaluation.published_metrics(model, protocol, source=source, num_samples=num_samples)
+    for quantity, value in metrics.items():
+        print(f"{quantity:20} {value:.6g}")
 
     factory, arguments = recipe["model"]["factory"], recipe["model"]["arguments"]
-    file = f"{options.name}.weights.h5"
+    file = f"{name}.weights.h5"
     staged = registry.PRETRAINED / f"new-{file}"
     weights.write_weights(model, hub.build(factory, arguments), staged)
+    entries = _entries()
     entry = {
         "factory": factory,
         "arguments": arguments,
-        "repository": f"keras-vae/{options.name}",
-        "revision": None,  # the commit on the Hub, once it is there
+        "repository": entries.get(name, {}).get("repository", f"keras-vae/{name}"),
+        "revision": None,  # until these weights are on the Hub
         "file": file,
         **weights.describe(model, staged),
         "data": {"name": dataset, "version": data.VERSION, "licence": LICENCES[dataset]},
         "licence": "Apache-2.0",
-        "metrics": {"protocol": protocol, "num_samples": options.num_samples, **metrics},
-        "tolerances": {name: TOLERANCES[name] for name in TOLERANCES if name in metrics},
+        "metrics": {"protocol": protocol, "num_samples": num_samples, **metrics},
+        "tolerances": {key: TOLERANCES[key] for key in TOLERANCES if key in metrics},
         "training": {
-            "recipe": f"zoo/recipes/{options.name}.toml",
+            "recipe": f"zoo/recipes/{name}.toml",
+            "seed": recipe["training"]["seed"],
             "seconds": round(sum(epoch["seconds"] for epoch in state["history"])),
             "backend": keras.backend.backend(),
             "keras": keras.version(),
             "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
         },
     }
-    images = data.load(options.data or dataset).x_test[:16] / 255.0
-    images = np.concatenate([images, model.reconstruct(images)])
-    if model.latent.stochastic:
-        images = np.concatenate([model.generate(64, seed=0), images])
-    plots.save(plots.image_grid(images, columns=16), CARDS / f"{options.name}.png")
-    entries = json.loads((registry.PRETRAINED / "registry.json").read_text())
-    entries[options.name] = entry
+    figure = cards.draw(model, data.load(source or dataset).x_test)
+    plots.save(figure, CARDS / f"{name}.png")
     os.replace(staged, registry.PRETRAINED / file)
+    _write({**entries, name: entry})
+    print(f"Published {name}: {entry['bytes']} bytes, sha256 {entry['sha256']}")
+
+
+def _entries():
+    from keras_vae import registry
+
+    return json.loads((registry.PRETRAINED / "registry.json").read_text())
+
+
+def _write(entries):
+    from keras_vae import registry
+    from keras_vae.files import write_json
+
     write_json(registry.PRETRAINED / "registry.json", dict(sorted(entries.items())))
-    print(f"Published {options.name}: {entry['bytes']} bytes, sha256 {entry['sha256']}")
 
 
 if __name__ == "__main__":

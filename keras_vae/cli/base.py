@@ -1,0 +1,63 @@
+"""The Typer application, and what its commands share."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+
+class _Sentences(TyperGroup):
+    """Shows an expected error as one sentence on stderr, and exits with 1."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # `keras-vae list | head` is no error
+        except (ValueError, OSError) as error:
+            typer.echo(f"Error: {_sentence(error)}", err=True)
+            raise typer.Exit(1) from error
+
+
+def _sentence(error):
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    return " ".join(str(error).split())
+
+
+app = typer.Typer(
+    cls=_Sentences,
+    help="Variational autoencoders for Keras 3: pretrained, trainable, measured.",
+    epilog="Example: keras-vae generate conv-mnist",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Name = Annotated[
+    str, typer.Argument(help="A published model, a folder made by train, or hf://NAMESPACE/NAME.")
+]
+Out = Annotated[Path | None, typer.Option(help="The PNG file to write, in a folder that is there.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+
+
+def main():
+    """Runs the command."""
+    app(prog_name="keras-vae")
+
+
+def console():
+    """A rich console for tables."""
+    from rich.console import Console
+
+    # A pipe has no width; rich would cut its lines at 80.
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def number(value):
+    """A figure as it is shown: five digits of a float, a dash for none."""
+    if value is None:
+        return "-"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,79 @@
+"""The command that trains a model on one's own images."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_vae.cli.base import app
+
+
+@app.command(epilog="Example: keras-vae train --factory conv_vae --data mnist --out my-model")
+def train(
+    factory: Annotated[str, typer.Option(help="mlp_vae, conv_vae or vq_vae.")],
+    source: Annotated[
+        str, typer.Option("--data", help="mnist, fashion-mnist, or an .npz with an array x_train.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the model; the run is kept in its run/.")],
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 20,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per step.")] = 128,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Adam's.")] = 1e-3,
+    latent_dim: Annotated[int | None, typer.Option(help="Default: the factory's.")] = None,
+    likelihood: Annotated[str | None, typer.Option(help="bernoulli or gaussian.")] = None,
+    beta: Annotated[float, typer.Option(min=0, help="Weight of the rate in the loss.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes weights, shuffling and noise.")] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Another argument of the factory, as JSON: --set filters='[16, 32]'. Repeatable.",
+        ),
+    ] = None,
+):
+    """Trains a model on your images and saves it where keras_vae.load finds it.
+
+    Every epoch is kept: stopped (Ctrl-C) and given again, the same command goes on where it was.
+    """
+    named = {"latent_dim": latent_dim, "likelihood": likelihood, "beta": beta}
+    arguments = {key: value for key, value in named.items() if value is not None}
+    arguments |= dict(map(_setting, settings or ()))
+
+    import keras
+
+    from keras_vae import data, hub, training
+    from keras_vae.files import sha256
+
+    parts = data.load(source)
+    arguments = {"input_shape": list(parts.x_train.shape[1:]), **arguments}
+    keras.utils.set_random_seed(seed)
+    model = hub.build(factory, arguments)
+    model.compile(keras.optimizers.Adam(learning_rate))
+    plan = {
+        "factory": factory,
+        "arguments": arguments,
+        "learning_rate": learning_rate,
+        "data": source if source in data.DATASETS else sha256(source),
+    }
+    run = out / "run"
+    options = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "plan": plan}
+    try:
+        training.train(model, parts.x_train, parts.x_validation, run, **options)
+    except KeyboardInterrupt:
+        kept = f"Interrupted. The last finished epoch is kept in {run.resolve()}"
+        typer.echo(f"{kept}\nGive the same command again to go on from there.", err=True)
+        raise typer.Exit(130) from None
+    hub.save_to_folder(model, out, factory=factory, arguments=arguments)
+    typer.echo("Saved. Load it in Python:")
+    typer.echo(f"keras_vae.load({json.dumps(str(out.resolve()), ensure_ascii=False)})")
+
+
+def _setting(text):
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise typer.BadParameter(f"--set takes KEY=VALUE, such as hidden_units='[64]'. Got: {text}")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

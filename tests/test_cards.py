@@ -1,0 +1,140 @@
+"""Model cards: what is known, nothing else, in the form that the Hub reads."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+
+import keras_vae
+from keras_vae import cards, registry
+from zoo.cards import card as zoo_card
+
+NAMES = keras_vae.list_models()
+CARDS = Path(__file__).parents[1] / "zoo" / "cards"
+OWN = {  # what save_to_folder knows of somebody's model
+    "factory": "mlp_vae",
+    "arguments": {"input_shape": [6, 5, 1]},
+    "bytes": 12345,
+    "sha256": "0123456789abcdef" * 4,
+    "parameters": 678,
+    "likelihood": "bernoulli",
+    "input_range": [0, 1],
+    "fingerprint": [0.5] * 8,
+}
+
+
+def results(card):
+    return {result.metric_type: result for result in card.data.eval_results}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_model_index_of_a_card_has_the_registrys_metrics_and_their_protocol(name):
+    entry = keras_vae.info(name)
+    card = ModelCard(cards.model_card(entry, name=name))
+    assert card.data.model_name == name
+    for key, result in results(card).items():
+        assert result.metric_value == entry["metrics"][key]
+        assert result.metric_config == entry["metrics"]["protocol"]
+        assert (result.dataset_type, result.dataset_split) == ("ylecun/mnist", "test")
+    quantities = {key for key in entry["metrics"] if not key.endswith("_stderr")}
+    left_out = quantities - {"protocol", "num_samples", *results(card)}
+    # Densities of grey values are not to be listed beside likelihoods of binary images.
+    bernoulli = entry["likelihood"] == "bernoulli"
+    assert left_out == (set() if bernoulli else {"elbo", "nll", "distortion", "bits_per_dim"})
+    if bernoulli:
+        assert results(card)["nll"].metric_args == {"num_samples": entry["metrics"]["num_samples"]}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_front_matter_of_a_card_is_what_the_hub_files_models_by(name):
+    card = ModelCard(cards.model_card(keras_vae.info(name), name=name, repository=f"org/{name}"))
+    assert card.data.library_name == "keras"
+    assert card.data.license == "apache-2.0"
+    assert card.data.datasets == ["ylecun/mnist"]
+    assert card.data.tags[0] == "keras_vae"
+    if name == "vq-mnist":  # it generates nothing
+        assert card.data.tags[1] == "vq-vae"
+        assert card.data.pipeline_tag == "image-feature-extraction"
+    else:
+        assert card.data.tags[1] == "vae"
+        assert card.data.pipeline_tag == "unconditional-image-generation"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_says_how_to_load_verify_and_make_the_model_and_where_it_fails(name):
+    entry = keras_vae.info(name)
+    text = ModelCard(cards.model_card(entry, name=name)).text
+    code = re.search(r"```python\n(.*?)```", text, flags=re.DOTALL)[1]
+    variables = {}
+    exec(code, variables)
+    assert variables["model"].count_params() == entry["parameters"]
+    training = entry["training"]
+    for part in (
+        f"keras-vae verify {name}",
+        entry["sha256"],
+        entry["data"]["licence"],
+        training["recipe"],
+        f"seed: {training['seed']}",
+        training["machine"],
+        f"backend: {training['backend']}",
+        "## Intended use",
+        "## Known failures and limits",
+    ):
+        assert part in text
+    for key in ("elbo", "mse"):
+        assert f"| {entry['metrics'][key]:.5g} |" in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prose_quotes_no_figures_that_may_change(name):
+    assert not re.search(r"\d\.\d", re.sub(r"arXiv [\d.]+", "", cards.prose(name)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_cards_in_the_zoo_are_those_of_the_registry(name):
+    assert (CARDS / f"{name}.md").read_text() == zoo_card(name), "run: python -m zoo.cards"
+    assert (CARDS / f"{name}.png").is_file()
+
+
+def test_there_is_no_prose_or_card_of_a_model_that_is_not_published():
+    for folder, pattern in ((registry.PRETRAINED / "prose", "*.md"), (CARDS, "*.*")):
+        assert {path.stem for path in folder.glob(pattern)} == set(NAMES)
+
+
+def test_the_card_of_ones_own_model_invents_nothing():
+    card = ModelCard(cards.model_card(OWN, repository="me/mine"))
+    assert card.data.to_dict() == {
+        "library_name": "keras",
+        "pipeline_tag": "unconditional-image-generation",
+        "tags": ["keras_vae", "vae"],
+    }
+    headings = re.findall("^#+ .*", card.text, flags=re.MULTILINE)
+    assert headings == ["# mine", "## The weights"]
+    assert 'keras_vae.load("hf://me/mine")' in card.text
+    assert "678 parameters" in card.text and OWN["sha256"] in card.text
+
+
+def test_a_licence_that_is_given_is_in_the_front_matter_and_the_text():
+    card = ModelCard(cards.model_card({**OWN, "licence": "MIT"}, repository="me/mine"))
+    assert card.data.license == "mit"
+    assert "Weights: MIT." in card.text
+
+
+def test_a_model_of_vectors_has_no_picture_and_no_task_of_images(make):
+    for shape in ([6], 6):
+        entry = {**OWN, "arguments": {"input_shape": shape}}
+        card = ModelCard(cards.model_card(entry, repository="me/mine"))
+        assert card.data.pipeline_tag is None and "of shape (6,)" in card.text
+    assert cards.draw(make("mlp_vae", (6,)), np.zeros((3, 6))) is None
+
+
+def test_the_picture_has_samples_then_images_then_reconstructions(make, grey):
+    model = make("conv_vae")
+    tall = [cards.draw(model, x).get_size_inches()[1] for x in (None, grey[:1], grey)]
+    assert tall[0] < tall[1] == tall[2]
+    assert cards.draw(make("vq_vae")) is None
+    assert cards.draw(make("vq_vae"), grey) is not None
+    assert cards.caption(samples=True, images=False) == "64 samples of one seed, not chosen."
+    assert cards.caption(samples=False, images=True).startswith("Images and, below")

@@ -1,0 +1,169 @@
+"""The registry's schema, and zoo.publish, its only writer."""
+
+import json
+import math
+import re
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+import keras_vae
+from keras_vae import data, evaluation, hub, registry
+from keras_vae.cards import QUANTITIES
+from keras_vae.files import sha256
+from zoo import publish, train
+
+NAMES = keras_vae.list_models()
+ENTRY = {
+    "factory": str,
+    "arguments": dict,
+    "repository": str,
+    "revision": (str, type(None)),
+    "file": str,
+    "bytes": int,
+    "sha256": str,
+    "parameters": int,
+    "likelihood": str,
+    "input_range": (list, str),
+    "fingerprint": list,
+    "data": dict,
+    "licence": str,
+    "metrics": dict,
+    "tolerances": dict,
+    "training": dict,
+}
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A copy of the registry that a test may write to."""
+    shutil.copy(registry.PRETRAINED / "registry.json", tmp_path)
+    monkeypatch.setattr(registry, "PRETRAINED", tmp_path)
+    registry._registry.cache_clear()
+    yield tmp_path / "registry.json"
+    registry._registry.cache_clear()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_entry_has_every_part_in_its_type_and_no_other(name):
+    entry = keras_vae.info(name)
+    assert set(entry) == set(ENTRY)
+    for key, kind in ENTRY.items():
+        assert isinstance(entry[key], kind), key
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", name)
+    assert re.fullmatch("[0-9a-f]{64}", entry["sha256"])
+    assert entry["revision"] is None or re.fullmatch("[0-9a-f]{40}", entry["revision"])
+    assert re.fullmatch(r"[\w.-]+/[\w.-]+", entry["repository"])
+    assert entry["likelihood"] in ("bernoulli", "gaussian")
+    assert len(entry["fingerprint"]) == 8 and all(map(math.isfinite, entry["fingerprint"]))
+    assert entry["licence"] == "Apache-2.0"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_entry_speaks_of_the_file_that_is_there(name):
+    entry = keras_vae.info(name)
+    path = registry.PRETRAINED / entry["file"]
+    assert path.parent == registry.PRETRAINED
+    assert (path.stat().st_size, sha256(path)) == (entry["bytes"], entry["sha256"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_arguments_of_an_entry_build_a_model_of_its_size(name):
+    entry = keras_vae.info(name)
+    model = hub.build(entry["factory"], entry["arguments"])
+    assert model.count_params() == entry["parameters"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_metrics_have_a_protocol_and_a_tolerance_that_verify_knows(name):
+    entry = keras_vae.info(name)
+    metrics = entry["metrics"]
+    assert evaluation.PROTOCOLS[metrics["protocol"]] == entry["data"]["name"] in data.DATASETS
+    assert set(entry["data"]) == {"name", "version", "licence"}
+    assert metrics["num_samples"] >= 1
+    for key in set(metrics) - {"protocol", "num_samples"}:
+        assert key.removesuffix("_stderr") in QUANTITIES and math.isfinite(metrics[key])
+    assert {"elbo", "nll", "mse"} <= set(entry["tolerances"]) <= set(metrics)
+    assert all(tolerance >= 0 for tolerance in entry["tolerances"].values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_entry_says_how_the_model_was_made(name):
+    training = keras_vae.info(name)["training"]
+    assert set(training) == {"recipe", "seed", "seconds", "backend", "keras", "machine"}
+    assert training["recipe"] == f"zoo/recipes/{name}.toml"
+
+
+def test_pinning_sets_repository_and_revision_and_nothing_else(copied, monkeypatch, capsys):
+    before = json.loads(copied.read_text())
+    commit = "0123456789" * 4
+    run_publish(monkeypatch, "vq-mnist", "--pin", commit)
+    entry = keras_vae.info("vq-mnist")
+    assert (entry["repository"], entry["revision"]) == ("keras-vae/vq-mnist", commit)
+    run_publish(monkeypatch, "vq-mnist", "--pin", commit, "--repository", "me/vq")
+    after = json.loads(copied.read_text())
+    assert after["vq-mnist"].pop("repository") == "me/vq"
+    assert after["vq-mnist"].pop("revision") == commit
+    for key in ("repository", "revision"):
+        del before["vq-mnist"][key]
+    assert after == before
+    assert f"Pinned vq-mnist to me/vq@{commit}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["vq-mnist", "--pin", "main"], "40 hexadecimal digits"),
+        (["no-such", "--pin", "0" * 40], "no-such is not published. Available: conv-mnist"),
+        (["vq-mnist", "--pin", "0" * 40, "--repository", "vq"], "NAMESPACE/NAME"),
+    ],
+)
+def test_a_pin_that_leads_nowhere_is_refused(copied, monkeypatch, arguments, message):
+    before = copied.read_bytes()
+    with pytest.raises((SystemExit, ValueError), match=message):
+        run_publish(monkeypatch, *arguments)
+    assert copied.read_bytes() == before
+
+
+RECIPE = """
+[model]
+factory = "mlp_vae"
+arguments = { input_shape = [6, 5, 1], latent_dim = 2, hidden_units = [4] }
+[data]
+name = "mnist"
+[training]
+epochs = 1
+batch_size = 8
+learning_rate = 1e-3
+seed = 5
+"""
+
+
+def test_new_weights_keep_the_repository_and_lose_the_pin(copied, monkeypatch, tmp_path, capsys):
+    (tmp_path / "vq-mnist.toml").write_text(RECIPE)
+    monkeypatch.setattr(train, "RECIPES", tmp_path)
+    monkeypatch.setattr(publish, "CARDS", tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (40, 6, 5, 1), dtype="uint8")
+    np.savez(tmp_path / "x.npz", x_train=images, x_test=images[:20])
+    run_publish(monkeypatch, "vq-mnist", "--pin", "a" * 40, "--repository", "me/vq")
+
+    arguments = ["vq-mnist", "--data", str(tmp_path / "x.npz")]
+    monkeypatch.setattr(sys, "argv", ["zoo.train", *arguments, "--out", str(tmp_path / "run")])
+    train.main()
+    arguments += ["--run", str(tmp_path / "run"), "--num-samples", "2"]
+    run_publish(monkeypatch, *arguments)
+    entry = keras_vae.info("vq-mnist")
+    assert (entry["repository"], entry["revision"]) == ("me/vq", None)
+    assert (entry["factory"], entry["training"]["seed"]) == ("mlp_vae", 5)
+    assert set(entry) == set(ENTRY)
+    assert (tmp_path / "vq-mnist.png").is_file()
+    keras_vae.load("vq-mnist")
+
+
+def run_publish(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["zoo.publish", *arguments])
+    registry._registry.cache_clear()
+    publish.main()
+    registry._registry.cache_clear()

@@ -1,0 +1,27 @@
+"""Writes zoo/cards/NAME.md for each published model: python -m zoo.cards."""
+
+from pathlib import Path
+
+from keras_vae import cards, hub
+from keras_vae.files import write_bytes
+
+CARDS = Path(__file__).parent / "cards"
+
+
+def card(name: str) -> str:
+    """Returns the card of a published model, beside its picture NAME.png."""
+    entry = hub.info(name)
+    # The pictures of zoo.publish: samples of whatever generates, and always test images.
+    caption = cards.caption(samples=entry["factory"] != "vq_vae", images=True)
+    repository = entry["repository"] if entry["revision"] else None
+    picture = {"picture": f"{name}.png", "caption": caption}
+    return cards.model_card(entry, name=name, repository=repository, **picture)
+
+
+def main():
+    for name in hub.list_models():
+        write_bytes(CARDS / f"{name}.md", card(name).encode())
+
+
+if __name__ == "__main__":
+    main()
