@@ -19,6 +19,8 @@ QUANTITIES = {
     "distortion": "distortion, nats per example",
     "bits_per_dim": "NLL, bits per value",
     "mse": "squared error of reconstructions, mean per value",
+    "mse_sampled": "the same, of decoded samples of the posterior",
+    "psnr": "peak signal-to-noise ratio of reconstructions, dB",
     "active_units": "active units",
     "perplexity": "perplexity of the codes",
     "codebook_usage": "share of the codes in use",
@@ -77,9 +79,9 @@ def draw(model, x=None):
         A `matplotlib.figure.Figure`, or None if there is nothing to show: the data are no images,
         or no images are given and the model generates none.
     """
-    if len(model.data_shape) != 3 or (x is None and not model.latent.stochastic):
+    if len(model.data_shape) != 3 or (x is None and not model.latent.generates):
         return None
-    rows = [model.generate(64, seed=0)] if model.latent.stochastic else []
+    rows = [model.generate(64, seed=0)] if model.latent.generates else []
     if x is not None:
         x = scaled(as_array(x)[:_COLUMNS])
         white = np.ones((_COLUMNS - len(x), *model.data_shape))
@@ -120,8 +122,8 @@ def _shape(entry):
 
 def _task(entry):
     # Without a prior over its codes a VQ model generates nothing.
-    is_vq = entry["factory"] == "vq_vae"
-    return "image-feature-extraction" if is_vq else "unconditional-image-generation"
+    no_prior = entry["factory"] == "vq_vae" and not entry["arguments"].get("prior")
+    return "image-feature-extraction" if no_prior else "unconditional-image-generation"
 
 
 def _eval_results(entry):

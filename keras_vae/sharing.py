@@ -61,7 +61,7 @@ def present(folder, model, entry, *, name, repository, x=None):
     picture = {}
     if figure is not None:
         plots.save(figure, folder / "samples.png")
-        caption = cards.caption(samples=model.latent.stochastic, images=x is not None)
+        caption = cards.caption(samples=model.latent.generates, images=x is not None)
         picture = {"picture": "samples.png", "caption": caption}
     if not (folder / "README.md").exists():
         card = cards.model_card(entry, name=name, repository=repository, **picture)

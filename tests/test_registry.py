@@ -83,8 +83,10 @@ def test_metrics_have_a_protocol_and_a_tolerance_that_verify_knows(name):
     assert evaluation.PROTOCOLS[metrics["protocol"]] == entry["data"]["name"] in data.DATASETS
     assert set(entry["data"]) == {"name", "version", "licence"}
     assert metrics["num_samples"] >= 1
-    for key in set(metrics) - {"protocol", "num_samples"}:
-        assert key.removesuffix("_stderr") in QUANTITIES and math.isfinite(metrics[key])
+    for key in set(metrics) - {"protocol", "num_samples", "latent_rates"}:
+        quantity = key.removesuffix("_stderr").removesuffix("_mc")
+        assert quantity in QUANTITIES and math.isfinite(metrics[key])
+    assert sum(metrics.get("latent_rates", [0])) >= 0
     assert {"elbo", "nll", "mse"} <= set(entry["tolerances"]) <= set(metrics)
     assert all(tolerance >= 0 for tolerance in entry["tolerances"].values())
 

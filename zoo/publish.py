@@ -15,7 +15,7 @@ import platform
 import re
 from pathlib import Path
 
-from zoo.train import build, read_recipe
+from zoo.train import finished, read_recipe
 
 # How far a figure may be off on another machine or backend: the noise is the same everywhere.
 TOLERANCES = {"elbo": 0.05, "nll": 0.05, "mse": 2e-5, "active_units": 0, "perplexity": 1.0}
@@ -63,21 +63,17 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
     state = json.loads((run / "state.json").read_text())
     if state["plan"]["run"] != recipe:
         raise SystemExit(f"{run} was made by another recipe than zoo/recipes/{name}.toml")
-    if len(state["history"]) != recipe["training"]["epochs"]:
-        raise SystemExit(f"{run} is not finished: {len(state['history'])} epochs")
 
     import keras
 
     from keras_vae import cards, data, evaluation, hub, plots, registry, weights
 
-    model = build(recipe, steps_per_epoch=1)
-    model.optimizer.build(model.trainable_variables)
-    model.load_weights(run / state["checkpoint"])
+    model, history = finished(recipe, run)
     dataset = recipe["data"]["name"]
     protocol = PROTOCOLS[dataset]
     metrics = evaluation.published_metrics(model, protocol, source=source, num_samples=num_samples)
     for quantity, value in metrics.items():
-        print(f"{quantity:20} {value:.6g}")
+        print(f"{quantity:20} {value}")
 
     factory, arguments = recipe["model"]["factory"], recipe["model"]["arguments"]
     file = f"{name}.weights.h5"
@@ -93,12 +89,12 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
         **weights.describe(model, staged),
         "data": {"name": dataset, "version": data.VERSION, "licence": LICENCES[dataset]},
         "licence": "Apache-2.0",
-        "metrics": {"protocol": protocol, "num_samples": num_samples, **metrics},
+        "metrics": metrics,
         "tolerances": {key: TOLERANCES[key] for key in TOLERANCES if key in metrics},
         "training": {
             "recipe": f"zoo/recipes/{name}.toml",
             "seed": recipe["training"]["seed"],
-            "seconds": round(sum(epoch["seconds"] for epoch in state["history"])),
+            "seconds": round(sum(epoch["seconds"] for epoch in history)),
             "backend": keras.backend.backend(),
             "keras": keras.version(),
             "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",

@@ -1,6 +1,7 @@
 """Commands about published models: list, info, verify, download, publish."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -74,7 +75,6 @@ def verify(
     as_json: Json = False,
 ):
     """Computes the published numbers again on this machine; exits with 1 if one is off."""
-    from rich.console import Console
     from rich.table import Table
 
     from keras_vae import evaluation, hub
@@ -82,9 +82,9 @@ def verify(
     entries = {name: hub.info(name) for name in names}
     rows = []
     for name in entries:
-        # On stderr, and only on a terminal: stdout is the table's.
-        with Console(stderr=True).status(f"Measuring {name}" + (" (minutes)" if not quick else "")):
-            found = evaluation.verify(name, source=data, quick=quick)
+        if sys.stderr.isatty():  # stdout is the table's
+            typer.echo(f"Measuring {name}" + (" (minutes)" if not quick else ""), err=True)
+        found = evaluation.verify(name, source=data, quick=quick)
         rows += [{"model": name, **row} for row in found]
     failed = [row for row in rows if not row["pass"]]
     if as_json:

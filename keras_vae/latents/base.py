@@ -11,6 +11,7 @@ class Latent(keras.layers.Layer):
     """
 
     stochastic = True  # whether posterior samples differ
+    generates = True  # whether the prior is one to draw from
     closed_form = False  # whether the rate is known without sampling
 
     def __init__(self, *, seed=None, **kwargs):

@@ -102,6 +102,10 @@ class VectorQuantizer(Latent):
             )
 
     @property
+    def generates(self):
+        return self.prior is not None
+
+    @property
     def codebook(self):
         """The codes, `(num_codes, code_dim)`."""
         anchor = ops.convert_to_tensor(self.anchor)
@@ -164,7 +168,7 @@ class VectorQuantizer(Latent):
         return self.lookup(codes), -length, length
 
     def sample_prior(self, n, rng):
-        if self.prior is None:
+        if not self.generates:
             raise ValueError(
                 "A VQ-VAE generates images from a trained prior over its codes, and this model has "
                 'none: codes drawn uniformly decode to noise. Make it with prior="transformer". '
