@@ -7,6 +7,7 @@ module or a file, and it cannot ask for more memory than a large model needs.
 
 import inspect
 import math
+import random
 import re
 import reprlib
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ import keras
 from keras_vae.factories import FACTORIES
 
 LARGEST = 2**28  # numbers in a model, or for one example in a layer: 1 GiB of float32
-_LARGEST_NUMBER = 2**32  # sizes up to here are counted before memory is asked for; and seeds
+_LARGEST_SEED = 2**31 - 1  # of torch
 _MOST_PARTS = 64  # values of a list or dict, and what is built one by one, which takes time
 _PARTS = ("blocks", "couplings", "depth", "layers")
 _DEEPEST = 4
@@ -50,14 +51,7 @@ def check_config(factory, arguments):
         raise ValueError(
             f"activation must be the name of a Keras activation or None. Received: {activation!r}"
         )
-    # In a thread, because Keras lists what it has yet to initialise by thread: the list goes, too.
-    with ThreadPoolExecutor(1) as thread:
-        try:
-            numbers = thread.submit(_largest, factory, arguments).result()
-        except ValueError:
-            raise
-        except Exception as error:  # of Keras or a backend, from the depth of a layer
-            raise ValueError(f"{factory} does not take these arguments: {error}") from error
+    numbers = _largest(factory, arguments)
     if numbers > LARGEST:
         raise ValueError(
             f"{factory} with these arguments has {numbers:,} numbers, in its weights or in a layer "
@@ -67,12 +61,26 @@ def check_config(factory, arguments):
 
 def _largest(factory, arguments):
     """The numbers in a model's weights, or for one example in a layer, whichever are more."""
-    with keras.StatelessScope(initialize_variables=False):  # weights have shapes but no memory
-        model = FACTORIES[factory](**arguments)
+
+    def count():
+        with keras.StatelessScope(initialize_variables=False):  # weights have shapes, no memory
+            model = FACTORIES[factory](**arguments)
         layers = model.encoder.layers + model.decoder.layers
-        outputs = [math.prod(t.shape[1:]) for t in keras.tree.flatten([x.output for x in layers])]
+        outputs = keras.tree.flatten([layer.output for layer in layers])
         distances = math.prod(model.latent.latent_shape) * getattr(model.latent, "num_codes", 1)
-        return max(model.count_params(), distances, *outputs)
+        return max(model.count_params(), distances, *(math.prod(t.shape[1:]) for t in outputs))
+
+    state = random.getstate()  # initializers draw their seeds from it: the model's own come next
+    try:
+        # Keras lists by thread what is yet to be initialised: the list must go with the thread.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(count).result()
+    except ValueError:
+        raise
+    except Exception as error:  # of Python, Keras or a backend, from the depth of a layer
+        raise ValueError(f"{factory} does not take these arguments: {error}") from error
+    finally:
+        random.setstate(state)
 
 
 def _check_plain(name, value, depth=1):
@@ -86,10 +94,11 @@ def _check_plain(name, value, depth=1):
                 f"Received: {reprlib.repr(value)}"
             )
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        most = _MOST_PARTS if name in _PARTS else _LARGEST_NUMBER
-        if not abs(value) <= most:
+        most = _MOST_PARTS if name in _PARTS else _LARGEST_SEED if name == "seed" else LARGEST
+        least = 0 if isinstance(value, int) else -most
+        if not least <= value <= most:
             raise ValueError(
-                f"{name} must be a finite number of at most {most:,}. "
+                f"{name} must be a number from {least:,} to {most:,}. "
                 f"Received: {reprlib.repr(value)}"
             )
     elif value is not None and not isinstance(value, bool):
