@@ -72,10 +72,10 @@ def _datasets(file):
     while groups:
         place, group = groups.pop()
         for key in group:
-            name = place + key
+            name = f"{place}{key}"
             link = group.get(key, getlink=True)
             if not isinstance(link, h5py.HardLink):
-                raise ValueError(f"{name} is a {type(link).__name__}, which may lead anywhere")
+                raise ValueError(f"{name} is no object of this file ({type(link).__name__})")
             item = group[key]
             if item in seen:
                 raise ValueError(f"{name} is another object under a second name")
@@ -111,19 +111,14 @@ def _check_plain(name, dataset, variable):
 
 
 def _is_plain(kind, variable):
-    if "float" not in variable.dtype:
-        ours = isinstance(kind, h5py.h5t.TypeIntegerID)
-    elif isinstance(kind, h5py.h5t.TypeOpaqueID):
-        return kind.get_size() == 2  # how Keras writes bfloat16
-    else:
-        ours = isinstance(kind, h5py.h5t.TypeFloatID)
-    return ours and kind.equal(h5py.h5t.py_create(kind.dtype))  # no format of its own
+    is_float = "float" in keras.backend.standardize_dtype(variable.dtype)
+    number = h5py.h5t.TypeFloatID if is_float else h5py.h5t.TypeIntegerID
+    # HDF5 has floats of any number of bits: only those that NumPy has, too, are plain.
+    return isinstance(kind, number) and kind.equal(h5py.h5t.py_create(kind.dtype))
 
 
 def _read(name, dataset, variable):
     tensor = np.asarray(dataset[()])
-    if tensor.dtype.kind == "V":  # bfloat16 is the upper half of float32
-        tensor = (tensor.view("uint16").astype("uint32") << 16).view("float32")
     with np.errstate(over="ignore"):
         bad = tensor.size - np.isfinite(tensor.astype("float32")).sum()
     if bad:
@@ -138,7 +133,7 @@ def _attributes(layer):
     for name in sorted(own, key=lambda name: (name.startswith("_"), name)):
         try:
             child = getattr(layer, name)
-        except Exception:  # noqa: S112 a property that cannot be had now, as Keras passes over it
+        except Exception:  # a property that cannot be had now, as Keras passes over it
             continue
         if isinstance(child, (keras.layers.Layer, list, tuple, dict)):
             yield name, child
