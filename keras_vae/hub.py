@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_vae import registry, sharing
+from keras_vae.config import check_config
 from keras_vae.download import Place, fetch, parse
 from keras_vae.factories import FACTORIES
 from keras_vae.files import read_json
@@ -166,15 +167,14 @@ def _place(source, revision, options):
 def build(factory: str, arguments: dict) -> VAE:
     """Builds an untrained model from the name of a factory and plain arguments.
 
+    They may come from anyone: see `keras_vae.config` for what is refused.
+
     Raises:
-        ValueError: if there is no such factory, or it does not take the arguments.
+        ValueError: if there is no such factory, it does not take the arguments, or they are not
+            plain or ask for too large a model.
     """
-    if factory not in FACTORIES:
-        raise ValueError(f"Unknown factory {factory!r}. Available: {', '.join(FACTORIES)}.")
-    try:
-        return FACTORIES[factory](**arguments)
-    except TypeError as error:
-        raise ValueError(f"{factory} does not take these arguments: {error}") from error
+    check_config(factory, arguments)
+    return FACTORIES[factory](**arguments)
 
 
 def save_to_folder(model, folder, *, factory: str | None = None, arguments: dict | None = None):

@@ -1,10 +1,13 @@
 """Files of weights: written without optimizer state, checked before and after they are read."""
 
+import re
+import reprlib
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from keras_vae import hdf5
 from keras_vae.files import sha256, write_bytes
 from keras_vae.likelihoods import LIKELIHOODS
 
@@ -13,8 +16,35 @@ class WeightsError(ValueError):
     """The weights are not those that were published: nothing was loaded."""
 
 
+def check_entry(entry, source):
+    """Refuses an entry that does not say what a model and its weights are.
+
+    Args:
+        entry: what a registry, or a folder's or download's `config.json` and `metadata.json`, say.
+        source: what the message calls the model.
+    """
+    if not isinstance(entry, dict):
+        raise WeightsError(
+            f"The entry of {source!r} must be a dict. Received: {reprlib.repr(entry)}"
+        )
+    for key, (rule, holds) in _ENTRY.items():
+        if key not in entry:
+            raise WeightsError(f"The entry of {source!r} has no {key!r}: {rule} is expected.")
+        if not holds(entry[key]):
+            raise WeightsError(
+                f"{key!r} of {source!r} must be {rule}. Received: {reprlib.repr(entry[key])}"
+            )
+    file = entry.get("file", "model.weights.h5")
+    if not (isinstance(file, str) and re.fullmatch(r"\w[\w.-]*\.weights\.h5", file)):
+        raise WeightsError(
+            f"'file' of {source!r} must be a name such as model.weights.h5, without folders. "
+            f"Received: {reprlib.repr(file)}"
+        )
+
+
 def check_file(path, entry):
     """Refuses a file of weights that has not the size and sha256 of its entry."""
+    path = Path(path)
     if not path.is_file():
         raise WeightsError(f"The weights are missing: {path}. Install the package anew.")
     size = path.stat().st_size
@@ -32,15 +62,37 @@ def check_file(path, entry):
 
 
 def read_weights(model, path):
-    """Loads a model's weights from a file that `check_file` has passed."""
+    """Loads a model's weights from a file, all of them or, if one is refused, none.
+
+    The file may come from anyone: see `keras_vae.hdf5` for what is checked.
+    """
+    layers = {}  # {place in the file: (layer, {key: variable})}
+    for place, layer in hdf5.layers_by_place(model).items():
+        variables = {}
+        layer.save_own_variables(variables)
+        layers[f"{place}/vars" if place else "vars"] = layer, variables
     try:
-        model.load_weights(path)
-    except Exception as error:
+        tensors = hdf5.read_tensors(
+            path,
+            {
+                f"{place}/{key}": variable
+                for place, (_, variables) in layers.items()
+                for key, variable in variables.items()
+            },
+        )
+        for place, (layer, variables) in layers.items():
+            layer.load_own_variables({key: tensors[f"{place}/{key}"] for key in variables})
+    except Exception as error:  # what h5py raises of a damaged file is of many classes
         raise WeightsError(f"{path} does not fit its model: {error}") from error
 
 
 def check_fingerprint(model, published, source):
     """Refuses a model whose outputs are not the published ones."""
+    rule, holds = _ENTRY["fingerprint"]
+    if not holds(published):
+        raise WeightsError(
+            f"'fingerprint' of {source!r} must be {rule}. Received: {reprlib.repr(published)}"
+        )
     for got, expected in zip(fingerprint(model), published, strict=True):
         if not abs(got - expected) <= tolerance(expected):
             raise WeightsError(
@@ -97,10 +149,35 @@ def fingerprint(model) -> list[float]:
     numbers = []
     for output in (encoded, decoded):
         patterns = rng.choice([-1.0, 1.0], size=(4, output.size)) / np.sqrt(output.size)
-        numbers += [float(number) for number in patterns @ output.astype("float64")]
+        with np.errstate(invalid="ignore"):  # outputs that are not finite are no fingerprint
+            numbers += [float(number) for number in patterns @ output.astype("float64")]
     return numbers
 
 
 def tolerance(published: float) -> float:
     """How far a number of a fingerprint may be from the published one: rounding differs."""
     return 1e-3 * max(1.0, abs(published))
+
+
+def _is_whole(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_finite(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e30
+
+
+# What `load` needs of an entry: {key: (the rule in words, whether a value keeps it)}
+_ENTRY = {
+    "factory": ("the name of a factory", lambda v: isinstance(v, str)),
+    "arguments": ("a dict", lambda v: isinstance(v, dict)),
+    "bytes": ("a whole number above 0", _is_whole),
+    "sha256": (
+        "64 hexadecimal digits",
+        lambda v: isinstance(v, str) and bool(re.fullmatch("[0-9a-f]{64}", v)),
+    ),
+    "fingerprint": (
+        "a list of 8 finite numbers",
+        lambda v: isinstance(v, list) and len(v) == 8 and all(map(_is_finite, v)),
+    ),
+}

@@ -1,0 +1,147 @@
+"""What is said of weights, and by them: entries, sizes, digests, fingerprints."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from keras_vae import weights
+from keras_vae.files import sha256
+
+KERNEL = "encoder/layers/dense/vars/0"
+BIAS = "encoder/layers/dense/vars/1"
+
+
+@pytest.fixture(scope="module")
+def model(make):
+    return make("mlp_vae", hidden_units=(8, 8))
+
+
+@pytest.fixture(scope="module")
+def good(make, tmp_path_factory):
+    """A file of weights of a model like `model`, with other numbers."""
+    path = tmp_path_factory.mktemp("good") / "good.weights.h5"
+    other = make("mlp_vae", hidden_units=(8, 8), seed=1)
+    rng = np.random.default_rng(0)
+    other.set_weights([rng.normal(size=w.shape) for w in other.weights])
+    other.save_weights(path)
+    return path
+
+
+@pytest.fixture
+def path(good, tmp_path):
+    """A copy of `good` that a test may spoil."""
+    return shutil.copy(good, tmp_path / "other.weights.h5")
+
+
+@pytest.fixture
+def entry(model, good):
+    """The entry of the weights in `good`."""
+    weights.read_weights(model, good)
+    arguments = {"input_shape": [8, 8, 1], "latent_dim": 3, "hidden_units": [8, 8]}
+    return {"factory": "mlp_vae", "arguments": arguments, **weights.describe(model, good)}
+
+
+def test_swapped_heads_are_caught_by_the_fingerprint(model, path, entry):
+    def swapped(file, one, other):
+        file[one][()], file[other][()] = file[other][()], file[one][()]
+
+    def halves(file):  # mean and log_var
+        for name in ("encoder/layers/dense_2/vars/0", "encoder/layers/dense_2/vars/1"):
+            file[name][()] = np.roll(file[name][()], 3, axis=-1)
+
+    def layers(file):
+        swapped(file, "encoder/layers/dense_1/vars/0", "decoder/layers/dense_1/vars/0")
+
+    def biases(file):
+        swapped(file, "decoder/layers/dense/vars/1", "decoder/layers/dense_1/vars/1")
+
+    def units(file):
+        file[KERNEL][()] = file[KERNEL][()][:, ::-1]
+
+    content = path.read_bytes()
+    for swap in (halves, layers, biases, units):
+        path.write_bytes(content)
+        with h5py.File(path, "r+") as file:
+            swap(file)
+        weights.check_file(path, {**entry, "sha256": sha256(path)})
+        weights.read_weights(model, path)
+        with pytest.raises(weights.WeightsError, match="outputs of 'a model' are not the publi"):
+            weights.check_fingerprint(model, entry["fingerprint"], "a model")
+    path.write_bytes(content)
+    weights.read_weights(model, path)
+    weights.check_fingerprint(model, entry["fingerprint"], "a model")
+
+
+def test_outputs_that_are_not_finite_are_no_fingerprint(model, path, entry):
+    with h5py.File(path, "r+") as file:
+        for name in (KERNEL, BIAS):
+            file[name][()] = 3e38
+    weights.read_weights(model, path)
+    with pytest.raises(weights.WeightsError, match="(inf|nan) where"):
+        weights.check_fingerprint(model, entry["fingerprint"], "a model")
+
+
+@pytest.mark.parametrize(
+    "fingerprint", [None, [], [0.0] * 7, [0.0] * 9, ["0"] * 8, [True] * 8, [float("nan")] * 8, 8]
+)
+def test_what_is_no_fingerprint_is_refused(model, fingerprint):
+    with pytest.raises(weights.WeightsError, match="'fingerprint' of 'x' must be a list of 8 fin"):
+        weights.check_fingerprint(model, fingerprint, "x")
+
+
+def test_an_entry_is_refused_by_the_name_of_what_is_wrong(entry):
+    weights.check_entry(entry, "x")
+    weights.check_entry({**entry, "file": "conv-mnist.weights.h5", "more": None}, "x")
+    wrong = {
+        "factory": (None, ["mlp_vae"], 1),
+        "arguments": (None, [], "latent_dim"),
+        "bytes": (0, -1, 1.0, "1", True, None, [1]),
+        "sha256": (None, "", "0" * 63, "0" * 65, "g" * 64, "A" * 64, 0, ["0" * 64]),
+        "fingerprint": (None, [1.0] * 7, [1.0] * 7 + [float("inf")], [10**400] * 8, "12345678"),
+        "file": (None, "../../x.weights.h5", "a/b.weights.h5", "/x.weights.h5", "x.h5", "..", 1),
+    }
+    for key, values in wrong.items():
+        for value in values:
+            with pytest.raises(weights.WeightsError, match=f"'{key}' of 'x' must be .*Received"):
+                weights.check_entry({**entry, key: value}, "x")
+        rest = {name: value for name, value in entry.items() if name != key}
+        if key != "file":
+            with pytest.raises(weights.WeightsError, match=f"The entry of 'x' has no '{key}'"):
+                weights.check_entry(rest, "x")
+    with pytest.raises(weights.WeightsError, match="The entry of 'x' must be a dict"):
+        weights.check_entry([entry], "x")
+
+
+def test_a_wrong_size_or_digest_of_any_type_is_refused(good, entry):
+    weights.check_file(good, entry)
+    for value in (None, "1", [], {}, -1, True):
+        with pytest.raises(weights.WeightsError, match="bytes where .* were published"):
+            weights.check_file(good, {**entry, "bytes": value})
+        with pytest.raises(weights.WeightsError, match="has sha256 .* where .* was published"):
+            weights.check_file(good, {**entry, "sha256": value})
+    with pytest.raises(weights.WeightsError, match="are missing"):
+        weights.check_file(good.parent, entry)
+
+
+def test_mutations_are_refused_or_load_with_the_same_fingerprint(tmp_path):
+    count = 50
+    command = [sys.executable, "-m", "tests.mutations", str(tmp_path), str(count)]
+    run = subprocess.run(
+        command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=900
+    )
+    tried = (tmp_path / "log").read_text().splitlines()
+    assert run.returncode == 0, f"{tried[-1]}\n{run.stderr[-3000:]}"
+    results = json.loads((tmp_path / "results.json").read_text())
+    slowest = results.pop("slowest")
+    of_weights = {key: number for key, number in results.items() if key.startswith("weights")}
+    assert sum(of_weights.values()) == 13 * count >= 500
+    assert sum(results.values()) - sum(of_weights.values()) == 10 * count >= 500
+    for damage in ("a_cut", "inserted_bytes", "deleted_bytes", "many_flipped_bits"):
+        assert results[f"weights, {damage}: refused"] >= 0.8 * count
+    assert slowest < 60
