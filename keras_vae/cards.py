@@ -216,22 +216,22 @@ def _licences(entry):
 
 
 def _training(training):
-    facts = {
-        "recipe": training.get("recipe") and f"`{training['recipe']}`",
-        "seed": training.get("seed"),
-        "backend": training.get("backend"),
-        "Keras": training.get("keras"),
-        "machine": training.get("machine"),
-        "time": training.get("seconds") and f"{training['seconds'] / 60:.0f} minutes",
-    }
-    lines = [f"- {key}: {value}" for key, value in facts.items() if value is not None]
-    return "## How it was made\n\n" + "\n".join(lines)
+    return (
+        "## How it was made\n\n"
+        f"- recipe: `{training['recipe']}`\n"
+        f"- seed: {training['seed']}\n"
+        f"- backend: {training['backend']}, Keras {training['keras']}\n"
+        f"- machine: {training['machine']}\n"
+        f"- time: {training['seconds'] / 60:.0f} minutes"
+    )
 
 
 def _proof(entry):
+    saved = entry.get("saved_with")
+    saved = f" They were saved by Keras {saved['keras']} on {saved['backend']}." if saved else ""
     return (
         f"## The weights\n\n`model.weights.h5`: {entry['bytes']:,} bytes, sha256\n"
         f"`{entry['sha256']}`.\n\n"
         "`keras_vae.load` refuses any other bytes, executes nothing that it downloads, and "
-        "compares outputs for a fixed input with those recorded when the model was saved."
+        f"compares outputs for a fixed input with those recorded when the model was saved.{saved}"
     )

@@ -3,6 +3,7 @@
 They are read as what a stranger may have written, and written as a whole or not at all.
 """
 
+import contextlib
 import re
 import tempfile
 from pathlib import Path
@@ -51,13 +52,24 @@ def read_metadata(folder) -> dict:
     return {"bytes": size, "sha256": sha256, "fingerprint": fingerprint}
 
 
+@contextlib.contextmanager
+def in_float32():
+    """Whatever is built within computes in float32: fingerprints are taken so."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
 def write_folder(model, clone, folder, config):
     """Writes a model into a folder, through an untrained clone of it that computes in float32.
 
     All is written under a temporary name first: if that fails, an earlier model is still there.
 
     Raises:
-        ValueError: if the clone is another model.
+        ValueError: if the clone is another model, or the model's outputs are not finite.
     """
     _take_over(clone, model, config["factory"])
     folder = Path(folder)
@@ -101,10 +113,13 @@ def _take_over(clone, model, factory):
             f"{model.count_params()}."
         )
     clone.set_weights(model.get_weights())
+    outputs = fingerprint(model)
+    if not np.isfinite(outputs).all():
+        raise ValueError("The model's outputs are not finite: its training diverged. Not saved.")
     tolerance = 1e-3 if model.encoder.compute_dtype == "float32" else 0.05
     likelihoods = [(type(m.likelihood), m.likelihood.get_config()) for m in (clone, model)]
     if likelihoods[0] != likelihoods[1] or not np.allclose(
-        fingerprint(clone), fingerprint(model), rtol=tolerance, atol=tolerance
+        fingerprint(clone), outputs, rtol=tolerance, atol=tolerance
     ):
         raise ValueError(
             f"{factory} with these arguments makes a model of the same shapes that computes "

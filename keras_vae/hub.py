@@ -13,7 +13,7 @@ from keras_vae.config import check_config
 from keras_vae.download import Place, fetch, parse
 from keras_vae.factories import FACTORIES
 from keras_vae.files import read_json
-from keras_vae.folder import CONFIG, METADATA, WEIGHTS, read_entry, write_folder
+from keras_vae.folder import CONFIG, METADATA, WEIGHTS, in_float32, read_entry, write_folder
 from keras_vae.model import VAE
 from keras_vae.registry import UnknownModelError, info, list_models
 from keras_vae.weights import (
@@ -200,12 +200,8 @@ def save_to_folder(model, folder, *, factory: str | None = None, arguments: dict
     >>> keras_vae.save_to_folder(model, "my-model")
     """
     factory, arguments = _recipe(model, factory, arguments)
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")  # under whatever policy the model was trained
-    try:
+    with in_float32():
         clone = build(factory, arguments)
-    finally:
-        keras.config.set_dtype_policy(policy)
     write_folder(model, clone, folder, {"factory": factory, "arguments": arguments})
 
 
@@ -253,12 +249,13 @@ def publish(
     token = sharing.logged_in(token)
     with tempfile.TemporaryDirectory() as folder:
         folder, name = Path(folder), None
-        if isinstance(model, (str, os.PathLike)):
+        is_place = isinstance(model, (str, os.PathLike))
+        if is_place:
             name = sharing.stage(os.fspath(model), folder)
-            loaded = load(model, compile=False)
         else:
             save_to_folder(model, folder)
-            loaded = load(folder, compile=False)
+        with in_float32():
+            loaded = load(model if is_place else folder, compile=False)
         entry = {**read_json(folder / CONFIG), **read_json(folder / METADATA)}
         check_file(folder / WEIGHTS, entry)
         entry["licence"] = licence or entry.get("licence")

@@ -7,6 +7,7 @@ from keras_vae import cards, plots, registry
 from keras_vae.files import write_bytes, write_json
 from keras_vae.folder import CONFIG, METADATA, WEIGHTS
 from keras_vae.hub_errors import AccessError, HubError, OfflineError, RateLimitError
+from keras_vae.weights import check_file
 
 FILES = (CONFIG, WEIGHTS, METADATA, "README.md", "samples.png")
 
@@ -42,7 +43,9 @@ def stage(source, folder):
     """Copies the files of a published model or of a folder; returns the published name, if any."""
     if source in registry.list_models():
         entry = registry.info(source)
-        shutil.copyfile(registry.PRETRAINED / entry["file"], folder / WEIGHTS)
+        bundled = registry.PRETRAINED / entry["file"]
+        check_file(bundled, entry)
+        shutil.copyfile(bundled, folder / WEIGHTS)
         write_json(folder / CONFIG, {key: entry[key] for key in ("factory", "arguments")})
         here = ("factory", "arguments", "repository", "revision", "file")
         write_json(folder / METADATA, {key: entry[key] for key in entry if key not in here})

@@ -113,6 +113,10 @@ def test_the_card_of_ones_own_model_invents_nothing():
     headings = re.findall("^#+ .*", card.text, flags=re.MULTILINE)
     assert headings == ["# mine", "## The weights"]
     assert 'keras_vae.load("hf://me/mine")' in card.text
+    assert "saved by" not in card.text
+    saved_with = {"keras": "3.99", "backend": "jax"}
+    card = ModelCard(cards.model_card({**OWN, "saved_with": saved_with}, repository="me/mine"))
+    assert "saved by Keras 3.99 on jax" in card.text
     assert "678 parameters" in card.text and OWN["sha256"] in card.text
 
 

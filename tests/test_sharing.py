@@ -96,13 +96,26 @@ def test_arguments_of_the_same_shapes_that_compute_otherwise_are_refused(model, 
     assert not (tmp_path / "a").exists()
 
 
-def test_what_was_trained_in_mixed_precision_is_saved_to_be_loaded_in_float32(tmp_path):
+def test_a_model_that_diverged_is_not_saved(tmp_path):
+    model = keras_vae.mlp_vae(**ARGUMENTS)
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    with pytest.raises(ValueError, match="diverged"):
+        keras_vae.save_to_folder(model, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_was_trained_in_mixed_precision_is_shared_in_float32(logged_in, tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        keras_vae.save_to_folder(keras_vae.mlp_vae(**ARGUMENTS), tmp_path)
+        model = keras_vae.mlp_vae(**ARGUMENTS)
+        keras_vae.save_to_folder(model, tmp_path)
+        keras_vae.publish(model, "tester/mine")
+        keras_vae.publish(tmp_path, "tester/other")
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy("float32")
-    keras_vae.load(tmp_path)
+    for source in (tmp_path, "hf://tester/mine", "hf://tester/other"):
+        assert keras_vae.load(source).encoder.compute_dtype == "float32"
 
 
 @pytest.mark.parametrize("step", [0, 1, 2, 3])
