@@ -4,7 +4,6 @@ They are read as what a stranger may have written, and written as a whole or not
 """
 
 import contextlib
-import re
 import tempfile
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_vae.files import read_json, write_json
-from keras_vae.weights import WeightsError, describe, fingerprint, write_weights
+from keras_vae.weights import WeightsError, check_entry, describe, fingerprint, write_weights
 
 FILES = CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 LARGEST_JSON = 2**20  # bytes; ours have less than a thousandth of it
@@ -24,10 +23,9 @@ def read_entry(folder) -> dict:
     Raises:
         WeightsError: if config.json or metadata.json lacks something or is not what it should be.
     """
-    path = Path(folder) / "config.json"
+    path = Path(folder) / CONFIG
     config = _read(path)
-    _require(isinstance(config.get("factory"), str), path, "factory", "the name of a factory")
-    _require(isinstance(config.get("arguments"), dict), path, "arguments", "an object")
+    check_entry(config, str(path), ("factory", "arguments"))
     return {"factory": config["factory"], "arguments": config["arguments"], **read_metadata(folder)}
 
 
@@ -37,19 +35,10 @@ def read_metadata(folder) -> dict:
     Raises:
         WeightsError: if one is missing or is not what it should be.
     """
-    path = Path(folder) / "metadata.json"
+    path, keys = Path(folder) / METADATA, ("bytes", "sha256", "fingerprint")
     content = _read(path)
-    size, sha256, fingerprint = (content.get(key) for key in ("bytes", "sha256", "fingerprint"))
-    _require(type(size) is int and size > 0, path, "bytes", "a positive whole number")
-    hexadecimal = isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)
-    _require(hexadecimal, path, "sha256", "64 hexadecimal digits, in small letters")
-    numbers = isinstance(fingerprint, list) and len(fingerprint) == 8
-    # NaN compares false, and JSON's whole numbers may be too large to become a float.
-    numbers = numbers and all(
-        type(number) in (int, float) and abs(number) < 1e30 for number in fingerprint
-    )
-    _require(numbers, path, "fingerprint", "eight finite numbers")
-    return {"bytes": size, "sha256": sha256, "fingerprint": fingerprint}
+    check_entry(content, str(path), keys)
+    return {key: content[key] for key in keys}
 
 
 @contextlib.contextmanager
@@ -95,11 +84,6 @@ def _read(path):
         raise WeightsError(str(error)) from error
     except RecursionError as error:
         raise WeightsError(f"{path} cannot be read as JSON: it is nested too deep.") from error
-
-
-def _require(good, path, key, what):
-    if not good:
-        raise WeightsError(f"{path}: {key!r} must be {what}.")
 
 
 def _take_over(clone, model, factory):

@@ -16,37 +16,27 @@ class WeightsError(ValueError):
     """The weights are not those that were published: nothing was loaded."""
 
 
-def check_entry(entry, source):
+def check_entry(entry: dict, source: str, keys):
     """Refuses an entry that does not say what a model and its weights are.
 
     Args:
-        entry: what a registry, or a folder's or download's `config.json` and `metadata.json`, say.
-        source: what the message calls the model.
+        entry: what a folder's or download's `config.json` or `metadata.json` says.
+        source: what the message calls it.
+        keys: what it must have, of factory, arguments, bytes, sha256 and fingerprint.
     """
-    if not isinstance(entry, dict):
-        raise WeightsError(
-            f"The entry of {source!r} must be a dict. Received: {reprlib.repr(entry)}"
-        )
-    for key, (rule, holds) in _ENTRY.items():
-        if key not in entry:
-            raise WeightsError(f"The entry of {source!r} has no {key!r}: {rule} is expected.")
-        if not holds(entry[key]):
+    for key in keys:
+        rule, holds = _ENTRY[key]
+        if not holds(entry.get(key)):
             raise WeightsError(
-                f"{key!r} of {source!r} must be {rule}. Received: {reprlib.repr(entry[key])}"
+                f"{source}: {key!r} must be {rule}. Received: {reprlib.repr(entry.get(key))}"
             )
-    file = entry.get("file", "model.weights.h5")
-    if not (isinstance(file, str) and re.fullmatch(r"\w[\w.-]*\.weights\.h5", file)):
-        raise WeightsError(
-            f"'file' of {source!r} must be a name such as model.weights.h5, without folders. "
-            f"Received: {reprlib.repr(file)}"
-        )
 
 
 def check_file(path, entry):
     """Refuses a file of weights that has not the size and sha256 of its entry."""
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(f"The weights are missing: {path}. Install the package anew.")
+        raise WeightsError(f"The weights are missing: there is no file {path}.")
     size = path.stat().st_size
     if size != entry.get("bytes"):
         raise WeightsError(
@@ -88,12 +78,14 @@ def read_weights(model, path):
 
 def check_fingerprint(model, published, source):
     """Refuses a model whose outputs are not the published ones."""
-    rule, holds = _ENTRY["fingerprint"]
-    if not holds(published):
+    check_entry({"fingerprint": published}, repr(source), ["fingerprint"])
+    numbers = fingerprint(model)
+    if len(numbers) != len(published):
         raise WeightsError(
-            f"'fingerprint' of {source!r} must be {rule}. Received: {reprlib.repr(published)}"
+            f"{source!r}: 'fingerprint' must be {len(numbers)} numbers for such a model. "
+            f"Received: {len(published)}"
         )
-    for got, expected in zip(fingerprint(model), published, strict=True):
+    for got, expected in zip(numbers, published):
         if not abs(got - expected) <= tolerance(expected):
             raise WeightsError(
                 f"The outputs of {source!r} are not the published ones: {got:.6g} where "
@@ -130,10 +122,11 @@ def likelihood_name(model) -> str:
 
 
 def fingerprint(model) -> list[float]:
-    """Eight numbers that change when any weight does: projections of outputs for a fixed input.
+    """Numbers that change when any weight does: projections of outputs for a fixed input.
 
     The input is NumPy's legacy generator's, the same for ever and on every backend: uniform data
-    for the encoder, normal latents or uniform codes for the decoder.
+    for the encoder, normal latents or uniform codes for the decoder. Four numbers for each; and
+    if the prior has weights two more, log p of these latents or codes in nats.
     """
     rng = np.random.RandomState(0)
     x = rng.uniform(size=(2, *model.data_shape)).astype("float32")
@@ -151,6 +144,9 @@ def fingerprint(model) -> list[float]:
         patterns = rng.choice([-1.0, 1.0], size=(4, output.size)) / np.sqrt(output.size)
         with np.errstate(invalid="ignore"):  # outputs that are not finite are no fingerprint
             numbers += [float(number) for number in patterns @ output.astype("float64")]
+    prior = getattr(model.latent, "prior", None)
+    if prior is not None and prior.weights:
+        numbers += [float(number) for number in keras.ops.convert_to_numpy(prior.log_prob(z))]
     return numbers
 
 
@@ -177,7 +173,7 @@ _ENTRY = {
         lambda v: isinstance(v, str) and bool(re.fullmatch("[0-9a-f]{64}", v)),
     ),
     "fingerprint": (
-        "a list of 8 finite numbers",
-        lambda v: isinstance(v, list) and len(v) == 8 and all(map(_is_finite, v)),
+        "a list of 8 or more finite numbers",
+        lambda v: isinstance(v, list) and 8 <= len(v) <= 64 and all(map(_is_finite, v)),
     ),
 }

@@ -91,7 +91,9 @@ def load(folder, model):
     """What `keras_vae.load` does, with a model at hand if it is what the config asks for."""
     entry = {**read_json(folder / "config.json"), **read_json(folder / "metadata.json")}
     path = folder / "model.weights.h5"
-    weights.check_entry(entry, folder)
+    weights.check_entry(
+        entry, str(folder), ("factory", "arguments", "bytes", "sha256", "fingerprint")
+    )
     weights.check_file(path, entry)
     if (entry["factory"], entry["arguments"]) != ("conv_vae", ARGUMENTS):
         model = hub.build(entry["factory"], entry["arguments"])

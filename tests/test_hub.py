@@ -223,3 +223,28 @@ def _installed(name):
     import importlib.util
 
     return importlib.util.find_spec(name) is not None
+
+
+@pytest.mark.parametrize(
+    ("factory", "arguments"),
+    [
+        ("mlp_vae", {"prior": {"name": "realnvp", "couplings": 2, "hidden_units": [4]}}),
+        ("mlp_vae", {"prior": {"name": "mixture", "components": 3}}),
+        ("mlp_vae", {"prior": {"name": "vamp", "components": 3}}),
+        ("vq_vae", {"prior": {"name": "transformer", "width": 8, "blocks": 1}, "num_codes": 8}),
+    ],
+)
+def test_the_fingerprint_changes_with_every_weight_of_a_prior(factory, arguments):
+    model = keras_vae.FACTORIES[factory]((8, 8, 1), **arguments)
+    rng = np.random.default_rng(0)
+    for weight in model.latent.prior.trainable_weights:  # as trained: none is zero
+        weight.assign(keras.ops.convert_to_numpy(weight) + 0.2 * rng.normal(size=weight.shape))
+    before = np.array(weights.fingerprint(model))
+    assert len(before) == 10
+    for weight in model.latent.prior.trainable_weights:
+        value = keras.ops.convert_to_numpy(weight)
+        if weight.path.endswith("key/bias"):
+            continue  # adds the same to all of a query's scores: softmax takes it away
+        weight.assign(value + 0.5 * rng.normal(size=value.shape))
+        assert np.abs(weights.fingerprint(model) - before).max() > 1e-4, weight.path
+        weight.assign(value)
