@@ -125,6 +125,9 @@ def test_a_vae_trains_its_prior_and_a_file_keeps_it(name, tmp_path):
     np.testing.assert_allclose(again.elbo(x, seed=0), model.elbo(x, seed=0), rtol=1e-5)
     np.testing.assert_allclose(again.generate(4, seed=0), model.generate(4, seed=0), atol=1e-6)
     assert type(again.latent.prior) is priors.PRIORS[name]
+    keras_vae.save_to_folder(model, tmp_path / "folder")
+    again = keras_vae.load(tmp_path / "folder")
+    np.testing.assert_allclose(again.elbo(x, seed=0), model.elbo(x, seed=0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["mixture", "realnvp"])
