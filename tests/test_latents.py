@@ -8,7 +8,7 @@ from reference_steps import gradient
 from scipy import stats
 
 from keras_vae import priors
-from keras_vae.latents import GaussianLatent
+from keras_vae.latents import GaussianLatent, VectorQuantizer
 
 MEAN = np.array([[0.5, -1.0, 2.0], [0.0, 0.3, -0.2]], "float32")
 LOG_VAR = np.array([[-1.0, 0.2, -3.0], [0.0, 1.0, -0.5]], "float32")
@@ -188,3 +188,18 @@ def test_two_tensors_of_different_shapes_are_refused(shape):
 def test_a_prior_that_is_none_is_refused():
     with pytest.raises(ValueError, match="prior must be an object of keras_vae.priors"):
         GaussianLatent("gauss")
+
+
+@pytest.mark.parametrize("kind", [GaussianLatent, VectorQuantizer])
+def test_the_shapes_that_a_latent_says_are_those_it_computes(kind):
+    if kind is GaussianLatent:
+        latent, shape, cases = GaussianLatent(), (3, 4), ((3, 1), (3, 2), (None, 1))
+    else:
+        latent, shape, cases = VectorQuantizer(5, 4), (3, 2, 2, 4), ((3, 1), (None, 1))
+    for batch, num_samples in cases:
+        said = latent(keras.Input(batch_shape=(batch, *shape[1:])), num_samples=num_samples)
+        computed = latent(np.ones(shape, "float32"), num_samples=num_samples)
+        for one, other in zip(said, computed):
+            assert one.dtype == keras.backend.standardize_dtype(other.dtype) == "float32"
+            assert one.shape[1:] == tuple(other.shape)[1:]
+            assert one.shape[0] in (None, other.shape[0]) and (one.shape[0] is None) == (not batch)

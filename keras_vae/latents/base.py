@@ -24,7 +24,11 @@ class Latent(keras.layers.Layer):
         """Tells a latent of its model's encoder, before `build`; most need not know."""
 
     def call(self, h, num_samples=1, training=False):
-        """Returns samples `z`, `(num_samples * n, *latent_shape)`, and the rate, `(n,)` nats."""
+        """Returns samples `z`, `(num_samples * n, *latent_shape)`, and the rate, `(n,)` nats.
+
+        A latent that says their shapes in `compute_output_spec` spares a model's building the
+        tracing of its mathematics.
+        """
         terms = self.infer(h, num_samples, training=training)
         return terms["z"], terms["rate"]
 

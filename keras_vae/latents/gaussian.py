@@ -64,6 +64,11 @@ class GaussianLatent(Latent):
         """Whether the KL divergence to the prior is known: the prior is N(0, I)."""
         return type(self.prior) is priors.StandardNormal
 
+    def compute_output_spec(self, h, num_samples=1, training=False):
+        n = keras.tree.flatten(h)[0].shape[0]
+        shape = (None if n is None else num_samples * n, *self.latent_shape)
+        return keras.KerasTensor(shape, "float32"), keras.KerasTensor((n,), "float32")
+
     def posterior(self, h):
         """Returns the posterior's `mean` and bounded `log_var`, each `(n, *latent_shape)`."""
         if isinstance(h, (tuple, list)):

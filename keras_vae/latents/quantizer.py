@@ -101,6 +101,9 @@ class VectorQuantizer(Latent):
                 shape=shape, initializer="zeros", name="offset", autocast=False, dtype="float32"
             )
 
+    def compute_output_spec(self, h, num_samples=1, training=False):
+        return keras.KerasTensor(h.shape, "float32"), keras.KerasTensor(h.shape[:1], "float32")
+
     @property
     def generates(self):
         return self.prior is not None

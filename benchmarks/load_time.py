@@ -1,0 +1,93 @@
+"""How long a published model takes to load: python -m benchmarks.load_time [--runs N].
+
+For each model, N fresh processes time `import keras`, then `import keras_vae`, then
+`keras_vae.load(name)`, compiled and ready to use. Writes results/load_time-<backend>.json.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROCESS = """
+import json, sys, time
+start = time.perf_counter()
+import keras
+keras_imported = time.perf_counter()
+import keras_vae
+imported = time.perf_counter()
+model = keras_vae.load(sys.argv[1])
+loaded = time.perf_counter()
+print(json.dumps({
+    "import keras": keras_imported - start,
+    "import keras_vae": imported - keras_imported,
+    "load": loaded - imported,
+    "added to import keras": loaded - keras_imported,
+}))
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="fresh processes a model (default: 5)")
+    options = parser.parse_args()
+
+    import keras
+
+    import keras_vae
+    from keras_vae.files import write_json
+
+    seconds = {name: _measured(name, options.runs) for name in keras_vae.list_models()}
+    backend = keras.backend.backend()
+    result = {
+        "what": "seconds, of fresh processes; the files are in the operating system's cache",
+        "seconds": seconds,
+        "runs": options.runs,
+        "backend": backend,
+        "versions": {name: version(name) for name in ("keras", backend, "h5py", "numpy")},
+        "python": platform.python_version(),
+        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+    }
+    path = Path(__file__).parent / "results" / f"load_time-{backend}.json"
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, result)
+    for name, parts in seconds.items():
+        row = "  ".join(f"{part} {values['median']:.2f} s" for part, values in parts.items())
+        print(f"{name:20} {row}")
+
+
+def _measured(name, runs):
+    """{part: its median, least and most seconds}; one run before, not counted, warms the cache."""
+    times = [_one_process(name) for _ in range(runs + 1)][1:]
+    return {
+        part: {
+            "median": round(statistics.median(each[part] for each in times), 3),
+            "least": round(min(each[part] for each in times), 3),
+            "most": round(max(each[part] for each in times), 3),
+        }
+        for part in times[0]
+    }
+
+
+def _one_process(name):
+    command = [sys.executable, "-c", PROCESS, name]
+    run = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def _git(*command):
+    return subprocess.run(
+        ["git", *command], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
+
+
+if __name__ == "__main__":
+    main()
