@@ -19,7 +19,7 @@ QUANTITIES = {
     "distortion": "distortion, nats per example",
     "bits_per_dim": "NLL, bits per value",
     "mse": "squared error of reconstructions, mean per value",
-    "mse_sampled": "the same, of decoded samples of the posterior",
+    "mse_sampled": "squared error of decoded posterior samples, mean per value",
     "psnr": "peak signal-to-noise ratio of reconstructions, dB",
     "active_units": "active units",
     "perplexity": "perplexity of the codes",
