@@ -123,7 +123,7 @@ def _read(name, dataset, variable):
         bad = tensor.size - np.isfinite(tensor.astype("float32")).sum()
     if bad:
         raise ValueError(f"{name} ({_path(variable)}) holds {bad} numbers that are not finite")
-    return tensor
+    return tensor.astype(tensor.dtype.newbyteorder("="), copy=False)
 
 
 def _attributes(layer):
