@@ -87,9 +87,13 @@ def load(
         entry = read_entry(source)
         weights = Path(source) / "model.weights.h5"
     check_file(weights, entry)
-    model = build(entry["factory"], entry["arguments"])
-    read_weights(model, weights)
-    check_fingerprint(model, entry["fingerprint"], source)
+    with in_float32():
+        model = build(entry["factory"], entry["arguments"])
+        read_weights(model, weights)
+        check_fingerprint(model, entry["fingerprint"], source)
+    if keras.config.dtype_policy().name != "float32":
+        proven, model = model, build(entry["factory"], entry["arguments"])
+        model.set_weights(proven.get_weights())
     if compile:
         model.compile(keras.optimizers.Adam(1e-3))
     return model

@@ -173,7 +173,7 @@ _ENTRY = {
         lambda v: isinstance(v, str) and bool(re.fullmatch("[0-9a-f]{64}", v)),
     ),
     "fingerprint": (
-        "a list of 8 or more finite numbers",
-        lambda v: isinstance(v, list) and 8 <= len(v) <= 64 and all(map(_is_finite, v)),
+        "a list of 8 or 10 finite numbers",
+        lambda v: isinstance(v, list) and len(v) in (8, 10) and all(map(_is_finite, v)),
     ),
 }

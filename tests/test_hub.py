@@ -248,3 +248,15 @@ def test_the_fingerprint_changes_with_every_weight_of_a_prior(factory, arguments
         weight.assign(value + 0.5 * rng.normal(size=value.shape))
         assert np.abs(weights.fingerprint(model) - before).max() > 1e-4, weight.path
         weight.assign(value)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_model_loads_under_the_callers_policy_and_is_proven_in_float32(saved, policy):
+    model, folder, x = saved
+    keras.config.set_dtype_policy(policy)
+    try:
+        loaded = keras_vae.load(folder)
+        assert loaded.encoder.compute_dtype == policy.removeprefix("mixed_")
+        np.testing.assert_allclose(loaded.encode(x), model.encode(x), atol=0.05)
+    finally:
+        keras.config.set_dtype_policy("float32")
