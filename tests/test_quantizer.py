@@ -277,7 +277,7 @@ def test_a_vq_model_without_a_prior_generates_nothing(frozen):
         ({"num_codes": 0}, "num_codes must be a whole number >= 1"),
         ({"code_dim": 1.5}, "code_dim must be a whole number"),
         ({"commitment": -1}, "commitment must be a finite number >= 0"),
-        ({"codebook_update": "sgd"}, 'codebook_update must be "ema" or "gradient"'),
+        ({"codebook_update": "sgd"}, 'codebook_update must be "ema", "gradient" or "fixed"'),
         ({"decay": 1.1}, r"decay must be a finite number in \[0, 1\]"),
         ({"revive_below": -0.1}, r"revive_below must be a finite number in \[0, 1\]"),
     ],
