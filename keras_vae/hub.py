@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_vae import registry, sharing
-from keras_vae.config import check_config
+from keras_vae.config import check_config, check_size
 from keras_vae.download import Place, fetch, parse
 from keras_vae.factories import FACTORIES
 from keras_vae.files import read_json
@@ -178,6 +178,9 @@ def build(factory: str, arguments: dict) -> VAE:
             plain or ask for too large a model.
     """
     check_config(factory, arguments)
+    entries = map(info, list_models())
+    if not any((e["factory"], e["arguments"]) == (factory, arguments) for e in entries):
+        check_size(factory, arguments)  # which takes a tenth of a second or two
     return FACTORIES[factory](**arguments)
 
 
