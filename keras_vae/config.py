@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 
 from keras_vae.factories import FACTORIES
+from keras_vae.hdf5 import layers_by_place
 
 LARGEST = 2**28  # numbers in a model, or for one example in a layer: 1 GiB of float32
 _LARGEST_SEED = 2**31 - 1  # of torch
@@ -25,11 +26,10 @@ _SERIALISED = {"class_name", "config", "module", "registered_name"}  # what Kera
 
 
 def check_config(factory, arguments):
-    """Refuses what no model should be built from, before memory is asked for.
+    """Refuses what is no factory of ours and plain arguments that it takes.
 
     Raises:
-        ValueError: if there is no such factory, it does not take the arguments, or they are not
-            plain or ask for too large a model.
+        ValueError: if there is no such factory, or an argument is unknown or not plain.
     """
     if not isinstance(factory, str) or factory not in FACTORIES:
         raise ValueError(
@@ -46,11 +46,14 @@ def check_config(factory, arguments):
         )
     for name, value in arguments.items():
         _check_plain(name, value)
-    activation = arguments.get("activation")
-    if not (activation is None or isinstance(activation, str)):  # Keras deserialises a dict
-        raise ValueError(
-            f"activation must be the name of a Keras activation or None. Received: {activation!r}"
-        )
+
+
+def check_size(factory, arguments):
+    """Refuses arguments that `check_config` has passed but that make no model, or too large a one.
+
+    Raises:
+        ValueError: if the factory refuses them, or the model is too large; no memory is asked for.
+    """
     numbers = _largest(factory, arguments)
     if numbers > LARGEST:
         raise ValueError(
@@ -65,10 +68,9 @@ def _largest(factory, arguments):
     def count():
         with keras.StatelessScope(initialize_variables=False):  # weights have shapes, no memory
             model = FACTORIES[factory](**arguments)
-        layers = model.encoder.layers + model.decoder.layers
-        outputs = keras.tree.flatten([layer.output for layer in layers])
         distances = math.prod(model.latent.latent_shape) * getattr(model.latent, "num_codes", 1)
-        return max(model.count_params(), distances, *(math.prod(t.shape[1:]) for t in outputs))
+        layers = layers_by_place(model).values()
+        return max(model.count_params(), distances, *map(_numbers, layers))
 
     state = random.getstate()  # initializers draw their seeds from it: the model's own come next
     try:
@@ -81,6 +83,15 @@ def _largest(factory, arguments):
         raise ValueError(f"{factory} does not take these arguments: {error}") from error
     finally:
         random.setstate(state)
+
+
+def _numbers(layer):
+    """The numbers in a layer's output for one example, and between the positions of attention."""
+    outputs = keras.tree.flatten(getattr(layer, "output", []))  # not of layers called by others
+    numbers = max((math.prod(t.shape[1:]) for t in outputs), default=0)
+    if isinstance(layer, keras.layers.MultiHeadAttention):
+        return max(numbers, layer.num_heads * outputs[0].shape[1] ** 2)
+    return numbers
 
 
 def _check_plain(name, value, depth=1):
@@ -104,6 +115,11 @@ def _check_plain(name, value, depth=1):
     elif value is not None and not isinstance(value, bool):
         raise ValueError(
             f"{name} must be plain: numbers, names, None, lists or dicts, as in JSON. "
+            f"Received: {reprlib.repr(value)}"
+        )
+    if name == "activation" and not (value is None or isinstance(value, str)):
+        raise ValueError(  # Keras would deserialise a dict
+            "activation must be the name of a Keras activation or None. "
             f"Received: {reprlib.repr(value)}"
         )
 

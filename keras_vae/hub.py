@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_vae import registry, sharing
-from keras_vae.config import check_config
+from keras_vae.config import check_config, check_size
 from keras_vae.download import Place, fetch, parse
 from keras_vae.factories import FACTORIES
 from keras_vae.files import read_json
@@ -87,14 +87,12 @@ def load(
         entry = read_entry(source)
         weights = Path(source) / "model.weights.h5"
     check_file(weights, entry)
-    # The registry's arguments come with this package: only those of others need build's checks.
-    make = _make if source in list_models() else build
     with in_float32():
-        model = make(entry["factory"], entry["arguments"])
+        model = build(entry["factory"], entry["arguments"])
         read_weights(model, weights)
         check_fingerprint(model, entry["fingerprint"], source)
     if keras.config.dtype_policy().name != "float32":
-        proven, model = model, make(entry["factory"], entry["arguments"])
+        proven, model = model, build(entry["factory"], entry["arguments"])
         model.set_weights(proven.get_weights())
     if compile:
         model.compile(keras.optimizers.Adam(1e-3))
@@ -180,10 +178,9 @@ def build(factory: str, arguments: dict) -> VAE:
             plain or ask for too large a model.
     """
     check_config(factory, arguments)
-    return _make(factory, arguments)
-
-
-def _make(factory, arguments):
+    entries = map(info, list_models())
+    if not any((e["factory"], e["arguments"]) == (factory, arguments) for e in entries):
+        check_size(factory, arguments)  # which takes a tenth of a second or two
     return FACTORIES[factory](**arguments)
 
 

@@ -106,6 +106,9 @@ def test_a_list_within_itself_is_refused(no_building):
 def test_an_activation_is_a_name(no_building, activation):
     with pytest.raises(ValueError, match="activation must be the name of a Keras activation or No"):
         hub.build("mlp_vae", {"input_shape": SHAPE, "activation": activation})
+    prior = {"name": "realnvp", "activation": activation}
+    with pytest.raises(ValueError, match="activation must be the name of a Keras activation or No"):
+        hub.build("mlp_vae", {"input_shape": SHAPE, "prior": prior})
 
 
 @pytest.mark.parametrize(
@@ -124,6 +127,15 @@ def test_an_activation_is_a_name(no_building, activation):
         ("vq_vae", {"num_codes": 10**9}),
         ("vq_vae", {"code_dim": 2**26}),
         ("vq_vae", {"blocks": 10**6}),
+        ("mlp_vae", {"prior": {"name": "realnvp", "couplings": 10**6}}),
+        ("mlp_vae", {"prior": {"name": "realnvp", "hidden_units": [2**15, 2**15]}}),
+        ("mlp_vae", {"prior": {"name": "mixture", "components": 2**27}}),
+        ("mlp_vae", {"prior": {"name": "vamp", "components": 2**24}}),
+        ("vq_vae", {"prior": {"name": "transformer", "width": 2**16}}),
+        (
+            "vq_vae",  # few weights, but attention between 2**14 positions
+            {"input_shape": [256, 256, 1], "filters": [4], "prior": {"name": "transformer"}},
+        ),
         (
             "vq_vae",  # few weights, but a distance from each of 2**20 positions to 2**20 codes
             {"input_shape": [2048, 2048, 1], "filters": [1], "num_codes": 2**20, "code_dim": 1},
@@ -193,6 +205,11 @@ def test_nothing_of_a_model_too_large_is_left_for_keras_to_initialise(monkeypatc
 
 
 @pytest.mark.parametrize("name", keras_vae.list_models())
-def test_the_configs_of_the_published_models_are_taken(name):
+def test_the_configs_of_the_published_models_are_taken_uncounted(name, monkeypatch):
     entry = keras_vae.info(name)
     config.check_config(entry["factory"], entry["arguments"])
+    config.check_size(entry["factory"], entry["arguments"])
+    monkeypatch.setattr(hub, "check_size", lambda *_: pytest.fail("was counted"))
+    hub.build(entry["factory"], entry["arguments"])
+    with pytest.raises(pytest.fail.Exception, match="was counted"):
+        hub.build(entry["factory"], {**entry["arguments"], "seed": 1})
