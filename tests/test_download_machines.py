@@ -1,5 +1,6 @@
 """Processes and disks that fail in a download: nothing half-written ever loads."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import keras
 import loopback_hub
 import pytest
 from loopback_hub import environment, stall
@@ -28,23 +30,14 @@ def loads(files, **options):
 
 
 MANY = """
-import json, os, sys
+import sys
 import keras_vae
 from keras_vae import hub, weights
 assert "huggingface_hub.file_download" not in sys.modules  # imported when there is a download
-for n in map(int, sys.argv[2:]):
-    children = []
-    for _ in range(n):
-        child = os.fork()
-        if not child:
-            status = 1
-            try:
-                keras_vae.load(sys.argv[1], cache_dir=f"cache-{n}", compile=False)
-                status = 0
-            finally:
-                os._exit(status)
-        children.append(child)
-    assert not any(os.waitpid(child, 0)[1] for child in children), n
+print("ready", flush=True)
+for cache in sys.stdin:
+    keras_vae.load(sys.argv[1], cache_dir=cache.strip(), compile=False)
+    print("loaded", flush=True)
 """
 
 
@@ -57,12 +50,15 @@ keras_vae.load(sys.argv[1], cache_dir="cache")
 """
 
 
-def start(script, loopback, tmp_path, *arguments):
-    """Starts another process with this package, on the backend that is quickest and forks."""
-    here = {"KERAS_BACKEND": "numpy", "PYTHONPATH": str(Path(keras_vae.__file__).parents[1])}
+def start(script, loopback, tmp_path, **options):
+    """Starts another process with this package, on the same backend."""
+    here = {
+        "KERAS_BACKEND": keras.config.backend(),
+        "PYTHONPATH": str(Path(keras_vae.__file__).parents[1]),
+    }
     variables = {**os.environ, **environment(loopback, tmp_path / "home"), **here}
-    command = [sys.executable, "-c", script, MINE, *arguments]
-    return subprocess.Popen(command, env=variables, cwd=tmp_path)
+    command = [sys.executable, "-c", script, MINE]
+    return subprocess.Popen(command, env=variables, cwd=tmp_path, text=True, **options)
 
 
 def test_two_and_eight_processes_load_at_once_into_an_empty_cache(loopback, files, tmp_path):
@@ -73,7 +69,17 @@ def test_two_and_eight_processes_load_at_once_into_an_empty_cache(loopback, file
         return answer
 
     loopback.fail("GET", slowly)
-    assert start(MANY, loopback, tmp_path, "2", "8").wait(120) == 0
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with contextlib.ExitStack() as stack:
+        processes = [start(MANY, loopback, tmp_path, **pipes) for _ in range(8)]
+        for process in processes:
+            stack.enter_context(process)  # its pipes are closed and it is waited for
+            stack.callback(process.kill)
+        assert [process.stdout.readline() for process in processes] == ["ready\n"] * 8
+        for some in (processes[:2], processes):
+            for process in some:
+                print(f"cache-{len(some)}", file=process.stdin, flush=True)
+            assert [process.stdout.readline() for process in some] == ["loaded\n"] * len(some)
     for cache in ("cache-2", "cache-8"):
         loads(files, cache_dir=tmp_path / cache)
     assert len(loopback.asked(WEIGHTS)) == 2  # one for each cache: the client locks
