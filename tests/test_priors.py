@@ -95,6 +95,30 @@ def test_a_new_flow_is_the_standard_normal():
     np.testing.assert_allclose(ops.convert_to_numpy(flow.log_prob(z)), expected, rtol=1e-5)
 
 
+def test_each_coupling_begins_as_dense_layers_do():
+    flow = priors.RealNVP(6, (50, 30))
+    flow.build((None, 40))
+    for kernel, (fan_in, fan_out) in zip(flow.kernels, ((40, 50), (50, 30))):
+        limit = math.sqrt(6 / (fan_in + fan_out))  # Glorot & Bengio 2010, eq. 16
+        values = ops.convert_to_numpy(kernel)
+        assert values.shape == (6, fan_in, fan_out)
+        np.testing.assert_allclose(values.std(axis=(1, 2)), limit / math.sqrt(3), rtol=0.1)
+        assert 0.95 * limit < abs(values).max() <= limit
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_density_is_computed_in_float32_within_a_layer_of_mixed_precision(name):
+    class Within(keras.layers.Layer):
+        def call(self, z):
+            return prior.log_prob(z)
+
+    prior = trained(MAKERS[name](), (4,))
+    z = ops.cast(np.random.default_rng(0).standard_normal((5, 4)), "bfloat16")
+    within = Within(dtype="mixed_bfloat16")(z)
+    expected = ops.convert_to_numpy(prior.log_prob(ops.cast(z, "float32")))
+    np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(within, "float32")), expected, 1e-6)
+
+
 def test_a_mixture_s_density_is_scipy_s():
     prior = trained(priors.MixtureOfGaussians(3, seed=0), (4,))
     mean, log_var, logits = (ops.convert_to_numpy(w) for w in prior.weights)

@@ -21,6 +21,10 @@ class Prior(keras.layers.Layer):
     def build(self, input_shape):
         self.latent_shape = tuple(input_shape[1:])
 
+    def add_weight(self, *args, **kwargs):
+        # A layer of mixed precision would see the weights of its parts in 16 bits.
+        return super().add_weight(*args, autocast=False, **kwargs)
+
     def connect(self, posterior, data_shape):
         """Tells a prior of its model, before `build`; most need not know.
 

@@ -4,7 +4,7 @@ import math
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
 from keras_vae.checks import check_sizes, check_whole
 from keras_vae.priors.base import Prior, standard_normal_log_prob
@@ -31,6 +31,7 @@ class RealNVP(Prior):
         self.couplings = check_whole("couplings", couplings, 1)
         self.hidden_units = check_sizes("hidden_units", hidden_units, allow_empty=True)
         self.activation = activation
+        self._activate = keras.activations.get(activation)
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -38,12 +39,25 @@ class RealNVP(Prior):
         if self.width < 2:
             raise ValueError("RealNVP couples latents: at least 2 are needed. Received: 1")
         self.masks = [_half(self.width, i) for i in range(self.couplings)]
-        self.nets = [self._net() for _ in range(self.couplings)]
-
-    def _net(self):
-        net = [layers.Dense(n, self.activation, dtype="float32") for n in self.hidden_units]
-        net.append(layers.Dense(2 * self.width, kernel_initializer="zeros", dtype="float32"))
-        return keras.Sequential([keras.Input((self.width,)), *net])
+        # The same layer of all couplings is one weight: a layer object for each would take most
+        # of the time that it takes to load a model.
+        glorot = keras.initializers.VarianceScaling(self.couplings, "fan_avg", "uniform")
+        widths = (self.width, *self.hidden_units, 2 * self.width)
+        self.kernels, self.biases = [], []
+        for k, shape in enumerate(zip(widths, widths[1:])):
+            last = k == len(self.hidden_units)
+            kernel = self.add_weight(
+                shape=(self.couplings, *shape),
+                initializer="zeros" if last else glorot,
+                name=f"kernel_{k}",
+            )
+            bias = self.add_weight(
+                shape=(self.couplings, shape[1]),
+                initializer="zeros",
+                name=f"bias_{k}",
+            )
+            self.kernels.append(kernel)
+            self.biases.append(bias)
 
     def log_prob(self, z):
         u, log_det = self.to_normal(z)
@@ -72,10 +86,17 @@ class RealNVP(Prior):
         return ops.reshape(z, (-1, *self.latent_shape))
 
     def _couplings(self):
-        return [(ops.convert_to_tensor(m), net) for m, net in zip(self.masks, self.nets)]
+        """For each coupling its mask, and the kernels and biases of its layers."""
+        tensors = [map(ops.convert_to_tensor, weights) for weights in (self.kernels, self.biases)]
+        layers = [zip(ops.unstack(k), ops.unstack(b)) for k, b in zip(*tensors)]
+        return list(zip(map(ops.convert_to_tensor, self.masks), zip(*layers)))
 
     def _scale_and_shift(self, mask, net, z):
-        s, t = ops.split(net(mask * z), 2, axis=1)
+        *hidden, (kernel, bias) = net
+        h = mask * z
+        for k, b in hidden:
+            h = self._activate(ops.matmul(h, k) + b)
+        s, t = ops.split(ops.matmul(h, kernel) + bias, 2, axis=1)
         s, t = (1.0 - mask) * s, (1.0 - mask) * t
         return 2.0 * ops.tanh(0.5 * s), t  # |s| < 2: no coupling alone can overflow
 
