@@ -120,10 +120,13 @@ def _shape(entry):
     return (shape,) if isinstance(shape, int) else tuple(shape)
 
 
+def generates(entry) -> bool:
+    """Whether a model's entry is of one that generates: without a prior a VQ model does not."""
+    return entry["factory"] != "vq_vae" or bool(entry["arguments"].get("prior"))
+
+
 def _task(entry):
-    # Without a prior over its codes a VQ model generates nothing.
-    no_prior = entry["factory"] == "vq_vae" and not entry["arguments"].get("prior")
-    return "image-feature-extraction" if no_prior else "unconditional-image-generation"
+    return "unconditional-image-generation" if generates(entry) else "image-feature-extraction"
 
 
 def _eval_results(entry):

@@ -33,6 +33,28 @@ def check_sizes(name, values, minimum=1, allow_empty=False):
     return tuple(check_whole(f"each of {name}", value, minimum) for value in values)
 
 
+def named(what, identifier, base, kinds, rule):
+    """Returns a part from its name, a dict of the name and arguments, or itself.
+
+    Args:
+        what: what the part is, for the message.
+        identifier: what the user gave.
+        base: class of the parts.
+        kinds: `{name: class}` of ours.
+        rule: what would work, in a sentence, if `identifier` is none of these: a ValueError.
+    """
+    if isinstance(identifier, base):
+        return identifier
+    arguments = dict(identifier) if isinstance(identifier, dict) else {"name": identifier}
+    name = arguments.pop("name", None)
+    if isinstance(name, str) and name in kinds:
+        try:
+            return kinds[name](**arguments)
+        except TypeError as error:
+            raise ValueError(f"{what} {name!r} does not take {arguments}: {error}") from error
+    raise ValueError(f"{rule} Received: {identifier!r}")
+
+
 def is_array(x):
     """Whether `x` is data held in memory (an array, list or tensor), not a pipeline of batches."""
     return isinstance(x, (list, tuple)) or hasattr(x, "__array__") or ops.is_tensor(x)

@@ -12,7 +12,7 @@ ACTIVE = 0.01  # a unit is active when Var_x(E_q[z]) exceeds this (Burda et al. 
 PROTOCOLS = {"mnist-dynamic": "mnist", "fashion-dynamic": "fashion-mnist"}
 _OF_GREY = (
     *("mse", "mse_stderr", "mse_sampled", "psnr"),
-    *("active_units", "latent_rates", "perplexity", "codebook_usage"),
+    *("active_units", "perplexity", "codebook_usage"),
 )
 
 
@@ -31,7 +31,7 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
         num_samples: samples K of the posterior per example. Defaults to 100; published tables of
             NLL use 5000. A VQ model's posterior is one point and needs none.
         seed: whole number that fixes the noise, on every backend. Defaults to 0.
-        batch_size: examples per pass. Defaults to 256. The memory used does not grow with K or n.
+        batch_size: examples per pass. Defaults to 256. The memory used does not grow with K.
 
     Returns:
         A dict of means over the examples:

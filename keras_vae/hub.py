@@ -86,7 +86,7 @@ def load(
             )
         entry = read_entry(source)
         weights = Path(source) / "model.weights.h5"
-    check_file(weights, entry)
+        check_file(weights, entry)
     with in_float32():
         model = build(entry["factory"], entry["arguments"])
         read_weights(model, weights)

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vae.checks import named
+
 
 class Likelihood:
     """The interface: `log_prob`, `mean`, `sample`, and what data the likelihood speaks of.
@@ -140,19 +142,11 @@ def get(identifier) -> Likelihood:
     Raises:
         ValueError: if it is none of these.
     """
-    if isinstance(identifier, Likelihood):
-        return identifier
-    arguments = dict(identifier) if isinstance(identifier, dict) else {"name": identifier}
-    name = arguments.pop("name", None)
-    if isinstance(name, str) and name in LIKELIHOODS:
-        try:
-            return LIKELIHOODS[name](**arguments)
-        except TypeError as error:
-            raise ValueError(f"Likelihood {name!r} does not take {arguments}: {error}") from error
-    raise ValueError(
+    rule = (
         f"likelihood must be one of {sorted(LIKELIHOODS)} or an object of keras_vae.likelihoods, "
-        f"such as Gaussian(scale=0.1). Received: {identifier!r}"
+        "such as Gaussian(scale=0.1)."
     )
+    return named("Likelihood", identifier, Likelihood, LIKELIHOODS, rule)
 
 
 def _sum_over_data(values, x):

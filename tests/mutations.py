@@ -25,6 +25,7 @@ import numpy as np
 import keras_vae
 from keras_vae import hub, weights
 from keras_vae.files import read_json, sha256, write_json
+from keras_vae.folder import read_entry
 
 ARGUMENTS = {
     "input_shape": [8, 8, 1],
@@ -89,11 +90,8 @@ def main(folder, count):
 
 def load(folder, model):
     """What `keras_vae.load` does, with a model at hand if it is what the config asks for."""
-    entry = {**read_json(folder / "config.json"), **read_json(folder / "metadata.json")}
+    entry = read_entry(folder)
     path = folder / "model.weights.h5"
-    weights.check_entry(
-        entry, str(folder), ("factory", "arguments", "bytes", "sha256", "fingerprint")
-    )
     weights.check_file(path, entry)
     if (entry["factory"], entry["arguments"]) != ("conv_vae", ARGUMENTS):
         model = hub.build(entry["factory"], entry["arguments"])

@@ -137,5 +137,6 @@ def test_the_published_figures_are_had_again(name, real_data):
     x = keras_vae.data.binarized_once(parts)[1] if binary else parts.x_test
     mse = np.mean(np.square(parts.x_test / 255 - model.reconstruct(parts.x_test)))
     metrics, allowed = entry["metrics"], entry["tolerances"]
-    assert model.elbo(x, seed=0).mean() == pytest.approx(metrics["elbo"], abs=allowed["elbo"])
+    elbo = model.elbo(x, num_samples=4, seed=0).mean()  # of one sample: too noisy to tell
+    assert elbo == pytest.approx(metrics["elbo"], abs=allowed["elbo"])
     assert mse == pytest.approx(metrics["mse"], abs=allowed["mse"])

@@ -1,7 +1,6 @@
 """What is said of weights, and by them: entries, sizes, digests, fingerprints."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,34 +8,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import weight_files
 
 from keras_vae import weights
 from keras_vae.files import sha256
 
-KERNEL = "encoder/layers/dense/vars/0"
-BIAS = "encoder/layers/dense/vars/1"
-
-
-@pytest.fixture(scope="module")
-def model(make):
-    return make("mlp_vae", hidden_units=(8, 8))
-
-
-@pytest.fixture(scope="module")
-def good(make, tmp_path_factory):
-    """A file of weights of a model like `model`, with other numbers."""
-    path = tmp_path_factory.mktemp("good") / "good.weights.h5"
-    other = make("mlp_vae", hidden_units=(8, 8), seed=1)
-    rng = np.random.default_rng(0)
-    other.set_weights([rng.normal(size=w.shape) for w in other.weights])
-    other.save_weights(path)
-    return path
-
-
-@pytest.fixture
-def path(good, tmp_path):
-    """A copy of `good` that a test may spoil."""
-    return shutil.copy(good, tmp_path / "other.weights.h5")
+KERNEL, BIAS = weight_files.KERNEL, weight_files.BIAS
+model, good, path = weight_files.model, weight_files.good, weight_files.path
 
 
 @pytest.fixture

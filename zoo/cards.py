@@ -12,7 +12,7 @@ def card(name: str) -> str:
     """Returns the card of a published model, beside its picture NAME.png."""
     entry = hub.info(name)
     # The pictures of zoo.publish: samples of whatever generates, and always test images.
-    caption = cards.caption(samples=entry["factory"] != "vq_vae", images=True)
+    caption = cards.caption(samples=cards.generates(entry), images=True)
     repository = entry["repository"] if entry["revision"] else None
     picture = {"picture": f"{name}.png", "caption": caption}
     return cards.model_card(entry, name=name, repository=repository, **picture)

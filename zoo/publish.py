@@ -4,6 +4,7 @@ The only writer of registry.json. It measures the model first, and puts the weig
 last, so that an entry and its file change together. Also draws `zoo/cards/NAME.png`: four rows
 of samples (if the model can generate), 16 test images and, below them, their reconstructions.
 
+With --measure it measures the published weights anew, by the figures of today's `evaluate`.
 With --pin COMMIT it only notes the commit on the Hub that holds the entry's weights, which
 `keras-vae publish` printed.
 """
@@ -29,6 +30,7 @@ def main():
     parser.add_argument("name", help="name of a recipe in zoo/recipes")
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--run", help="folder of the finished run")
+    task.add_argument("--measure", action="store_true", help="measure the published weights anew")
     task.add_argument("--pin", metavar="COMMIT", help="the commit on the Hub with these weights")
     parser.add_argument("--repository", help="with --pin: ORG/NAME on the Hub, if it is another")
     parser.add_argument("--data", help="an .npz of the recipe's data set, to do without TFDS")
@@ -36,6 +38,8 @@ def main():
     options = parser.parse_args()
     if options.pin:
         pin(options.name, options.pin, options.repository)
+    elif options.measure:
+        measure(options.name, options.data, options.num_samples)
     else:
         publish(options.name, Path(options.run), options.data, options.num_samples)
     print("Then: python -m zoo.table && python -m zoo.cards")
@@ -57,6 +61,15 @@ def pin(name: str, commit: str, repository: str | None = None):
     print(f"Pinned {name} to {repository}@{commit}")
 
 
+def measure(name: str, source: str | None, num_samples: int):
+    """Replaces the figures of an entry by those of its weights measured now."""
+    from keras_vae import hub
+
+    figures = _figures(hub.load(name), hub.info(name)["data"]["name"], source, num_samples)
+    entries = _entries()
+    _write({**entries, name: {**entries[name], **figures}})
+
+
 def publish(name: str, run: Path, source: str | None, num_samples: int):
     """Measures the model of a finished run and makes it the published one of its recipe."""
     recipe = read_recipe(name)
@@ -66,15 +79,11 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
 
     import keras
 
-    from keras_vae import cards, data, evaluation, hub, plots, registry, weights
+    from keras_vae import cards, data, hub, plots, registry, weights
 
     model, history = finished(recipe, run)
     dataset = recipe["data"]["name"]
-    protocol = PROTOCOLS[dataset]
-    metrics = evaluation.published_metrics(model, protocol, source=source, num_samples=num_samples)
-    for quantity, value in metrics.items():
-        print(f"{quantity:20} {value}")
-
+    figures = _figures(model, dataset, source, num_samples)
     factory, arguments = recipe["model"]["factory"], recipe["model"]["arguments"]
     file = f"{name}.weights.h5"
     staged = registry.PRETRAINED / f"new-{file}"
@@ -89,8 +98,7 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
         **weights.describe(model, staged),
         "data": {"name": dataset, "version": data.VERSION, "licence": LICENCES[dataset]},
         "licence": "Apache-2.0",
-        "metrics": metrics,
-        "tolerances": {key: TOLERANCES[key] for key in TOLERANCES if key in metrics},
+        **figures,
         "training": {
             "recipe": f"zoo/recipes/{name}.toml",
             "seed": recipe["training"]["seed"],
@@ -105,6 +113,18 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
     os.replace(staged, registry.PRETRAINED / file)
     _write({**entries, name: entry})
     print(f"Published {name}: {entry['bytes']} bytes, sha256 {entry['sha256']}")
+
+
+def _figures(model, dataset, source, num_samples):
+    """The part of an entry that says how good its model is."""
+    from keras_vae import evaluation
+
+    protocol = PROTOCOLS[dataset]
+    metrics = evaluation.published_metrics(model, protocol, source=source, num_samples=num_samples)
+    for quantity, value in metrics.items():
+        print(f"{quantity:20} {value}")
+    tolerances = {key: TOLERANCES[key] for key in TOLERANCES if key in metrics}
+    return {"metrics": metrics, "tolerances": tolerances}
 
 
 def _entries():

@@ -1,5 +1,6 @@
 """Priors p(z) over latents and codes: densities in nats per example, and draws."""
 
+from keras_vae.checks import named
 from keras_vae.priors.base import Prior as Prior
 from keras_vae.priors.base import StandardNormal as StandardNormal
 from keras_vae.priors.codes import CodeTransformer as CodeTransformer
@@ -26,7 +27,8 @@ def get(identifier) -> Prior:
     Raises:
         ValueError: if it is none of these.
     """
-    return _get("normal" if identifier is None else identifier, PRIORS, "RealNVP()")
+    rule = _RULE.format("RealNVP()", sorted(PRIORS))
+    return named("Prior", "normal" if identifier is None else identifier, Prior, PRIORS, rule)
 
 
 def get_code_prior(identifier):
@@ -40,22 +42,13 @@ def get_code_prior(identifier):
     Raises:
         ValueError: if it is none of these.
     """
-    return None if identifier is None else _get(identifier, CODE_PRIORS, "CodeTransformer()")
+    if identifier is None:
+        return None
+    rule = _RULE.format("CodeTransformer()", sorted(CODE_PRIORS))
+    return named("Prior", identifier, CodeTransformer, CODE_PRIORS, rule)
 
 
-def _get(identifier, kinds, example):
-    if isinstance(identifier, (Prior, CodeTransformer)):
-        if isinstance(identifier, CodeTransformer) == (kinds is CODE_PRIORS):
-            return identifier
-    else:
-        arguments = dict(identifier) if isinstance(identifier, dict) else {"name": identifier}
-        name = arguments.pop("name", None)
-        if isinstance(name, str) and name in kinds:
-            try:
-                return kinds[name](**arguments)
-            except TypeError as error:
-                raise ValueError(f"Prior {name!r} does not take {arguments}: {error}") from error
-    raise ValueError(
-        f"prior must be an object of keras_vae.priors, such as {example}, one of {sorted(kinds)} "
-        f"or a dict of such a name and arguments. Received: {identifier!r}"
-    )
+_RULE = (
+    "prior must be an object of keras_vae.priors, such as {}, one of {} "
+    "or a dict of such a name and arguments."
+)
