@@ -20,6 +20,9 @@ def mlp_vae(
     likelihood="bernoulli",
     beta=1.0,
     num_samples=1,
+    free_bits=0.0,
+    capacity=None,
+    importance_weighted=False,
     seed=None,
     name="mlp_vae",
 ) -> VAE:
@@ -36,6 +39,10 @@ def mlp_vae(
         likelihood: `"bernoulli"`, `"gaussian"` or an object of `keras_vae.likelihoods`.
         beta: weight of the KL divergence in the loss. Defaults to 1.
         num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.
+        free_bits: nats that each latent may use before they cost. Defaults to 0.
+        capacity: nats that the rate is drawn to. Defaults to None, off.
+        importance_weighted: whether the loss is the importance-weighted bound of `num_samples`
+            samples. Defaults to False.
         seed: seed of training's random numbers. Defaults to None.
         name: name of the model.
 
@@ -64,6 +71,9 @@ def mlp_vae(
         likelihood=likelihood,
         beta=beta,
         num_samples=num_samples,
+        free_bits=free_bits,
+        capacity=capacity,
+        importance_weighted=importance_weighted,
         seed=seed,
         name=name,
     )
@@ -83,6 +93,9 @@ def conv_vae(
     likelihood="bernoulli",
     beta=1.0,
     num_samples=1,
+    free_bits=0.0,
+    capacity=None,
+    importance_weighted=False,
     seed=None,
     name="conv_vae",
 ) -> VAE:
@@ -104,6 +117,10 @@ def conv_vae(
         likelihood: `"bernoulli"`, `"gaussian"` or an object of `keras_vae.likelihoods`.
         beta: weight of the KL divergence in the loss. Defaults to 1.
         num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.
+        free_bits: nats that each latent may use before they cost. Defaults to 0.
+        capacity: nats that the rate is drawn to. Defaults to None, off.
+        importance_weighted: whether the loss is the importance-weighted bound of `num_samples`
+            samples. Defaults to False.
         seed: seed of training's random numbers. Defaults to None.
         name: name of the model.
 
@@ -130,6 +147,9 @@ def conv_vae(
         likelihood=likelihood,
         beta=beta,
         num_samples=num_samples,
+        free_bits=free_bits,
+        capacity=capacity,
+        importance_weighted=importance_weighted,
         seed=seed,
         name=name,
     )

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import likelihoods
+from keras_vae import likelihoods, objective
 from keras_vae.checks import check_number, check_whole
 from keras_vae.fitting import Fitting
 from keras_vae.inference import Inference
@@ -24,6 +24,10 @@ class VAE(Fitting, Inference, keras.Model):
 
     summed over pixels and latents, averaged over the batch (with sample weights w: mean(w * loss)).
     The penalty is a VQ latent's commitment term and whatever regularizers the networks have.
+    With `free_bits` L the rate counts as sum_j max(L, KL_j), KL_j the batch's mean for latent j;
+    with `capacity` C as |rate - C|; an importance-weighted loss of K samples is
+    -log 1/K sum_k p(x|z_k) (p(z_k) / q(z_k|x))^beta. The metrics `distortion` and `rate` are the
+    ELBO's own under each of them.
     Labels are ignored. Under a Bernoulli likelihood grey images are binarised by sampling, anew at
     every training step; `evaluate` draws the same numbers each time it is called.
     `model(x)` and `predict(x)` return reconstructions. `fit` compiles with Adam(1e-3) if `compile`
@@ -39,6 +43,12 @@ class VAE(Fitting, Inference, keras.Model):
         beta: weight of the rate in the loss, at least 0. Defaults to 1, the ELBO. `model.beta` is
             a variable: `model.beta = 0.5` takes effect in mid-fit. It is no part of weights files.
         num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.
+        free_bits: nats that each latent may use before they cost (Kingma et al. 2016, arXiv
+            1606.04934, eq. 15). Needs a `GaussianLatent` under N(0, I). Defaults to 0.
+        capacity: nats that the rate is drawn to, with beta as the weight (Burgess et al. 2018,
+            arXiv 1804.03599, eq. 8). Defaults to None, off. A variable, as beta is.
+        importance_weighted: whether the loss is the bound of Burda et al. 2015 (arXiv 1509.00519,
+            eq. 8) with K = `num_samples`, at least 2, in place of the ELBO. Defaults to False.
         seed: seed of training's random numbers. Defaults to None, a new one for each model.
 
     Raises:
@@ -60,6 +70,9 @@ class VAE(Fitting, Inference, keras.Model):
         likelihood="bernoulli",
         beta=1.0,
         num_samples=1,
+        free_bits=0.0,
+        capacity=None,
+        importance_weighted=False,
         seed=None,
         **kwargs,
     ):
@@ -78,15 +91,13 @@ class VAE(Fitting, Inference, keras.Model):
         self.latent = GaussianLatent(seed=seed) if latent is None else latent
         self.likelihood = likelihoods.get(likelihood)
         self.num_samples = check_whole("num_samples", num_samples, 1)
+        self.free_bits = check_number("free_bits", free_bits, 0)
+        self.importance_weighted = importance_weighted
+        objective.check(self, capacity)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self._beta = self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(check_number("beta", beta, 0)),
-            trainable=False,
-            dtype="float32",
-            name="beta",
-        )
+        self._beta = self._variable("beta", beta)
+        self._capacity = None if capacity is None else self._variable("capacity", capacity)
         self.distortion_tracker = keras.metrics.Mean(name="distortion")
         self.rate_tracker = keras.metrics.Mean(name="rate")
         self.data_shape = None
@@ -121,6 +132,17 @@ class VAE(Fitting, Inference, keras.Model):
     def beta(self, value):
         self._beta.assign(check_number("beta", float(value), 0))
 
+    @property
+    def capacity(self):
+        """Nats that the rate is drawn to: None, or a variable, which assignment changes."""
+        return self._capacity
+
+    @capacity.setter
+    def capacity(self, value):
+        if self._capacity is None:
+            raise ValueError("This model has no capacity to change: make it with capacity=0.0.")
+        self._capacity.assign(check_number("capacity", float(value), 0))
+
     def call(self, inputs, training=False):
         """Reconstructions of data; within a training or test step, the terms of the loss."""
         if isinstance(inputs, dict):
@@ -139,25 +161,27 @@ class VAE(Fitting, Inference, keras.Model):
             training: whether this is a training step.
 
         Returns:
-            A dict of `distortion`, `rate`, `penalty`, each `(n,)`, and the latent's own terms.
+            A dict of `distortion`, `rate`, `penalty`, each `(n,)`, and the latent's own terms;
+            with free bits `rates`, the rate of each latent; `bound`, `(n,)`, if the loss is
+            importance-weighted.
         """
         # JAX hands `training` down to nested models only if told to.
         h = self.encoder(x, training=training)
+        if self.importance_weighted:
+            return self._importance_weighted(x, h, noise, training)
         terms = self.latent.infer(h, self.num_samples, noise, training)
+        if self.free_bits:
+            terms["rates"] = self.latent.rates(h)
         log_prob = self._log_prob(x, self.decoder(terms.pop("z"), training=training))
         return {"distortion": -ops.mean(log_prob, axis=0), **terms}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The beta-ELBO, negative, of a batch: `y_pred` holds its terms, see `elbo_terms`."""
-        terms = y_pred
-        if sample_weight is not None:
-            weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
-            # What is per example is a vector; a VQ latent's codes are not.
-            terms = {k: weight * v if len(v.shape) == 1 else v for k, v in terms.items()}
+        terms = objective.weighted(y_pred, sample_weight)
         self.distortion_tracker.update_state(terms["distortion"])
         self.rate_tracker.update_state(terms["rate"])
         self.latent.track(terms)
-        loss = ops.mean(terms["distortion"] + self._beta * terms["rate"] + terms["penalty"])
+        loss = objective.loss(terms, self._beta, self.free_bits, self._capacity)
         return loss + sum(self.losses)
 
     def train_step(self, *args):
@@ -183,6 +207,9 @@ class VAE(Fitting, Inference, keras.Model):
             "likelihood": serialize(self.likelihood),
             "beta": float(self._beta),
             "num_samples": self.num_samples,
+            "free_bits": self.free_bits,
+            "capacity": None if self._capacity is None else float(self._capacity),
+            "importance_weighted": self.importance_weighted,
             "seed": self.seed,
         }
 
@@ -193,6 +220,23 @@ class VAE(Fitting, Inference, keras.Model):
             for name in ("encoder", "decoder", "latent", "likelihood")
         }
         return cls(**{**config, **parts})
+
+    def _variable(self, name, value):
+        """A number that a callback may change, at least 0."""
+        initializer = keras.initializers.Constant(check_number(name, value, 0))
+        options = {"trainable": False, "dtype": "float32", "name": name}
+        return self.add_weight(shape=(), initializer=initializer, **options)
+
+    def _importance_weighted(self, x, h, noise, training):
+        z, log_ratio, rates = self.latent.propose(h, noise, self.num_samples)
+        log_prob = self._log_prob(x, self.decoder(z, training=training))  # (K, n)
+        bound = objective.importance_weighted(log_prob, self._beta * log_ratio)
+        return {
+            "distortion": -ops.mean(log_prob, axis=0),
+            "rate": ops.mean(rates, axis=0),
+            "penalty": ops.zeros_like(bound),
+            "bound": bound,
+        }
 
     def _log_prob(self, x, outputs):
         """log p(x|z), `(M, n)`, of outputs with the sample axis folded into the batch."""

@@ -65,8 +65,13 @@ class Latent(keras.layers.Layer):
         """Turns a representation into what the decoder takes."""
         return code
 
-    def propose(self, h, noise):
+    def propose(self, h, noise=None, num_samples=1):
         """Samples with their importance weights.
+
+        Args:
+            h: what the encoder returned for `n` examples.
+            noise: as in `infer`.
+            num_samples: Monte-Carlo samples per example, if the noise is drawn.
 
         Returns:
             `z` as in `infer`; log p(z) - log q(z|x), `(num_samples, n)`, in nats; and the rate as

@@ -79,11 +79,7 @@ class GaussianLatent(Latent):
 
     def infer(self, h, num_samples=1, noise=None, training=False):
         mean, log_var = self.posterior(h)
-        if noise is None:
-            shape = (num_samples, *ops.shape(mean))
-            noise = keras.random.normal(shape, dtype="float32", seed=self.seed_generator)
-        noise = ops.convert_to_tensor(noise, "float32")
-        z = mean + ops.exp(0.5 * log_var) * noise  # (M, n, *latent_shape)
+        z, noise = self._sampled(mean, log_var, num_samples, noise)
         if self.closed_form:
             kl = _normal_kl(mean, log_var)
             rate = ops.sum(kl, axis=_latent_axes(kl))
@@ -94,10 +90,9 @@ class GaussianLatent(Latent):
     def code(self, h):
         return self.posterior(h)[0]
 
-    def propose(self, h, noise):
+    def propose(self, h, noise=None, num_samples=1):
         mean, log_var = self.posterior(h)
-        noise = ops.convert_to_tensor(noise, "float32")
-        z = mean + ops.exp(0.5 * log_var) * noise
+        z, noise = self._sampled(mean, log_var, num_samples, noise)
         log_ratio = self._log_ratio(z, log_var, noise)
         rate = -log_ratio
         if self.closed_form:
@@ -121,6 +116,14 @@ class GaussianLatent(Latent):
     def from_config(cls, config):
         prior = keras.saving.deserialize_keras_object(config["prior"])
         return cls(**{**config, "prior": prior})
+
+    def _sampled(self, mean, log_var, num_samples, noise):
+        """z = mean + stddev * noise, `(M, n, *latent_shape)`, and the noise."""
+        if noise is None:
+            shape = (num_samples, *ops.shape(mean))
+            noise = keras.random.normal(shape, dtype="float32", seed=self.seed_generator)
+        noise = ops.convert_to_tensor(noise, "float32")
+        return mean + ops.exp(0.5 * log_var) * noise, noise
 
     def _log_ratio(self, z, log_var, noise):
         """log p(z) - log q(z|x), `(M, n)`; (z - mean) / stddev is the noise itself."""

@@ -165,7 +165,7 @@ class VectorQuantizer(Latent):
             return code
         return ops.take(self.codebook, code, axis=0)
 
-    def propose(self, h, noise):
+    def propose(self, h, noise=None, num_samples=1):
         codes = self.code(h)
         length = self._code_length(codes)[None]
         return self.lookup(codes), -length, length

@@ -1,0 +1,187 @@
+"""What a VAE is trained on besides the beta-ELBO: free bits, capacity, importance weights."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from scipy import special, stats
+
+import keras_vae
+from keras_vae import objective
+from keras_vae.likelihoods import Gaussian
+
+
+def numpy_terms(n=6, latents=4):
+    rng = np.random.default_rng(0)
+    rates = rng.gamma(0.5, size=(n, latents)).astype("float32")
+    return {
+        "distortion": rng.normal(5, 1, n).astype("float32"),
+        "rate": rates.sum(axis=1),
+        "rates": rates,
+        "penalty": rng.random(n, dtype="float32"),
+    }
+
+
+def loss(terms, *arguments, **options):
+    terms = {name: ops.convert_to_tensor(term) for name, term in terms.items()}
+    weight = options.pop("weight", None)
+    return float(objective.loss(objective.weighted(terms, weight), *arguments, **options))
+
+
+@pytest.mark.parametrize("weight", [None, np.array([0.0, 1, 2, 0.5, 3, 1], "float32")])
+def test_the_loss_is_its_formula(weight):
+    terms = numpy_terms()
+    w = np.ones(6) if weight is None else weight
+    d, r, p = (terms[name] for name in ("distortion", "rate", "penalty"))
+    rest = np.mean(w * (d + p))
+    got = loss(terms, 0.7, weight=weight)
+    assert got == pytest.approx(rest + 0.7 * np.mean(w * r), rel=1e-5)
+    each = np.mean(w[:, None] * terms["rates"], axis=0)
+    for free_bits in (0.25, 10.0):
+        expected = rest + 0.7 * np.maximum(each, free_bits).sum()
+        got = loss(terms, 0.7, free_bits, weight=weight)
+        assert got == pytest.approx(expected, rel=1e-5)
+    for capacity in (0.0, 30.0):
+        expected = rest + 0.7 * abs(np.mean(w * r) - capacity)
+        got = loss(terms, 0.7, capacity=capacity, weight=weight)
+        assert got == pytest.approx(expected, rel=1e-5)
+    both = rest + 0.7 * abs(np.maximum(each, 0.25).sum() - 1.0)
+    assert loss(terms, 0.7, 0.25, 1.0, weight=weight) == pytest.approx(both, rel=1e-5)
+
+
+def test_the_importance_weighted_bound_is_scipy_s():
+    log_prob, log_ratio = np.random.default_rng(0).normal(-400, 30, (2, 7, 5)).astype("float32")
+    got = objective.importance_weighted(*map(ops.convert_to_tensor, (log_prob, log_ratio)))
+    expected = special.logsumexp((log_prob + log_ratio).astype("float64"), axis=0, b=1 / 7)
+    np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-6)
+
+
+def collapsing(**arguments):
+    """A model that a rate of weight 20 would make collapse, fitted; and its data."""
+    x = np.random.default_rng(0).normal(size=(256, 6)).astype("float32")
+    model = keras_vae.mlp_vae((6,), 4, (), likelihood=Gaussian(1.0), beta=20.0, seed=0, **arguments)
+    model.compile(keras.optimizers.Adam(0.03))
+    history = model.fit(x, epochs=25, batch_size=64, verbose=0).history
+    return model, x, history
+
+
+def test_without_free_bits_or_capacity_this_model_collapses():
+    model, x, _ = collapsing()
+    assert model.latent_rates(x).mean(axis=0).max() < 0.01
+
+
+def test_with_free_bits_every_latent_stays_in_use_and_none_uses_more():
+    model, x, history = collapsing(free_bits=0.5)
+    rates = model.latent_rates(x).mean(axis=0)
+    assert rates.min() > 0.2 and rates.max() < 0.6
+    # The metrics are the ELBO's own; the loss counts at least 4 x 0.5 nats, 20 times.
+    loss, distortion, rate = (history[k][-1] for k in ("loss", "distortion", "rate"))
+    assert loss >= distortion + 20 * max(rate, 4 * 0.5) - 1e-3
+
+
+def test_the_rate_is_drawn_to_the_capacity_and_follows_when_it_changes():
+    model, x, history = collapsing(capacity=2.0)
+    assert history["rate"][-1] == pytest.approx(2.0, abs=0.3)
+    model.capacity = 4.0
+    assert model.fit(x, epochs=25, batch_size=64, verbose=0).history["rate"][-1] == pytest.approx(
+        4.0, abs=0.4
+    )
+    assert float(model.capacity) == 4.0
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """A linear-Gaussian model with its exact posterior: arguments of VAE, data, log p(x)."""
+    x = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
+    scale = 0.6
+    w = np.array([[1.2, 0.0, 0.0], [0.0, 0.5, 0.0]])
+    var = 1 / (1 + (w**2).sum(axis=1) / scale**2)
+    inputs, z = keras.Input((3,)), keras.Input((2,))
+    encoder = keras.Model(inputs, keras.layers.Dense(4)(inputs))
+    decoder = keras.Model(z, keras.layers.Dense(3)(z))
+    to_mean = (w * var[:, None] / scale**2).T
+    encoder.set_weights(
+        [np.concatenate([to_mean, 0 * to_mean], axis=1), np.concatenate([[0, 0], np.log(var)])]
+    )
+    decoder.set_weights([w, np.zeros(3)])
+    log_p = stats.multivariate_normal(np.zeros(3), w.T @ w + scale**2 * np.eye(3)).logpdf(x)
+    return {"encoder": encoder, "decoder": decoder, "likelihood": Gaussian(scale)}, x, log_p
+
+
+def test_with_the_exact_posterior_the_importance_weighted_loss_is_the_marginal(exact):
+    parts, x, log_p = exact
+    model = keras_vae.VAE(**parts, num_samples=3, importance_weighted=True, seed=0)
+    got = model.evaluate(x, batch_size=len(x), verbose=0, return_dict=True)
+    assert got["loss"] == pytest.approx(-log_p.mean(), rel=1e-5)
+    assert got["distortion"] + got["rate"] == pytest.approx(-log_p.mean(), abs=0.2)  # sampled
+    kl = model.distortion_and_rate(x, seed=0)[1].mean()
+    assert got["rate"] == pytest.approx(kl, rel=1e-5)  # closed form
+
+
+def test_the_importance_weighted_bound_is_tighter_than_the_elbo_and_below_the_marginal(exact):
+    parts, x, log_p = exact
+    encoder = keras.models.clone_model(parts["encoder"])
+    kernel, bias = parts["encoder"].get_weights()
+    encoder.set_weights([kernel, bias + np.array([0.4, 0.4, 0.7, 0.7])])
+    losses = {}
+    for k in (1, 2, 50):
+        options = {"num_samples": k, "importance_weighted": k > 1, "seed": 0}
+        model = keras_vae.VAE(**{**parts, "encoder": encoder}, **options)
+        repeated = np.repeat(x, 50, axis=0)
+        losses[k] = model.evaluate(repeated, batch_size=1600, verbose=0)[0]
+    assert losses[1] > losses[2] + 0.02 and losses[2] > losses[50] + 0.02
+    assert losses[50] > -log_p.mean() - 0.01
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"free_bits": 0.25}, {"capacity": 3.0}, {"num_samples": 2, "importance_weighted": True}],
+)
+def test_an_objective_trains_evaluates_and_is_kept_in_a_file(make, binary, tmp_path, arguments):
+    model = make("mlp_vae", **arguments)
+    model.compile(keras.optimizers.Adam(1e-2))
+    fitted = model.fit(binary, epochs=8, batch_size=12, verbose=0, validation_data=(binary, None))
+    history = fitted.history
+    assert history["val_loss"][-1] < history["val_loss"][0]
+    assert model.evaluate(binary, batch_size=12, verbose=0)[0] == history["val_loss"][-1]
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    for name in ("free_bits", "importance_weighted", "num_samples"):
+        assert getattr(again, name) == getattr(model, name)
+    assert again.get_config()["capacity"] == arguments.get("capacity")
+    assert again.evaluate(binary, batch_size=12, verbose=0)[0] == pytest.approx(
+        history["val_loss"][-1], rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "factory, arguments, message",
+    [
+        ("mlp_vae", {"free_bits": -1}, "free_bits must be a finite number >= 0"),
+        ("mlp_vae", {"capacity": "high"}, "capacity must be a finite number >= 0"),
+        ("mlp_vae", {"free_bits": 0.1, "prior": "mixture"}, "standard normal prior"),
+        ("mlp_vae", {"importance_weighted": 5, "num_samples": 5}, "must be True or False"),
+        ("mlp_vae", {"importance_weighted": True}, "num_samples of at least 2"),
+        (
+            "conv_vae",
+            {"importance_weighted": True, "num_samples": 2, "capacity": 1.0},
+            "has no rate of its own",
+        ),
+    ],
+)
+def test_objectives_that_cannot_be_are_refused(make, factory, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make(factory, **arguments)
+
+
+def test_a_latent_that_is_not_sampled_has_no_importance_weights(frozen):
+    model, _ = frozen
+    with pytest.raises(ValueError, match="needs a latent that is sampled"):
+        keras_vae.VAE(
+            model.encoder, model.decoder, model.latent, num_samples=2, importance_weighted=True
+        )
+
+
+def test_a_capacity_is_changed_only_where_there_is_one(make):
+    with pytest.raises(ValueError, match="make it with capacity=0.0"):
+        make("mlp_vae").capacity = 3.0
