@@ -1,5 +1,6 @@
 """Variational autoencoders for Keras 3: pretrained, trainable, measured."""
 
+from keras_vae import callbacks as callbacks
 from keras_vae import data as data
 from keras_vae import latents as latents
 from keras_vae import likelihoods as likelihoods

@@ -33,7 +33,8 @@ def mlp_vae(
         latent_dim: number of latents. Defaults to 32.
         hidden_units: widths of the encoder's layers; the decoder mirrors them. `()` makes a
             linear model. Defaults to `(512, 256)`.
-        activation: name of a Keras activation, or None. Defaults to `"relu"`.
+        activation: name of a Keras activation, or None. `"glu"` makes gated layers (Dauphin et al.
+            2017, arXiv 1612.08083), each of two Dense. Defaults to `"relu"`.
         prior: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, a dict of such a name and
             arguments, or an object of `keras_vae.priors`. Defaults to None, the standard normal.
         likelihood: `"bernoulli"`, `"gaussian"` or an object of `keras_vae.likelihoods`.
@@ -138,7 +139,7 @@ def conv_vae(
         "hidden_units": check_sizes("hidden_units", hidden_units, allow_empty=True),
         "blocks": check_whole("blocks", blocks, 0),
         "kernel_size": check_whole("kernel_size", kernel_size, 1),
-        "activation": activation,
+        "activation": _of_convolutions(activation),
     }
     model = VAE(
         networks.conv_encoder(input_shape, 2 * latent_dim, **net),
@@ -222,7 +223,7 @@ def vq_vae(
         "filters": check_sizes("filters", filters),
         "blocks": check_whole("blocks", blocks, 0),
         "kernel_size": check_whole("kernel_size", kernel_size, 1),
-        "activation": activation,
+        "activation": _of_convolutions(activation),
     }
     model = VAE(
         networks.code_encoder(input_shape, latent.code_dim, **net),
@@ -247,6 +248,15 @@ def _image_shape(input_shape):
             f"Received: {input_shape!r}"
         )
     return shape
+
+
+def _of_convolutions(activation):
+    if networks.gates(activation):
+        raise ValueError(
+            'activation "glu" makes gated dense layers: it is for mlp_vae. '
+            f"Received: {activation!r}"
+        )
+    return activation
 
 
 def _recorded(model, factory, arguments):

@@ -11,7 +11,7 @@ def mlp_encoder(input_shape, width, *, hidden_units, activation):
     x = inputs = keras.Input(input_shape)
     x = layers.Flatten()(x)
     for units in hidden_units:
-        x = layers.Dense(units, activation=activation)(x)
+        x = _dense(x, units, activation)
     return keras.Model(inputs, layers.Dense(width)(x), name="encoder")
 
 
@@ -19,7 +19,7 @@ def mlp_decoder(input_shape, latent_dim, *, hidden_units, activation):
     """Dense layers from latents to data; `hidden_units` in the encoder's order, here mirrored."""
     z = inputs = keras.Input((latent_dim,))
     for units in reversed(hidden_units):
-        z = layers.Dense(units, activation=activation)(z)
+        z = _dense(z, units, activation)
     z = layers.Dense(math.prod(input_shape))(z)
     return keras.Model(inputs, layers.Reshape(input_shape)(z), name="decoder")
 
@@ -30,7 +30,7 @@ def conv_encoder(input_shape, width, *, filters, hidden_units, blocks, kernel_si
     x = _downsample(inputs, filters, kernel_size, activation, blocks)
     x = layers.Flatten()(x)
     for units in hidden_units:
-        x = layers.Dense(units, activation=activation)(x)
+        x = _dense(x, units, activation)
     return keras.Model(inputs, layers.Dense(width)(x), name="encoder")
 
 
@@ -40,7 +40,7 @@ def conv_decoder(
     """The encoder's mirror image: dense layers, transposed convolutions of stride 2."""
     z = inputs = keras.Input((latent_dim,))
     for units in reversed(hidden_units):
-        z = layers.Dense(units, activation=activation)(z)
+        z = _dense(z, units, activation)
     small = (*_sizes(input_shape, filters)[-1], filters[-1])
     z = layers.Dense(math.prod(small), activation=None if blocks else activation)(z)
     z = layers.Reshape(small)(z)
@@ -66,6 +66,18 @@ def code_decoder(input_shape, code_dim, *, filters, blocks, kernel_size, activat
     return keras.Model(
         inputs, _upsample(z, input_shape, filters, kernel_size, activation), name="decoder"
     )
+
+
+def gates(activation):
+    """Whether an activation is the gated linear unit, a * sigmoid(b)."""
+    return keras.activations.get(activation) is keras.activations.glu
+
+
+def _dense(x, units, activation):
+    if gates(activation):
+        # Two layers: Keras's Activation does not know that this one halves its input.
+        return layers.Multiply()([layers.Dense(units)(x), layers.Dense(units, "sigmoid")(x)])
+    return layers.Dense(units, activation=activation)(x)
 
 
 def _sizes(input_shape, filters):

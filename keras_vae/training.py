@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_vae.callbacks import Ramp
 from keras_vae.checks import check_whole
 from keras_vae.files import write_json
 
@@ -47,7 +48,8 @@ def train(
     if len(history) == epochs:
         return history
     steps = math.ceil(len(x) / batch_size)
-    run = _Run(folder, plan, history, seed, beta_warmup)
+    ramp = Ramp("beta", beta_warmup)
+    run = _Run(folder, plan, history, seed)
     with _Progress(epochs, steps) as progress:
         # One fit for all epochs: at the end of each, TensorFlow was seen to wait for the thread
         # that tunes its input pipeline, about as long as the epoch had taken.
@@ -61,7 +63,7 @@ def train(
             validation_batch_size=500,
             validation_steps=None if x_validation is None else math.ceil(len(x_validation) / 500),
             verbose=0,
-            callbacks=[run, progress],
+            callbacks=[ramp, run, progress],
         )
     return history
 
@@ -91,22 +93,17 @@ def _resume(model, folder, plan):
 
 
 class _Run(keras.callbacks.Callback):
-    """Sets noise and beta before each epoch, and keeps the epoch after it."""
+    """Sets the noise before each epoch, and keeps the epoch after it."""
 
-    def __init__(self, folder, plan, history, seed, beta_warmup):
+    def __init__(self, folder, plan, history, seed):
         super().__init__()
-        self.folder, self.plan, self.history = folder, plan, history
-        self.seed, self.beta_warmup = seed, beta_warmup
-
-    def on_train_begin(self, logs=None):
-        self.beta = float(self.model.beta)
+        self.folder, self.plan, self.history, self.seed = folder, plan, history, seed
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
         states = [v for v in self.model.variables if v.name == "seed_generator_state"]
         for key, state in enumerate(states):  # also those of dropout
             state.assign(np.array([self.seed + 1, (epoch * len(states) + key) << 16]))
-        self.model.beta = self.beta * min(1.0, (epoch + 1) / (self.beta_warmup + 1))
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = round(time.perf_counter() - self.started, 3)
@@ -124,9 +121,6 @@ class _Run(keras.callbacks.Callback):
         for old in self.folder.glob("*epoch-*.weights.h5"):
             if old.name != name:
                 old.unlink()
-
-    def on_train_end(self, logs=None):
-        self.model.beta = self.beta
 
 
 class _Progress(keras.callbacks.Callback):

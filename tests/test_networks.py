@@ -1,5 +1,6 @@
 """Networks of every factory: data of every shape comes back in its shape."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -39,6 +40,21 @@ def test_codes_have_the_positions_of_the_downsampled_image(make):
     codes = model.encode(np.zeros((3, 17, 23, 2), "float32"))
     assert codes.shape == (3, 5, 6)
     assert model.latent.latent_shape == (5, 6)
+
+
+def test_a_gated_layer_is_one_times_the_sigmoid_of_another():
+    model = keras_vae.mlp_vae((10,), 2, (7,), activation="glu", seed=0)
+    x = np.random.default_rng(0).random((3, 10), dtype="float32")
+    inner, _, gate, _, last, _ = model.encoder.get_weights()
+    hidden = x @ inner / (1 + np.exp(-x @ gate))
+    np.testing.assert_allclose(model.encode(x), (hidden @ last)[:, :2], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("factory", ["conv_vae", "vq_vae"])
+@pytest.mark.parametrize("activation", ["glu", keras.activations.glu])
+def test_convolutions_are_not_gated(make, factory, activation):
+    with pytest.raises(ValueError, match="it is for mlp_vae"):
+        make(factory, activation=activation)
 
 
 def test_a_decoder_mirrors_its_encoder():

@@ -187,6 +187,7 @@ def test_the_log_likelihood_is_the_integral_over_the_prior():
     [
         ("flow", "prior must be an object of keras_vae.priors"),
         ({"name": "realnvp", "depth": 3}, "Unrecognized keyword arguments passed to RealNVP"),
+        ({"name": "realnvp", "activation": "glu"}, "takes no activation that halves its input"),
         ({"name": "realnvp", "couplings": 0}, "couplings must be a whole number >= 1"),
         ({"name": "mixture", "components": 1.5}, "components must be a whole number"),
         ({"class_name": "Lambda", "config": {}}, "prior must be an object of keras_vae.priors"),

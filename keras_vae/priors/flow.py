@@ -32,6 +32,8 @@ class RealNVP(Prior):
         self.hidden_units = check_sizes("hidden_units", hidden_units, allow_empty=True)
         self.activation = activation
         self._activate = keras.activations.get(activation)
+        if self._activate is keras.activations.glu:
+            raise ValueError('RealNVP takes no activation that halves its input, as "glu" does.')
 
     def build(self, input_shape):
         super().build(input_shape)
