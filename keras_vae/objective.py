@@ -1,7 +1,5 @@
 """What a VAE is trained on: the loss of a batch from its terms, in nats per example."""
 
-import math
-
 from keras import ops
 
 
@@ -28,7 +26,9 @@ def loss(terms, beta, free_bits=0.0, capacity=None):
 
 def importance_weighted(log_prob, log_ratio):
     """log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), from `(K, n)` each (Burda et al. 2015, eq. 8)."""
-    return ops.logsumexp(log_prob + log_ratio, axis=0) - math.log(log_prob.shape[0])
+    log_w = log_prob + log_ratio
+    # K is counted: the shape is not known in the graph of a pipeline of unknown batch size.
+    return ops.logsumexp(log_w, axis=0) - ops.log(ops.sum(ops.ones_like(log_w), axis=0))
 
 
 def weighted(terms, sample_weight):

@@ -140,7 +140,10 @@ def test_the_importance_weighted_bound_is_tighter_than_the_elbo_and_below_the_ma
 def test_an_objective_trains_evaluates_and_is_kept_in_a_file(make, binary, tmp_path, arguments):
     model = make("mlp_vae", **arguments)
     model.compile(keras.optimizers.Adam(1e-2))
-    fitted = model.fit(binary, epochs=8, batch_size=12, verbose=0, validation_data=(binary, None))
+    # Batches of a generator have no known size in TensorFlow's graph.
+    batches = ((binary,) for _ in range(8))
+    options = {"epochs": 8, "steps_per_epoch": 1, "shuffle": False}
+    fitted = model.fit(batches, verbose=0, validation_data=(binary, None), **options)
     history = fitted.history
     assert history["val_loss"][-1] < history["val_loss"][0]
     assert model.evaluate(binary, batch_size=12, verbose=0)[0] == history["val_loss"][-1]
