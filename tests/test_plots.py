@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from keras_vae import plots
+from keras_vae.plots import grids
 
-GAP = plots._GAP
+GAP = grids._GAP
 GREY = np.random.default_rng(0).integers(0, 256, (5, 28, 28), dtype="uint8")
 
 
@@ -149,7 +150,7 @@ def test_columns_are_a_whole_number_of_at_least_one(columns):
 def test_a_picture_too_large_is_refused_before_it_takes_memory():
     images = np.broadcast_to(np.zeros((1, 1, 1), "uint8"), (1, 20_000, 20_000))
     with pytest.raises(ValueError, match="20,008 x 20,008"):
-        plots._figure([np.broadcast_to(images[..., None], (1, 20_000, 20_000, 4))], [GAP])
+        grids._figure([np.broadcast_to(images[..., None], (1, 20_000, 20_000, 4))], [GAP])
 
 
 def test_saving_replaces_a_file_and_leaves_nothing_beside_it(tmp_path):
@@ -182,6 +183,6 @@ def test_the_users_matplotlib_settings_are_neither_used_nor_changed(tmp_path):
 def test_the_module_can_be_imported_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    importlib.reload(plots)
+    importlib.reload(grids)
     with pytest.raises(ImportError):
         plots.image_grid(GREY)

@@ -1,7 +1,4 @@
-"""Pictures of images: grids and pairs of originals and reconstructions, as matplotlib figures.
-
-matplotlib is imported when a picture is made, and its global state (pyplot) is not touched.
-"""
+"""Pictures of images: grids, pairs of originals and reconstructions, labelled rows; saving."""
 
 import io
 import math
@@ -16,6 +13,7 @@ _DPI = 128  # a power of two: pixels / dpi is exact, and the picture has just th
 _TILE = 150  # what the longer side of an image is enlarged to, at most, in pixels
 _SIDE = 4096  # pictures of many images are enlarged less, to stay below this many pixels a side
 _GAP = 4  # pixels between images
+PAIR_GAPS = [4 * _GAP, _GAP]  # above the two rows of a pair
 _LARGEST = 100_000_000  # pixels of a picture
 
 
@@ -70,8 +68,20 @@ def reconstruction_pairs(x, reconstructions, columns=8):
     rows = []
     for start in range(0, len(originals), columns):
         rows += [originals[start : start + columns], copies[start : start + columns]]
-    labels = ["original", "reconstruction"] * (len(rows) // 2)
-    return _figure(rows, [4 * _GAP, _GAP] * (len(rows) // 2), labels)
+    pairs = len(rows) // 2
+    return _figure(rows, PAIR_GAPS * pairs, ["original", "reconstruction"] * pairs)
+
+
+def labelled_rows(rows, labels, gaps=None):
+    """Draws rows of images, each beside its label; private to this package.
+
+    Args:
+        rows: images for each row, as in `image_grid`, all of one height and width.
+        labels: a text for each row.
+        gaps: pixels above each row. Defaults to None, the same small gap.
+    """
+    rows = [_tiles(row, "images") for row in rows]
+    return _figure(rows, gaps or [_GAP] * len(rows), labels)
 
 
 def save(figure, path):
