@@ -33,9 +33,10 @@ PROTOCOLS = {
 }
 HUB_DATASETS = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
 _COLUMNS = 16  # images in a row of the picture
+_OF_LATENTS = "What use the model makes of its latents, or codes, over the test images."
 
 
-def model_card(entry, *, name=None, repository=None, picture=None, caption="") -> str:
+def model_card(entry, *, name=None, repository=None, picture=None, caption="", latents=None) -> str:
     """Returns a model's card in Markdown, with the Hub's metadata in its YAML front matter.
 
     Args:
@@ -45,6 +46,7 @@ def model_card(entry, *, name=None, repository=None, picture=None, caption="") -
         repository: where it is on the Hub, such as `"me/mine"`. Defaults to None, nowhere.
         picture: path of the picture beside the card. Defaults to None, no picture.
         caption: what the picture shows.
+        latents: path of the picture of `draw_latents` beside the card. Defaults to None, none.
     """
     title = name or repository.split("/")[-1]
     sections = [
@@ -54,6 +56,7 @@ def model_card(entry, *, name=None, repository=None, picture=None, caption="") -
         _loading(name, repository),
         picture and f"![{caption}]({picture})\n\n{caption}",
         "metrics" in entry and _numbers(entry, name),
+        latents and f"## The latents\n\n![{_OF_LATENTS}]({latents})\n\n{_OF_LATENTS}",
         name and prose(name),
         _licences(entry),
         "training" in entry and _training(entry["training"]),
@@ -87,6 +90,24 @@ def draw(model, x=None):
         white = np.ones((_COLUMNS - len(x), *model.data_shape))
         rows += [x, white, model.reconstruct(x), white]
     return plots.image_grid(np.concatenate(rows), columns=_COLUMNS)
+
+
+def draw_latents(model, x, labels=None):
+    """Draws what use a model makes of its latents: their plane, their rates, or the codes' shares.
+
+    Args:
+        model: a `keras_vae.VAE` of images.
+        x: images.
+        labels: a class for each, for the colours of a plane. Defaults to None.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    if not model.latent.stochastic:
+        return plots.code_usage(model.encode(x), model.latent.num_codes)
+    if model.latent.latent_shape == (2,):
+        return plots.latent_plane(model, x, labels)
+    return plots.rate_bars(model.latent_rates(x))
 
 
 def caption(samples: bool, images: bool) -> str:

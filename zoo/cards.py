@@ -9,13 +9,13 @@ CARDS = Path(__file__).parent / "cards"
 
 
 def card(name: str) -> str:
-    """Returns the card of a published model, beside its picture NAME.png."""
+    """Returns the card of a published model, beside NAME.png and NAME-latents.png."""
     entry = hub.info(name)
     # The pictures of zoo.publish: samples of whatever generates, and always test images.
     caption = cards.caption(samples=cards.generates(entry), images=True)
     repository = entry["repository"] if entry["revision"] else None
-    picture = {"picture": f"{name}.png", "caption": caption}
-    return cards.model_card(entry, name=name, repository=repository, **picture)
+    pictures = {"picture": f"{name}.png", "caption": caption, "latents": f"{name}-latents.png"}
+    return cards.model_card(entry, name=name, repository=repository, **pictures)
 
 
 def main():

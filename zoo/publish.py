@@ -2,9 +2,10 @@
 
 The only writer of registry.json. It measures the model first, and puts the weights in their place
 last, so that an entry and its file change together. Also draws `zoo/cards/NAME.png`: four rows
-of samples (if the model can generate), 16 test images and, below them, their reconstructions.
+of samples (if the model can generate), 16 test images and, below them, their reconstructions; and
+`NAME-latents.png`, what use the model makes of its latents.
 
-With --measure it measures the published weights anew, by the figures of today's `evaluate`.
+With --measure it measures and draws the published weights anew, by today's `evaluate`.
 With --pin COMMIT it only notes the commit on the Hub that holds the entry's weights, which
 `keras-vae publish` printed.
 """
@@ -65,7 +66,9 @@ def measure(name: str, source: str | None, num_samples: int):
     """Replaces the figures of an entry by those of its weights measured now."""
     from keras_vae import hub
 
-    figures = _figures(hub.load(name), hub.info(name)["data"]["name"], source, num_samples)
+    model, dataset = hub.load(name), hub.info(name)["data"]["name"]
+    figures = _figures(model, dataset, source, num_samples)
+    _draw(model, name, source or dataset)
     entries = _entries()
     _write({**entries, name: {**entries[name], **figures}})
 
@@ -79,7 +82,7 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
 
     import keras
 
-    from keras_vae import cards, data, hub, plots, registry, weights
+    from keras_vae import data, hub, registry, weights
 
     model, history = finished(recipe, run)
     dataset = recipe["data"]["name"]
@@ -108,8 +111,7 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
             "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
         },
     }
-    figure = cards.draw(model, data.load(source or dataset).x_test)
-    plots.save(figure, CARDS / f"{name}.png")
+    _draw(model, name, source or dataset)
     os.replace(staged, registry.PRETRAINED / file)
     _write({**entries, name: entry})
     print(f"Published {name}: {entry['bytes']} bytes, sha256 {entry['sha256']}")
@@ -125,6 +127,15 @@ def _figures(model, dataset, source, num_samples):
         print(f"{quantity:20} {value}")
     tolerances = {key: TOLERANCES[key] for key in TOLERANCES if key in metrics}
     return {"metrics": metrics, "tolerances": tolerances}
+
+
+def _draw(model, name, source):
+    from keras_vae import cards, data, plots
+
+    parts = data.load(source)
+    plots.save(cards.draw(model, parts.x_test), CARDS / f"{name}.png")
+    figure = cards.draw_latents(model, parts.x_test, parts.y_test)
+    plots.save(figure, CARDS / f"{name}-latents.png")
 
 
 def _entries():

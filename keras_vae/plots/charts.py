@@ -8,12 +8,12 @@ _BLUE, _GREY = "#2a6f97", "0.75"
 
 
 def rate_bars(rates, threshold=0.01):
-    """Draws the mean rate of each latent as a bar, the largest first; unused ones are grey.
+    """Draws the mean KL divergence of each latent from N(0, 1) as a bar, the largest first.
 
     Args:
         rates: nats, `(n, latent_dim)` as `model.latent_rates(x)` returns them, or their means over
             the examples, `(latent_dim,)`.
-        threshold: nats below which a latent counts as unused. Defaults to 0.01.
+        threshold: nats below which a latent counts as unused, and is grey. Defaults to 0.01.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -31,7 +31,7 @@ def rate_bars(rates, threshold=0.01):
         )
     order = np.argsort(-rates, kind="stable")
     used = rates > threshold
-    axes = _axes("latent, by rate", "rate, nats")
+    axes = _axes("latent", "KL(q(z|x) || N(0, 1)), nats")
     colors = [_BLUE if used[unit] else _GREY for unit in order]
     axes.bar(np.arange(len(rates)), rates[order], color=colors, width=0.8)
     if len(rates) <= 64:
