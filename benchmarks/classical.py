@@ -26,7 +26,7 @@ from benchmarks import record
 from keras_vae import data, hub
 
 LATENTS = (2, 16, 64, 128)  # besides those of the published models
-PARTS = ((10, 40), (100, 40))  # components of a mixture, over so many principal components
+PARTS = ((10, 40), (50, 40))  # components of a mixture, over so many principal components
 CODES = 512
 PATCH = 4
 STEPS = 100  # at most, of EM and of K-means
