@@ -88,29 +88,39 @@ def pca(train, test, q: int) -> dict:
 
 def mixture(train, test, components: int, q: int) -> dict:
     """A mixture of full-covariance Gaussians over q principal components, noise elsewhere."""
+    axes, model = fitted_mixture(train, components, q)
+    return {
+        "method": "Gaussian mixture",
+        "components": components,
+        "latents": q,
+        **_likelihood(log_density(axes, model, test), test.shape[1]),
+        "converged": bool(model.converged_),
+        "steps": int(model.n_iter_),
+    }
+
+
+def fitted_mixture(train, components: int, q: int):
+    """Returns the principal axes and the mixture over them."""
     from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
     axes = PCA(q, svd_solver="covariance_eigh").fit(train)
-    z = axes.transform(train)
-    model = GaussianMixture(components, max_iter=STEPS, reg_covar=1e-6, random_state=0)
+    model = GaussianMixture(components, max_iter=STEPS, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the result says so
-        model.fit(z)
-    code = axes.transform(test)
-    residual = test - axes.inverse_transform(code)
-    others, variance = test.shape[1] - q, axes.noise_variance_
+        model.fit(axes.transform(train))
+    return axes, model
+
+
+def log_density(axes, model, x):
+    """log p(x) = log p(z) + log N(residual; 0, s^2) over the directions left, in nats, `(n,)`."""
+    z = axes.transform(x)
+    residual = x - axes.inverse_transform(z)
+    others, variance = x.shape[1] - z.shape[1], axes.noise_variance_
     log_noise = -0.5 * others * math.log(2 * math.pi * variance)
     log_noise = log_noise - np.sum(residual**2, axis=1) / (2 * variance)
-    return {
-        "method": "Gaussian mixture",
-        "components": components,
-        "latents": q,
-        **_likelihood(model.score_samples(code) + log_noise, test.shape[1]),
-        "converged": bool(model.converged_),
-        "steps": int(model.n_iter_),
-    }
+    return model.score_samples(z) + log_noise
 
 
 def kmeans(train, test, codes: int) -> dict:
