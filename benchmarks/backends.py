@@ -53,12 +53,7 @@ def main():
         n = options.images
         np.savez(Path(folder) / "images.npz", grey=parts.x_test[:n], binary=binary[:n])
         arguments = {"names": names, "num_samples": options.num_samples, "folder": folder}
-        rows = [
-            row
-            for backend in found
-            for precision in POLICIES
-            for row in _one_process(backend, precision, arguments)
-        ]
+        rows = [row for backend in found for row in _one_process(backend, arguments)]
         for row in rows:
             row |= _difference(Path(folder), row, rows[0])
     rows.sort(key=lambda row: names.index(row["model"]))
@@ -74,41 +69,40 @@ def main():
     record.write(options, "backends", result)
 
 
-def measure(names, num_samples, folder, precision):
+def measure(names, num_samples, folder):
     """What one process does: prints its rows as JSON, and leaves the outputs in the folder."""
     import keras
 
-    from keras_vae import hub
-
-    keras.config.set_dtype_policy(POLICIES[precision])
     images = np.load(Path(folder) / "images.npz")
     rows = []
-    for name in names:
-        model = hub.load(name)
-        binary = hub.info(name)["likelihood"] == "bernoulli"
-        x = images["binary" if binary else "grey"]
-        codes = model.encode(images["grey"])
-        outputs = model.decode(codes)
-        np.savez(_outputs(folder, keras.backend.backend(), precision, name), outputs, codes)
-        grey = images["grey"] / np.float32(255)
-        elbo = np.mean(model.elbo(x, num_samples=num_samples, seed=0), dtype="float64")
-        rows.append(
-            {
-                "model": name,
-                "backend": keras.backend.backend(),
-                "precision": precision,
-                "elbo": float(elbo),
-                "mse": float(np.mean(np.square(grey - outputs), dtype="float64")),
-                "images_per_second": _speed(model, np.resize(grey, (BATCH, *grey.shape[1:]))),
-            }
-        )
+    for precision, policy in POLICIES.items():
+        keras.config.set_dtype_policy(policy)
+        for name in names:
+            row = {"model": name, "backend": keras.backend.backend(), "precision": precision}
+            rows.append({**row, **_figures(name, images, num_samples, _outputs(folder, row))})
     print(json.dumps(rows))
 
 
-def _one_process(backend, precision, arguments):
-    arguments = json.dumps({**arguments, "precision": precision})
+def _figures(name, images, num_samples, file):
+    from keras_vae import hub
+
+    model = hub.load(name)
+    observed = images["binary" if hub.info(name)["likelihood"] == "bernoulli" else "grey"]
+    grey = images["grey"] / np.float32(255)
+    codes = model.encode(grey)
+    outputs = model.decode(codes)
+    np.savez(file, outputs, codes)
+    elbo = model.elbo(observed, num_samples=num_samples, seed=0)
+    return {
+        "elbo": float(np.mean(elbo, dtype="float64")),
+        "mse": float(np.mean(np.square(grey - outputs), dtype="float64")),
+        "images_per_second": _speed(model, np.resize(grey, (BATCH, *grey.shape[1:]))),
+    }
+
+
+def _one_process(backend, arguments):
     run = subprocess.run(
-        [sys.executable, "-c", PROCESS, arguments],
+        [sys.executable, "-c", PROCESS, json.dumps(arguments)],
         cwd=record.ROOT,
         env={**os.environ, "KERAS_BACKEND": backend},
         check=True,
@@ -139,10 +133,8 @@ def _speed(model, x):
 
 def _difference(folder, row, first):
     """How far a row's outputs are from those of the first backend and precision."""
-    name = row["model"]
     (ours, codes), (theirs, their_codes) = (
-        np.load(_outputs(folder, each["backend"], each["precision"], name)).values()
-        for each in (row, first)
+        np.load(_outputs(folder, each)).values() for each in (row, {**first, "model": row["model"]})
     )
     difference = {"greatest_difference": float(np.max(np.abs(ours - theirs)))}
     if codes.dtype.kind in "iu":
@@ -150,8 +142,8 @@ def _difference(folder, row, first):
     return difference
 
 
-def _outputs(folder, backend, precision, name):
-    return Path(folder) / f"{backend}-{precision}-{name}.npz"
+def _outputs(folder, row):
+    return Path(folder) / f"{row['backend']}-{row['precision']}-{row['model']}.npz"
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from benchmarks import record
 from keras_vae import data, hub
 
 LATENTS = (2, 16, 64, 128)  # besides those of the published models
-PARTS = ((10, 40), (50, 40))  # components of a mixture, over so many principal components
-CODES = 512
+PARTS = ((10, 40), (30, 40))  # components of a mixture, over so many principal components
+CODES = (8, 64, 512)  # of K-means
 PATCH = 4
 STEPS = 100  # at most, of EM and of K-means
 
@@ -42,7 +42,7 @@ def main():
     options = parser.parse_args()
     if options.smoke:
         source = record.digits(record.folder(options) / "digits.npz")
-        latents, parts, codes = {2}, ((2, 3),), 16
+        latents, parts, codes = {2}, ((2, 3),), (16,)
     else:
         source = options.data or options.dataset
         latents, parts, codes = {*LATENTS, *_published_latents(options.dataset)}, PARTS, CODES
@@ -53,12 +53,11 @@ def main():
     rows = [{"method": "mean image", "mse": _mse(test - train.mean(axis=0))}]
     for q in sorted(latents):
         rows.append(_timed(pca, train, test, q))
-    for components, q in parts:
-        rows.append(_timed(mixture, train, test, components, q))
-    rows.append(_timed(kmeans, train, test, codes))
+    rows += [_timed(kmeans, train, test, k) for k in codes]
+    some = train[: options.patches]
     for shared in (False, True):
-        some = train[: options.patches]
-        rows.append(_timed(patches, some, test, shape, codes, shared=shared))
+        rows += [_timed(patches, some, test, shape, k, shared=shared) for k in codes]
+    rows += [_timed(mixture, train, test, components, q) for components, q in parts]
     for row in rows:
         row.setdefault("train_images", len(train))
     result = {

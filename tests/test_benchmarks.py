@@ -29,7 +29,8 @@ def run(name, *arguments):
 
 
 def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.suffix != ".pyc"}
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return {path: path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize("name", [name for name in scripts() if name != "tables"])
