@@ -83,47 +83,74 @@ def draw(results: dict):
     from matplotlib.figure import Figure
 
     figure = Figure((10, 4.4), dpi=110, layout="constrained")
+    figure.get_layout_engine().set(wspace=0.08)
     binary, grey = figure.subplots(1, 2)
-    quality = [result for key, result in sorted(results.items()) if key.startswith("quality-")]
+    quality = [result for key, result in results.items() if key.startswith("quality-")]
     quality = {result["name"]: result for result in quality}
-    _draw_binary(binary, results.get("rate_distortion", {}).get("points", []), quality)
-    _draw_grey(grey, results.get("classical-mnist", {}).get("rows", []), quality)
+    colours = {name: f"C{i}" for i, name in enumerate(sorted(quality))}
+    points = results.get("rate_distortion", {}).get("points", [])
+    _draw_binary(binary, points, quality, colours)
+    _draw_grey(grey, results.get("classical-mnist", {}).get("rows", []), quality, colours)
     for axes in (binary, grey):
         axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+        axes.legend(frameon=False, fontsize=8)
     return figure
 
 
-def _draw_binary(axes, points, quality):
-    axes.set_title("Binary MNIST, test images: rate + distortion = -ELBO", fontsize=10)
-    axes.set_xlabel("rate: KL(q(z|x) || p(z)), nats per image")
-    axes.set_ylabel("distortion: -E[log p(x|z)], nats per image")
-    x = [point["rate"] for point in points]
-    y = [point["distortion"] for point in points]
-    axes.plot(x, y, "o-", color="0.45", markersize=4, label="small MLP, by beta")
-    for point in points:
-        place = (point["rate"], point["distortion"])
-        axes.annotate(f"{point['beta']:g}", place, (4, 4), textcoords="offset points", fontsize=7)
-    for i, (name, result) in enumerate(quality.items()):
+def _draw_binary(axes, points, quality, colours):
+    axes.set_title("Binary images: -ELBO = rate + distortion (dotted)", fontsize=10, loc="left")
+    axes.set_xlabel("rate: KL(q(z|x) || p(z)), nats per image", fontsize=9)
+    axes.set_ylabel("distortion: -E[log p(x|z)], nats per image", fontsize=9)
+    curve = [(point["rate"], point["distortion"]) for point in points]
+    axes.plot(*zip(*curve), "o-", color="0.45", markersize=4, label="small MLP at several beta")
+    for point, place in zip(points, curve):
+        label = f"beta {point['beta']:g}"
+        axes.annotate(label, place, (5, 3), textcoords="offset points", fontsize=7, color="0.3")
+    for name, result in sorted(quality.items()):
         if result["likelihood"] == "bernoulli":
-            metrics = result["metrics"]
-            where = metrics["rate"], metrics["distortion"]
-            axes.plot(*where, "D", color=f"C{i}", markersize=7, label=name)
-    axes.legend(frameon=False, fontsize=8)
+            place = (result["metrics"]["rate"], result["metrics"]["distortion"])
+            axes.plot(*place, "D", color=colours[name], markersize=7, label=name)
+            curve.append(place)
+    low, high = min(map(sum, curve)), max(map(sum, curve))
+    (left, right), (_, top) = axes.get_xlim(), axes.get_ylim()
+    axes.autoscale(False)
+    for total in range(math.floor(low / 10) * 10, math.ceil(high), 10):
+        axes.plot((left, right), (total - left, total - right), ":", color="0.75", zorder=0)
+        # The label where the line enters the picture, on the left or from above.
+        x, y = max(left, total - top), min(top, total - left)
+        axes.annotate(str(total), (x, y), (2, 1), textcoords="offset points", fontsize=7, c="0.6")
 
 
-def _draw_grey(axes, rows, quality):
-    axes.set_title("Grey MNIST, test images", fontsize=10)
-    axes.set_xlabel("length of an image's code, bits")
-    axes.set_ylabel("squared error per pixel")
-    axes.set_xscale("log", base=2)
+def _draw_grey(axes, rows, quality, colours):
+    axes.set_title("Grey images: error of codes of so many bits", fontsize=10, loc="left")
+    axes.set_xlabel("length of an image's code, bits", fontsize=9)
+    axes.set_ylabel("squared error per pixel", fontsize=9)
+    axes.set_xscale("log")
     axes.set_yscale("log")
+    lines = {}
     for row in rows:
         if "bits" in row:
-            axes.plot(row["bits"], row["mse"], "s", color="0.45", markersize=5)
-    for i, (name, result) in enumerate(quality.items()):
-        if "perplexity" in result["metrics"]:
-            bits = result["metrics"]["rate"] / math.log(2)
-            axes.plot(bits, result["metrics"]["mse"], "D", color=f"C{i}", markersize=7, label=name)
+            lines.setdefault((row["method"], row.get("codebooks")), []).append(row)
+    labels = {None: "K-means of whole images", 1: "K-means of 4 x 4 patches, one codebook"}
+    for (_, books), line in lines.items():
+        axes.plot(
+            [row["bits"] for row in line],
+            [row["mse"] for row in line],
+            {None: "s-", 1: "^-"}.get(books, "v-"),
+            color={None: "0.3", 1: "0.65"}.get(books, "0.45"),
+            markersize=4,
+            label=labels.get(books, f"K-means of 4 x 4 patches, {books} codebooks"),
+        )
+    for name, result in sorted(quality.items()):
+        metrics = result["metrics"]
+        if "perplexity" in metrics and result["data"]["name"] == "mnist":
+            bits = metrics["rate"] / math.log(2)
+            axes.plot(bits, metrics["mse"], "D", color=colours[name], markersize=7, label=name)
+    axes.set_xticks([3, 10, 30, 100, 300], ["3", "10", "30", "100", "300"])
+    axes.minorticks_off()
+    ticks = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
 if __name__ == "__main__":

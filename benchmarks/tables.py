@@ -109,33 +109,35 @@ def published(results) -> str:
 
 def densities(results) -> str:
     """Densities of grey images: classical models and ours of a Gaussian likelihood."""
-    rows = [
-        (row["log_likelihood"], row["bits_per_dim"], [_name(row), "exact"])
-        for row in results["classical-mnist"]["rows"]
-        if "log_likelihood" in row
-    ]
+    rows = []
+    for row in results["classical-mnist"]["rows"]:
+        if "log_likelihood" in row:
+            error = row["log_likelihood_stderr"]
+            rows.append((row["log_likelihood"], error, row["bits_per_dim"], _name(row), "exact"))
     for result in _quality(results, "mnist"):
         if result["likelihood"] == "gaussian":
-            m = result["metrics"]
-            rows.append((-m["nll"], m["bits_per_dim"], [f"**`{result['name']}`**", "lower bound"]))
-    rows.sort(key=lambda row: row[0], reverse=True)
-    rows = [[name, f"{nats:.1f}", f"{bits:.3f}", kind] for nats, bits, (name, kind) in rows]
+            m, name = result["metrics"], f"**`{result['name']}`**"
+            rows.append((-m["nll"], m["nll_stderr"], m["bits_per_dim"], name, "lower bound"))
+    rows = [
+        [name, f"{nats:.1f} ± {error:.1f}", f"{bits:.3f}", kind]
+        for nats, error, bits, name, kind in sorted(rows, reverse=True)
+    ]
     return _table(("model", "log p(x), nats per image", "bits per pixel", "is"), rows)
 
 
 def errors(results) -> str:
     """Squared errors of reconstructions of grey images, classical models and ours."""
     rows = [
-        (row["mse"], [_name(row), _bits(row.get("bits"))])
+        (row["mse"], _name(row), _bits(row.get("bits")))
         for row in results["classical-mnist"]["rows"]
         if "mse" in row
     ]
     for result in _quality(results, "mnist"):
         m = result["metrics"]
         bits = m["rate"] / math.log(2) if "perplexity" in m else None
-        use = f" ({m['active_units']} active latents)" if "active_units" in m else ""
-        rows.append((m["mse"], [f"**`{result['name']}`**{use}", _bits(bits)]))
-    rows = [[name, bits, f"{mse:.3e}"] for mse, (name, bits) in sorted(rows)]
+        use = f", {m['active_units']} active latents" if "active_units" in m else ""
+        rows.append((m["mse"], f"**`{result['name']}`**{use}", _bits(bits)))
+    rows = [[name, bits, f"{mse:.3e}"] for mse, name, bits in sorted(rows)]
     return _table(("model", "bits per image", "MSE"), rows)
 
 
