@@ -213,7 +213,7 @@ def _name(row):
         "PCA": f"PCA, {row.get('latents')} latents",
         "Gaussian mixture": f"Gaussian mixture of {row.get('components')} over "
         f"{row.get('latents')} principal components",
-        "K-means": f"K-means, {row.get('codes')} centroids of the whole image",
+        "K-means": f"K-means, {row.get('codes')} centroids of the whole image; {train}",
         "K-means of patches": f"K-means of {row.get('patches')} patches, {row.get('codebooks')} "
         f"codebook(s) of {row.get('codes')}; {train}",
     }
