@@ -5,12 +5,13 @@ from pathlib import Path
 
 
 def scripts() -> dict[str, str]:
-    """Returns the names of the modules here that can be run, and what each says it is."""
+    """Returns the names of the benchmarks and their first lines, which say how to run them."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        source = path.read_text(encoding="utf-8")
-        if not path.stem.startswith("_") and '__name__ == "__main__"' in source:
-            found[path.stem] = ast.get_docstring(ast.parse(source)).splitlines()[0]
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        line = text.partition("\n")[0]
+        if f"python -m benchmarks.{path.stem}" in line:
+            found[path.stem] = line
     return found
 
 
