@@ -4,17 +4,13 @@ For each model, N fresh processes time `import keras`, then `import keras_vae`, 
 `keras_vae.load(name)`, compiled and ready to use. Writes results/load_time-<backend>.json.
 """
 
-import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
-from importlib.metadata import version
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from benchmarks import record
+
 PROCESS = """
 import json, sys, time
 start = time.perf_counter()
@@ -34,31 +30,24 @@ print(json.dumps({
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = record.parser(__doc__)
     parser.add_argument("--runs", type=int, default=5, help="fresh processes a model (default: 5)")
     options = parser.parse_args()
 
     import keras
 
     import keras_vae
-    from keras_vae.files import write_json
 
-    seconds = {name: _measured(name, options.runs) for name in keras_vae.list_models()}
-    backend = keras.backend.backend()
+    names = keras_vae.list_models()
+    if options.smoke:
+        options.runs, names = 1, names[:1]
+    seconds = {name: _measured(name, options.runs) for name in names}
     result = {
         "what": "seconds, of fresh processes; the files are in the operating system's cache",
         "seconds": seconds,
         "runs": options.runs,
-        "backend": backend,
-        "versions": {name: version(name) for name in ("keras", backend, "h5py", "numpy")},
-        "python": platform.python_version(),
-        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
     }
-    path = Path(__file__).parent / "results" / f"load_time-{backend}.json"
-    path.parent.mkdir(exist_ok=True)
-    write_json(path, result)
+    record.write(options, f"load_time-{keras.backend.backend()}", result)
     for name, parts in seconds.items():
         row = "  ".join(f"{part} {values['median']:.2f} s" for part, values in parts.items())
         print(f"{name:20} {row}")
@@ -79,14 +68,8 @@ def _measured(name, runs):
 
 def _one_process(name):
     command = [sys.executable, "-c", PROCESS, name]
-    run = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    run = subprocess.run(command, cwd=record.ROOT, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(run.stdout.splitlines()[-1])
-
-
-def _git(*command):
-    return subprocess.run(
-        ["git", *command], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -169,8 +169,16 @@ def verify(name: str, *, source=None, quick=False) -> list[dict]:
     got = published_metrics(
         model, metrics["protocol"], source=source, num_samples=metrics["num_samples"]
     )
-    tolerances = entry["tolerances"]
-    return rows + [_row(key, got[key], metrics[key], tolerances[key]) for key in tolerances]
+    return rows + checks(got, metrics, entry["tolerances"])
+
+
+def checks(got: dict, published: dict, tolerances: dict) -> list[dict]:
+    """Holds figures against published ones, each that has a tolerance.
+
+    Returns:
+        A list of dicts of `quantity`, `got`, `published`, `tolerance`, `pass`.
+    """
+    return [_row(key, got[key], published[key], tolerances[key]) for key in tolerances]
 
 
 def _row(quantity, got, published, tolerance):

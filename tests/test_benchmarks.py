@@ -1,0 +1,192 @@
+"""Benchmarks: each runs, its mathematics is right, and what is shown is what was measured."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+import tomllib
+from itertools import product
+
+import numpy as np
+import pytest
+
+import keras_vae
+from benchmarks import classical, quality, record, tables
+from benchmarks.__main__ import scripts
+from keras_vae import evaluation
+
+README = tables.README.read_text(encoding="utf-8")
+RESULTS = tables.read_results()
+NAMES = keras_vae.list_models()
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(200, 5)) @ RNG.normal(size=(5, 5)) + 1.0
+
+
+def run(name, *arguments):
+    command = [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)]
+    return subprocess.run(command, cwd=record.ROOT, capture_output=True, text=True)
+
+
+def contents(folder):
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return {path: path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("name", [name for name in scripts() if name != "tables"])
+def test_a_benchmark_runs_in_seconds_and_leaves_the_tree_as_it_is(name, tmp_path):
+    before = contents(tables.README.parent)
+    process = run(name, "--smoke", "--out", tmp_path)
+    assert process.returncode == 0, process.stderr
+    results = tables.read_results(tmp_path)
+    assert results
+    assert all("versions" in result and "commit" in result for result in results.values())
+    assert contents(tables.README.parent) == before
+
+
+def test_the_list_has_a_line_for_every_benchmark():
+    process = subprocess.run(
+        [sys.executable, "-m", "benchmarks"], cwd=record.ROOT, capture_output=True, text=True
+    )
+    names = re.findall(r"python -m benchmarks\.(\w+)", process.stdout)
+    assert sorted(names) == sorted(scripts())
+    assert {"quality", "classical", "backends", "rate_distortion", "load_time"} <= set(names)
+
+
+def test_a_model_off_the_published_figures_is_told_by_the_exit_code(tmp_path):
+    data = f"mnist={record.digits(tmp_path / 'other.npz')}"
+    process = run("quality", "mlp-mnist", "--num-samples", 2, "--data", data, "--out", tmp_path)
+    assert process.returncode == 1, process.stderr
+    checks = json.loads((tmp_path / "quality-mlp-mnist-k2.json").read_text())["checks"]
+    assert not all(check["pass"] for check in checks)
+    assert "nll" not in {check["quantity"] for check in checks}  # that of K = 2 is another
+
+
+def test_a_model_is_made_anew_from_its_recipe_and_measured(tmp_path):
+    process = run("quality", "--retrain", "mlp-mnist", "--smoke", "--out", tmp_path)
+    assert process.returncode == 0, process.stderr
+    result = json.loads((tmp_path / "retrain-mlp-mnist.json").read_text())
+    assert result["training"]["epochs"] == 1
+    assert np.isfinite(result["metrics"]["elbo"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_made_anew_is_held_to_the_issues_tolerances(name):
+    entry = keras_vae.info(name)
+    allowed = quality.tolerances(entry)
+    assert allowed["mse"] == pytest.approx(0.05 * entry["metrics"]["mse"])
+    assert (allowed.get("elbo") == 0.3) == (entry["likelihood"] == "bernoulli")
+    assert ("rate" in allowed) == (entry["likelihood"] == "gaussian")
+    worse = {**entry["metrics"], "mse": 1.06 * entry["metrics"]["mse"]}
+    checks = evaluation.checks(worse, entry["metrics"], allowed)
+    assert [check["quantity"] for check in checks if not check["pass"]] == ["mse"]
+
+
+def test_the_density_of_pca_is_the_gaussian_of_scipy():
+    from scipy.stats import multivariate_normal
+
+    row = classical.pca(X, X[:50], 2)
+    # Tipping & Bishop 1999: the ML covariance keeps two eigenvalues and levels the others.
+    values, vectors = np.linalg.eigh(np.cov(X.T))
+    values[:3] = values[:3].mean()
+    covariance = vectors @ np.diag(values) @ vectors.T
+    log_p = multivariate_normal(X.mean(axis=0), covariance).logpdf(X[:50])
+    assert row["log_likelihood"] == pytest.approx(log_p.mean(), rel=1e-9)
+    assert row["bits_per_dim"] == pytest.approx(-log_p.mean() / 5 / math.log(2), rel=1e-9)
+    axes = vectors[:, 3:]
+    centred = X[:50] - X.mean(axis=0)
+    residual = centred - centred @ axes @ axes.T
+    assert row["mse"] == pytest.approx(np.mean(residual**2), rel=1e-9)
+
+
+def test_the_density_of_a_mixture_is_that_of_gaussians_over_all_pixels():
+    from scipy.special import logsumexp
+    from scipy.stats import multivariate_normal
+
+    axes, model = classical.fitted_mixture(X, 3, 2)
+    inside = axes.components_  # (2, 5)
+    noise = axes.noise_variance_ * (np.eye(5) - inside.T @ inside)
+    parts = [
+        multivariate_normal(axes.mean_ + mean @ inside, inside.T @ covariance @ inside + noise)
+        for mean, covariance in zip(model.means_, model.covariances_)
+    ]
+    log_p = logsumexp([part.logpdf(X) for part in parts], axis=0, b=model.weights_[:, None])
+    np.testing.assert_allclose(classical.log_density(axes, model, X), log_p, rtol=1e-8)
+
+
+def test_a_mixture_of_one_is_pca():
+    one, whole = classical.mixture(X, X[:50], 1, 2), classical.pca(X, X[:50], 2)
+    # EM divides by n, PCA by n - 1.
+    assert one["log_likelihood"] == pytest.approx(whole["log_likelihood"], abs=0.01)
+
+
+def test_k_means_of_separate_groups_is_the_best_of_all_partitions():
+    x = np.concatenate([RNG.normal(0, 0.1, (3, 4)), RNG.normal(3, 0.1, (4, 4))])
+
+    def error(labels):
+        groups = [x[np.array(labels) == label] for label in set(labels)]
+        return sum(((group - group.mean(axis=0)) ** 2).sum() for group in groups) / x.size
+
+    best = min(error(labels) for labels in product(range(2), repeat=len(x)))
+    assert classical.kmeans(x, x, 2)["mse"] == pytest.approx(best, rel=1e-6)
+
+
+def test_patches_are_quantised_each_by_its_place_or_all_by_one_codebook():
+    x = RNG.random((40, 4, 8))  # two patches, side by side
+    places = [half.reshape(40, 16) for half in (x[:, :, :4], x[:, :, 4:])]
+    apart = [classical.kmeans(place, place, 3)["mse"] for place in places]
+    flat = x.reshape(40, 32)
+    row = classical.patches(flat, flat, (4, 8), 3, shared=False)
+    assert row["mse"] == pytest.approx(np.mean(apart), rel=1e-6)
+    assert row["bits"] == pytest.approx(2 * math.log2(3))
+    both = np.concatenate(places)
+    row = classical.patches(flat, flat, (4, 8), 80, shared=True)
+    assert len(np.unique(both, axis=0)) == 80
+    assert row["mse"] < 1e-12  # a code for each patch
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_a_table_of_the_readme_is_what_the_results_say(name):
+    shown = {match["name"]: match["table"] for match in tables.MARKED.finditer(README)}
+    assert shown[name] == tables.table(name, RESULTS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_figures_of_the_registry_were_measured_again_within_their_tolerance(name):
+    """README and cards show the registry's figures: tests of theirs hold them against it."""
+    entry, result = keras_vae.info(name), RESULTS[f"quality-{name}"]
+    assert result["sha256"] == entry["sha256"]
+    published = {check["quantity"]: check["published"] for check in result["checks"]}
+    assert published == {key: entry["metrics"][key] for key in entry["tolerances"]}
+    checks = evaluation.checks(result["metrics"], entry["metrics"], entry["tolerances"])
+    assert all(check["pass"] for check in checks), checks
+
+
+def test_no_result_is_that_of_a_smoke_run():
+    assert not [name for name, result in RESULTS.items() if "smoke" in result]
+
+
+@pytest.mark.parametrize(
+    "table",
+    tomllib.loads(tables.PUBLISHED.read_text(encoding="utf-8"))["table"],
+    ids=lambda table: table["title"],
+)
+def test_a_published_figure_has_a_source_and_says_how_sure_it_is(table):
+    assert table["protocol"]
+    assert table.get("ours") in {None, *evaluation.PROTOCOLS}
+    for row in table["rows"]:
+        assert row["source"] and row["sure"] in ("S", "S2")
+        assert ("k" in row and row["value"] > 0) != ("text" in row)
+
+
+def test_figures_of_two_protocols_never_share_a_table():
+    text = tables.published(RESULTS)
+    ours = {name: keras_vae.info(name) for name in NAMES}
+    for title, body in re.findall(r"### (.*?)\n(.*?)(?=### |\Z)", text, flags=re.DOTALL):
+        shown = {name for name in NAMES if f"`{name}`" in body}
+        protocol = {"NLL of dynamically binarised MNIST": "mnist-dynamic"}.get(title)
+        for name in shown:
+            assert ours[name]["metrics"]["protocol"] == protocol or "Fashion" in title
+            assert ours[name]["likelihood"] == "bernoulli"
+    grey = tables.densities(RESULTS)
+    assert not [name for name in NAMES if ours[name]["likelihood"] == "bernoulli" and name in grey]
