@@ -21,7 +21,7 @@ from benchmarks.speed_worker import Worker
 
 ROOT = Path(__file__).parents[1]
 OURS, THEIRS = "keras_vae tensorflow", "pythae"
-FULL = {"rounds": 9, "seconds": 1.5, "num_samples": 1000, "batch": 128, "matrix": 2048}
+FULL = {"rounds": 7, "seconds": 1.5, "num_samples": 1000, "batch": 128, "matrix": 2048}
 SMOKE = {"rounds": 1, "seconds": 0.0, "num_samples": 8, "batch": 8, "matrix": 64}
 MEANING = {
     "rate": "images (nll: decoder passes) a second: median, least and most of the rounds",
@@ -55,6 +55,8 @@ def main():
         "uncommitted changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
         **{part: {} for part in parts},
     }
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / "speed.json"
     contenders = _contenders(options.smoke)
     for network, size in dict.fromkeys((task["network"], task["size"]) for task in tasks):
         group = [task for task in tasks if (task["network"], task["size"]) == (network, size)]
@@ -67,11 +69,10 @@ def main():
             for task in group:
                 chosen = {name: w for name, w in workers.items() if _takes(name, task)}
                 result[task["part"]][task["title"]] = _rounds(chosen, task, scale, flops)
+                path.write_text(json.dumps(result, indent=2) + "\n")
         finally:
             for worker in workers.values():
                 worker.close()
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "speed.json").write_text(json.dumps(result, indent=2) + "\n")
     print(table(result))
 
 
