@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 OURS, THEIRS = "keras_vae tensorflow", "pythae"
 FULL = {"rounds": 7, "seconds": 1.5, "num_samples": 1000, "batch": 128, "matrix": 2048}
 SMOKE = {"rounds": 1, "seconds": 0.0, "num_samples": 8, "batch": 8, "matrix": 64}
+PRODUCTS = 4  # of two matrices, in every round
 MEANING = {
     "rate": "images (nll: decoder passes) a second: median, least and most of the rounds",
     "cpu_rate": "the same a second of processor time, which a busy machine disturbs less",
@@ -168,8 +169,8 @@ def _rounds(workers, task, scale, flops):
     rates, cpu_rates = ({name: [] for name in workers} for _ in range(2))
     products = []
     for _ in range(scale["rounds"]):
-        product = workers[OURS].ask({"task": "multiply", "n": scale["matrix"], "times": 8})
-        products.append(8 * 2 * scale["matrix"] ** 3 / product["seconds"])
+        product = workers[OURS].ask({"task": "multiply", "n": scale["matrix"], "times": PRODUCTS})
+        products.append(PRODUCTS * 2 * scale["matrix"] ** 3 / product["seconds"])
         for name, worker in workers.items():
             answer = worker.ask({**task, "images": counts[name]})
             rates[name].append(counts[name] * passes / answer["seconds"])
@@ -188,11 +189,12 @@ def _rounds(workers, task, scale, flops):
 
 
 def _count(worker, task, scale):
-    """Images a repeat: as many batches as take the seconds wanted. Warms up on the way."""
+    """Images a repeat: as many batches as take the seconds wanted, of processor time, so that a
+    busy machine does not shorten the work. Warms up on the way."""
     unit, batches = task.get("batch", 1), 1
     worker.ask({**task, "images": unit})
     while True:
-        seconds = worker.ask({**task, "images": unit * batches})["seconds"]
+        seconds = worker.ask({**task, "images": unit * batches})["cpu_seconds"]
         if seconds >= scale["seconds"] / 2:
             return unit * batches
         batches = max(2 * batches, int(batches * scale["seconds"] / seconds / 2))
