@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vae.backends import quickened
 from keras_vae.checks import check_sample_weight, is_array
 
 
@@ -27,7 +28,7 @@ class Fitting:
                     "the likelihood and beta when the model is made. "
                     f"Received: {name}={value!r}"
                 )
-        super().compile(optimizer=optimizer, **kwargs)
+        super().compile(optimizer=quickened(keras.optimizers.get(optimizer)), **kwargs)
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))

@@ -9,6 +9,7 @@ import random
 import numpy as np
 from keras import ops
 
+from keras_vae.backends import compiled
 from keras_vae.checks import as_array, check_data, check_whole, scaled
 
 _ROWS = 4096  # decoder rows per pass of log_likelihood
@@ -33,7 +34,8 @@ class Inference:
             ValueError: if `x` is not data that the model takes.
         """
         x = self._checked(x)
-        return self._in_batches(lambda batch: self.latent.code(self._encoded(batch)), x, batch_size)
+        code = self._compiled(self._code)
+        return self._in_batches(lambda batch: code(_tensor(scaled(batch))), x, batch_size)
 
     def sample_posterior(self, x, seed=None, *, batch_size=256):
         """Samples z = mean + eps * stddev from q(z|x), one for each example.
@@ -49,10 +51,11 @@ class Inference:
         if not self.latent.stochastic:
             return self.encode(x, batch_size)
         x, seed = self._checked(x), _seed(seed)
+        encoder = self._compiled(self._encoded)
 
         def sample(batch, start):
             noise = _normal(_streams(seed, start, len(batch)), 1, self.latent.latent_shape)
-            return self.latent.infer(self._encoded(batch), noise=noise)["z"]
+            return self.latent.infer(encoder(_tensor(scaled(batch))), noise=noise)["z"]
 
         return self._in_batches(sample, x, batch_size, with_start=True)
 
@@ -66,8 +69,10 @@ class Inference:
         Returns:
             float32 `(n, *latent_shape)`, nats. Near zero on all data: the latent has collapsed.
         """
-        x = self._checked(x)
-        return self._in_batches(lambda b: self.latent.rates(self._encoded(b)), x, batch_size)
+        x, encoder = self._checked(x), self._compiled(self._encoded)
+        return self._in_batches(
+            lambda batch: self.latent.rates(encoder(_tensor(scaled(batch)))), x, batch_size
+        )
 
     def decode(self, z, batch_size=256):
         """Decodes latents to the mean of p(x|z).
@@ -84,7 +89,8 @@ class Inference:
             ValueError: if `z` has another shape, is not finite, or holds a code out of range.
         """
         z = self.latent.check_code(as_array(z, "z"))
-        return self._in_batches(self._decoded, z, batch_size)
+        decoded = self._compiled(self._decoded)
+        return self._in_batches(lambda batch: decoded(_tensor(batch)), z, batch_size)
 
     def reconstruct(self, x, batch_size=256):
         """Returns `decode(encode(x))`, float32 `(n, *data_shape)`. Deterministic."""
@@ -140,6 +146,7 @@ class Inference:
         """
         m = self.num_samples if num_samples is None else check_whole("num_samples", num_samples, 1)
         x, seed = self._checked(x), _seed(seed)
+        elbo_parts = self._compiled(self._elbo_parts)
 
         def parts(batch, start):
             streams = _streams(seed, start, len(batch))
@@ -147,8 +154,7 @@ class Inference:
             noise = (
                 _normal(streams, m, self.latent.latent_shape) if self.latent.stochastic else None
             )
-            terms = self.elbo_terms(observed, noise=noise)
-            return ops.stack([terms["distortion"], terms["rate"]], axis=1)
+            return elbo_parts(observed, None if noise is None else _tensor(noise))
 
         return tuple(self._in_batches(parts, x, batch_size, with_start=True).T)
 
@@ -194,22 +200,20 @@ class Inference:
         """
         total = check_whole("num_samples", num_samples, 1) if self.latent.stochastic else 1
         x, seed = self._checked(x), _seed(seed)
+        encoder, proposed = self._compiled(self._encoded), self._compiled(self._proposed)
 
         def terms(batch, start):
             n = len(batch)
             streams = _streams(seed, start, n)
             observed = self._observed(batch, streams)
-            h = self.encoder(observed)
+            h = encoder(observed)
             chunk = max(1, _ROWS // n)
             log_sum = log_sum_squares = np.full(n, -np.inf)
             distortion, rate, elbo, squares = np.zeros((4, n))
             for done in range(0, total, chunk):
                 noise = _normal(streams, min(chunk, total - done), self.latent.latent_shape)
-                z, log_ratio, rates = self.latent.propose(h, noise)
-                parts = (self._log_prob(observed, self.decoder(z)), log_ratio, rates)  # (k, n)
-                log_p, log_ratio, rates = (
-                    ops.convert_to_numpy(part).astype("float64") for part in parts
-                )
+                parts = ops.convert_to_numpy(proposed(observed, h, _tensor(noise)))
+                log_p, log_ratio, rates = parts.astype("float64")  # (k, n)
                 log_w = np.logaddexp.reduce(log_p + log_ratio, axis=0)
                 log_sum = np.logaddexp(log_sum, log_w)
                 log_w = np.logaddexp.reduce(2 * (log_p + log_ratio), axis=0)
@@ -233,12 +237,33 @@ class Inference:
         self._build_for(x)
         return check_data(x, self.data_shape, self.likelihood, name)
 
-    def _encoded(self, batch):
-        return self.encoder(ops.convert_to_tensor(scaled(batch)))
+    def _compiled(self, method):
+        """A method of tensors, compiled when first asked for; the likelihood may be exchanged."""
+        graphs = self.__dict__.get("_graphs")
+        if graphs is None:  # not through Keras's own __setattr__, which tracks what it is given
+            graphs = self.__dict__["_graphs"] = {}
+        key = (method.__name__, self.likelihood)
+        if key not in graphs:
+            graphs[key] = compiled(method, self)
+        return graphs[key]
+
+    def _encoded(self, x):
+        return self.encoder(x)
+
+    def _code(self, x):
+        return self.latent.code(self.encoder(x))
 
     def _decoded(self, z):
-        z = self.latent.lookup(ops.convert_to_tensor(z))
-        return self.likelihood.mean(self.decoder(z))
+        return self.likelihood.mean(self.decoder(self.latent.lookup(z)))
+
+    def _elbo_parts(self, x, noise):
+        terms = self.elbo_terms(x, noise=noise)
+        return ops.stack([terms["distortion"], terms["rate"]], axis=1)
+
+    def _proposed(self, x, h, noise):
+        """log p(x|z), log p(z) - log q(z|x) and the rate of posterior samples, `(3, k, n)`."""
+        z, log_ratio, rates = self.latent.propose(h, noise)
+        return ops.stack([self._log_prob(x, self.decoder(z)), log_ratio, rates])
 
     def _observed(self, batch, streams):
         def uniform(shape):
@@ -257,6 +282,10 @@ class Inference:
             if progress is not None:
                 progress(start + len(batch))
         return np.concatenate(parts)
+
+
+def _tensor(array):
+    return ops.convert_to_tensor(array)
 
 
 def _seed(seed):

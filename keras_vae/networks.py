@@ -5,6 +5,8 @@ import math
 import keras
 from keras import layers
 
+from keras_vae.backends import transposed_convolution
+
 
 def mlp_encoder(input_shape, width, *, hidden_units, activation):
     """Dense layers from data to one tensor `(n, width)`."""
@@ -107,7 +109,7 @@ def _upsample(z, input_shape, filters, kernel_size, activation, blocks=0):
     widths = [*reversed(filters[:-1]), channels if blocks else filters[0]]
     for width, target, size in zip(widths, sizes[-2::-1], sizes[:0:-1]):
         z = _residuals(z, blocks, activation)
-        z = layers.Conv2DTranspose(width, kernel_size, **conv)(z)
+        z = transposed_convolution(width, kernel_size, **conv)(z)
         excess = tuple((0, 2 * have - want) for have, want in zip(size, target))
         if excess != ((0, 0), (0, 0)):
             z = layers.Cropping2D(excess)(z)

@@ -212,9 +212,10 @@ class VectorQuantizer(Latent):
         # Moved to the codebook's mean, so that a large common offset costs no precision.
         centre = ops.mean(codebook, axis=0)
         flat, codebook = ops.stop_gradient(flat - centre), ops.stop_gradient(codebook - centre)
-        # argmin_k ||h - e_k||^2 = argmin_k ||e_k||^2 - 2 h e_k
-        distance = ops.sum(ops.square(codebook), axis=-1) - 2 * flat @ ops.transpose(codebook)
-        return ops.cast(ops.argmin(distance, axis=-1), "int32")
+        # argmin_k ||h - e_k||^2 = argmax_k 2 h e_k - ||e_k||^2
+        closeness = 2 * flat @ ops.transpose(codebook) - ops.sum(ops.square(codebook), axis=-1)
+        # top_k for argmax, which in Keras makes several passes over all distances first.
+        return ops.cast(ops.top_k(closeness, 1)[1][:, 0], "int32")
 
     def _update(self, flat, codebook, codes, quantized):
         """One step of the moving averages, then revival of the codes that are hardly used."""

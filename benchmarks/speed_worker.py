@@ -1,0 +1,170 @@
+"""One contender of benchmarks.speed in a process of its own: answers JSON lines on its stdin.
+
+python -m benchmarks.speed_worker CONTENDER THREADS; each line asks for one task with its arguments,
+the answer holds the seconds taken, after everything asked for was there.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+
+ARCHITECTURES = {
+    "mlp": {"latent_dim": 16, "hidden_units": (512, 256)},
+    "conv": {"latent_dim": 16, "filters": (32, 64), "hidden_units": (256,)},
+    "vq": {"num_codes": 512, "code_dim": 64, "filters": (32, 64), "blocks": 2},
+}
+
+
+def images(n, size):
+    """Grey images as bytes, `(n, size, size, 1)`; what they show costs no time."""
+    return np.random.default_rng(0).integers(0, 256, (n, size, size, 1), dtype="uint8")
+
+
+class KerasVae:
+    """The tasks on keras_vae, as a user calls it: `fit`, `log_likelihood`, `encode`, ..."""
+
+    def __init__(self, network, size):
+        import keras_vae
+
+        arguments = ARCHITECTURES[network]
+        self.model = keras_vae.FACTORIES[f"{network}_vae"]((size, size, 1), **arguments, seed=0)
+
+    def train(self, x, batch):
+        self.model.fit(x, batch_size=batch, verbose=0)
+
+    def nll(self, x, num_samples):
+        self.model.log_likelihood(x, num_samples, seed=0)
+
+    def encode(self, x):
+        return self.model.encode(x)
+
+    def decode(self, x):
+        # For a VQ model codes, for the others latents, from the first encode.
+        if not hasattr(self, "code"):
+            self.code = self.model.encode(x[:1])
+        self.model.decode(np.repeat(self.code, len(x), axis=0))
+
+    def generate(self, x):
+        self.model.generate(len(x), seed=0)
+
+    def multiply(self, n, times):
+        """Products of two n x n matrices: the rate that training is held against."""
+        import keras
+
+        a = keras.ops.ones((n, n))
+        for _ in range(times):
+            product = keras.ops.matmul(a, a)
+        keras.ops.convert_to_numpy(product[0, 0])
+
+    def flops(self):
+        """Floating-point operations of one example's forward pass: products of the layers."""
+        model = self.model
+        count = sum(map(_flops, (*_layers(model.encoder), *_layers(model.decoder))))
+        if not model.latent.stochastic:
+            positions = int(np.prod(model.latent.latent_shape))
+            count += 2 * positions * model.latent.num_codes * model.latent.code_dim
+        return count
+
+
+def _layers(model):
+    return [layer for layer in model.layers if layer.weights]
+
+
+def _flops(layer):
+    kernel = layer.kernel
+    transposed = type(layer).__name__.endswith("Transpose")
+    positions = (layer.input if transposed else layer.output).shape[1:-1]
+    return 2 * int(np.prod(kernel.shape)) * int(np.prod(positions, dtype="int64"))
+
+
+class Worker:
+    """A contender's process, seen from the other side."""
+
+    def __init__(self, name, threads):
+        kind, _, backend = name.partition(" ")
+        limits = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        backend = {"KERAS_BACKEND": backend} if kind == "keras_vae" else {}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.speed_worker", kind, str(threads)],
+            env={
+                **os.environ,
+                **dict.fromkeys(limits, str(threads)),
+                **backend,
+                "PYTHONPATH": path,
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def post(self, task):
+        self.process.stdin.write(json.dumps(task) + "\n")
+        self.process.stdin.flush()
+
+    def read(self):
+        answer = json.loads(self.process.stdout.readline())
+        self.peak_mib = answer["peak_mib"]
+        return answer
+
+    def ask(self, task):
+        self.post(task)
+        return self.read()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def main():
+    contender, threads = sys.argv[1], int(sys.argv[2])
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    if contender == "keras_vae":
+        kind = KerasVae
+    else:
+        from benchmarks import peers
+
+        peers.set_threads(threads)
+        kind = peers.CONTENDERS[contender]
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # Pythae writes a folder where it stands
+        runner = None
+        for line in sys.stdin:
+            task = json.loads(line)
+            if task["task"] == "make":
+                runner = kind(task["network"], task["size"])
+                answer = {"flops": runner.flops()} if kind is KerasVae else {}
+            else:
+                answer = _timed(runner, task)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            print(json.dumps({**answer, "peak_mib": peak}), file=answers, flush=True)
+
+
+def _timed(runner, task):
+    if task["task"] == "multiply":
+        arguments = (task["n"], task["times"])
+    else:
+        names = [name for name in ("batch", "num_samples") if name in task]
+        arguments = (images(task["images"], task["size"]), *(task[name] for name in names))
+    function = getattr(runner, task["task"])
+    start, cpu_start = time.perf_counter(), time.process_time()
+    function(*arguments)
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""JAX: jit for inference, and transposed convolutions that a processor is quick at."""
+
+import types
+
+import jax
+import keras
+from keras import ops
+
+
+def compiled(function, layer):
+    """Returns `function` of tensors, which uses the variables of `layer`, compiled."""
+
+    @jax.jit
+    def pure(values, *arguments):
+        with keras.StatelessScope(state_mapping=list(zip(layer.variables, values))):
+            return function(*arguments)
+
+    return lambda *arguments: pure([v.value for v in layer.variables], *arguments)
+
+
+def quickened(optimizer):
+    """Returns the optimizer: JAX compiles its update with the step."""
+    return optimizer
+
+
+def transposed_convolution(filters, kernel_size, *, strides, **arguments):
+    """A Conv2DTranspose of stride 2 in which XLA's slow gradient of its kernel is avoided.
+
+    On a processor only; the layer is Keras's own, with its weights and its config.
+    """
+    layer = keras.layers.Conv2DTranspose(filters, kernel_size, strides=strides, **arguments)
+    if jax.default_backend() == "cpu":
+        layer.call = types.MethodType(_depth_to_space, layer)
+    return layer
+
+
+def _depth_to_space(self, inputs):
+    """The four pixels that each input pixel becomes, as channels of one plain convolution.
+
+    In one dimension: output 2i + r takes tap k = r + before - 2o of the kernel from input i + o.
+    """
+    size = self.kernel_size[0]
+    before = max(size - 2, 0) // 2
+    low, high = (size - 1 - before) // 2, (1 + before) // 2  # -low <= o <= high
+    taps = low + high + 1
+    front = 2 * high - before
+    pad = (front, 2 * taps - front - size)
+    kernel = ops.pad(self.kernel, (pad, pad, (0, 0), (0, 0)))
+    depth, width = kernel.shape[2:]
+    # (-o, r, -o, r, out, in) -> (o, o, in, r, r, out)
+    kernel = ops.flip(ops.reshape(kernel, (taps, 2, taps, 2, depth, width)), axis=(0, 2))
+    kernel = ops.reshape(ops.transpose(kernel, (0, 2, 5, 1, 3, 4)), (taps, taps, width, -1))
+    x = ops.pad(inputs, ((0, 0), (low, high), (low, high), (0, 0)))
+    x = ops.conv(x, kernel, padding="valid")
+    n, rows, columns = ops.shape(x)[:3]
+    x = ops.reshape(x, (n, rows, columns, 2, 2, depth))
+    x = ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (n, 2 * rows, 2 * columns, depth))
+    return self.activation(x + self.bias)

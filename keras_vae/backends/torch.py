@@ -1,0 +1,15 @@
+"""PyTorch: inference without a record of operations for gradients."""
+
+import keras
+import torch
+
+transposed_convolution = keras.layers.Conv2DTranspose
+
+
+def compiled(function, layer):
+    """Returns `function` of tensors without gradients."""
+    return torch.no_grad()(function)
+
+
+def quickened(optimizer):
+    return optimizer

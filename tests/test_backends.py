@@ -1,0 +1,96 @@
+"""What is written once for each backend changes the speed and nothing else."""
+
+import keras
+import numpy as np
+import pytest
+from keras.ops import convert_to_numpy as to_numpy
+
+import keras_vae
+from keras_vae import backends
+from tests.reference_steps import adam, gradient
+
+
+@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, keras.optimizers.AdamW])
+@pytest.mark.parametrize("schedule", [False, True])
+def test_the_quick_update_is_that_of_keras(make, binary, optimizer, schedule):
+    def rate():
+        return keras.optimizers.schedules.CosineDecay(1e-2, 5) if schedule else 1e-2
+
+    class Plain(optimizer):
+        """A subclass is left alone."""
+
+    models = [make("mlp_vae"), make("mlp_vae")]
+    models[1].set_weights(models[0].get_weights())
+    for model, kind in zip(models, (optimizer, Plain)):
+        model.compile(kind(rate(), clipnorm=1.0))
+        for _ in range(3):
+            model.train_on_batch(binary)
+    for ours, keras_own in zip(models[0].variables, models[1].variables):
+        if "seed" not in ours.path:
+            # Steps of 1e-2; where a gradient is near zero its rounding shows.
+            np.testing.assert_allclose(to_numpy(ours), to_numpy(keras_own), rtol=1e-4, atol=1e-5)
+
+
+def test_the_quick_update_is_kingma_and_ba(make):
+    optimizer = keras.optimizers.Adam(1e-2)
+    make("mlp_vae").compile(optimizer)
+    weights = [np.linspace(-1, 1, 6, dtype="float32")]
+    variable = keras.Variable(weights[0])
+    state = None
+    for step in range(4):
+        grads = [np.cos(step + weights[0])]
+        optimizer.apply([keras.ops.convert_to_tensor(grads[0])], [variable])
+        weights, state = adam(weights, grads, state, 1e-2)
+        np.testing.assert_allclose(to_numpy(variable), weights[0], rtol=1e-5)
+
+
+def test_an_optimizer_saved_is_one_of_keras(make):
+    model = make("mlp_vae")
+    model.compile(keras.optimizers.Adam(3e-4))
+    saved, expected = (
+        keras.saving.serialize_keras_object(optimizer)
+        for optimizer in (model.optimizer, keras.optimizers.Adam(3e-4))
+    )
+    names = ("module", "class_name", "registered_name")
+    assert [saved[name] for name in names] == [expected[name] for name in names]
+
+
+def test_compiled_inference_follows_the_weights(make):
+    model = make("mlp_vae", likelihood="gaussian")
+    z = np.ones((2, 3), "float32")
+    before = model.decode(z)
+    bias = model.decoder.trainable_variables[-1]
+    bias.assign(to_numpy(bias) + 1.0)
+    np.testing.assert_allclose(model.decode(z), before + 1.0, rtol=1e-5)
+
+
+def test_compiled_inference_follows_the_likelihood(make, binary):
+    model = make("mlp_vae")
+    logits = np.log(model.decode(np.ones((2, 3)))) - np.log1p(-model.decode(np.ones((2, 3))))
+    model.likelihood = keras_vae.likelihoods.Gaussian()
+    np.testing.assert_allclose(model.decode(np.ones((2, 3))), logits, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6])
+def test_the_transposed_convolution_is_that_of_keras(size):
+    arguments = {"strides": 2, "padding": "same", "activation": "relu"}
+    ours = backends.transposed_convolution(5, size, bias_initializer="normal", **arguments)
+    keras_own = keras.layers.Conv2DTranspose.from_config(ours.get_config())
+    x = np.random.default_rng(0).normal(size=(2, 4, 7, 3)).astype("float32")
+    ours(x), keras_own(x)
+    keras_own.set_weights(ours.get_weights())
+    assert to_numpy(ours.kernel).shape == (size, size, 5, 3)
+    np.testing.assert_allclose(to_numpy(ours(x)), to_numpy(keras_own(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_its_gradient_is_that_of_keras(size):
+    ours = backends.transposed_convolution(5, size, strides=2, padding="same")
+    keras_own = keras.layers.Conv2DTranspose(5, size, strides=2, padding="same")
+    x = np.random.default_rng(0).normal(size=(2, 4, 7, 3)).astype("float32")
+    ours(x), keras_own(x)
+    keras_own.set_weights(ours.get_weights())
+    expected = gradient(lambda t: keras.ops.square(keras_own(t)), x)
+    np.testing.assert_allclose(
+        gradient(lambda t: keras.ops.square(ours(t)), x), expected, rtol=1e-4, atol=1e-5
+    )
