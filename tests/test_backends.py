@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 from keras.ops import convert_to_numpy as to_numpy
+from reference_steps import adam, gradient
 
 import keras_vae
 from keras_vae import backends
-from tests.reference_steps import adam, gradient
 
 
 @pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, keras.optimizers.AdamW])
