@@ -193,11 +193,18 @@ def load_time(results) -> str:
     return _table(("model", "backend", "import keras", "import keras_vae", "load"), rows)
 
 
+def speed(results) -> str:
+    """Steps and passes a second beside a PyTorch loop and Pythae."""
+    from benchmarks.speed import table
+
+    return table(results["speed"]) + "\n"
+
+
 TABLES = {
     function.__name__: function
     for function in (
         *(models, reproduced, published, densities, errors, rate_distortion),
-        *(backends, load_time),
+        *(backends, speed, load_time),
     )
 }
 # The result that a table cannot do without.
@@ -206,6 +213,7 @@ NEEDED = {
     "errors": "classical-mnist",
     "rate_distortion": "rate_distortion",
     "backends": "backends",
+    "speed": "speed",
 }
 
 
