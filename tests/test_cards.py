@@ -100,8 +100,9 @@ def test_the_cards_in_the_zoo_are_those_of_the_registry(name):
 
 
 def test_there_is_no_prose_or_card_of_a_model_that_is_not_published():
-    for folder, pattern in ((registry.PRETRAINED / "prose", "*.md"), (CARDS, "*.*")):
-        assert {path.stem for path in folder.glob(pattern)} == set(NAMES)
+    assert {path.stem for path in (registry.PRETRAINED / "prose").glob("*.md")} == set(NAMES)
+    of_each = (".md", ".png", "-latents.png")
+    assert {path.name for path in CARDS.iterdir()} == {n + end for n in NAMES for end in of_each}
 
 
 def test_the_card_of_ones_own_model_invents_nothing():

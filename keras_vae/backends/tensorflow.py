@@ -10,7 +10,8 @@ transposed_convolution = keras.layers.Conv2DTranspose
 
 def compiled(function, layer):
     """Returns `function` of tensors, which uses the variables of `layer`, as one graph."""
-    return tf.function(function, reduce_retracing=True)
+    # Without autograph, as Keras compiles its own steps.
+    return tf.function(function, autograph=False, reduce_retracing=True)
 
 
 def quickened(optimizer):

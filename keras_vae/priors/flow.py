@@ -40,7 +40,8 @@ class RealNVP(Prior):
         self.width = math.prod(self.latent_shape)
         if self.width < 2:
             raise ValueError("RealNVP couples latents: at least 2 are needed. Received: 1")
-        self.masks = [_half(self.width, i) for i in range(self.couplings)]
+        kept = [_half(self.width, i) for i in range(self.couplings)]
+        self.masks = [(mask, np.tile(1.0 - mask, 2)) for mask in kept]  # (d,), and of s and t (2d,)
         # The same layer of all couplings is one weight: a layer object for each would take most
         # of the time that it takes to load a model.
         glorot = keras.initializers.VarianceScaling(self.couplings, "fan_avg", "uniform")
@@ -73,33 +74,35 @@ class RealNVP(Prior):
         """Maps latents `(n, *latent_shape)` to u `(n, d)`, and returns log |det du/dz|, `(n,)`."""
         u = ops.reshape(ops.cast(z, "float32"), (-1, self.width))
         log_det = 0.0
-        for mask, net in self._couplings():
-            s, t = self._scale_and_shift(mask, net, u)
-            u = mask * u + (1.0 - mask) * (u - t) * ops.exp(-s)
+        for masks, net in self._couplings():
+            s, t = self._scale_and_shift(masks, net, u)
+            u = (u - t) * ops.exp(-s)
             log_det = log_det - ops.sum(s, axis=1)
         return u, log_det
 
     def from_normal(self, u):
         """The inverse of `to_normal`: u `(n, d)` to latents `(n, *latent_shape)`."""
         z = ops.convert_to_tensor(u, "float32")
-        for mask, net in reversed(self._couplings()):
-            s, t = self._scale_and_shift(mask, net, z)
-            z = mask * z + (1.0 - mask) * (z * ops.exp(s) + t)
+        for masks, net in reversed(self._couplings()):
+            s, t = self._scale_and_shift(masks, net, z)
+            z = z * ops.exp(s) + t
         return ops.reshape(z, (-1, *self.latent_shape))
 
     def _couplings(self):
-        """For each coupling its mask, and the kernels and biases of its layers."""
+        """For each coupling its masks, and the kernels and biases of its layers."""
         tensors = [map(ops.convert_to_tensor, weights) for weights in (self.kernels, self.biases)]
         layers = [zip(ops.unstack(k), ops.unstack(b)) for k, b in zip(*tensors)]
-        return list(zip(map(ops.convert_to_tensor, self.masks), zip(*layers)))
+        masks = [tuple(map(ops.convert_to_tensor, pair)) for pair in self.masks]
+        return list(zip(masks, zip(*layers)))
 
-    def _scale_and_shift(self, mask, net, z):
+    def _scale_and_shift(self, masks, net, z):
+        """s and t from the half that stays as it is, for which both are 0."""
         *hidden, (kernel, bias) = net
-        h = mask * z
+        kept, moved = masks
+        h = kept * z
         for k, b in hidden:
             h = self._activate(ops.matmul(h, k) + b)
-        s, t = ops.split(ops.matmul(h, kernel) + bias, 2, axis=1)
-        s, t = (1.0 - mask) * s, (1.0 - mask) * t
+        s, t = ops.split(moved * (ops.matmul(h, kernel) + bias), 2, axis=1)
         return 2.0 * ops.tanh(0.5 * s), t  # |s| < 2: no coupling alone can overflow
 
     def get_config(self):
