@@ -1,5 +1,9 @@
 """What is written once for each backend changes the speed and nothing else."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -94,3 +98,13 @@ def test_its_gradient_is_that_of_keras(size):
     np.testing.assert_allclose(
         gradient(lambda t: keras.ops.square(ours(t)), x), expected, rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_model_is_asked_on_keras_s_numpy_backend_too():
+    pytest.importorskip("jax", reason="Keras's NumPy backend imports it")
+    script = "import keras_vae; print(keras_vae.load('mlp-mnist').generate(1, seed=0).mean())"
+    variables = {**os.environ, "KERAS_BACKEND": "numpy"}
+    command = [sys.executable, "-c", script]
+    got = subprocess.run(command, env=variables, check=True, capture_output=True, text=True)
+    expected = keras_vae.load("mlp-mnist").generate(1, seed=0).mean()
+    assert float(got.stdout) == pytest.approx(float(expected), rel=1e-4)

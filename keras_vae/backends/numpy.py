@@ -1,0 +1,14 @@
+"""NumPy: inference only, and nothing to compile."""
+
+import keras
+
+transposed_convolution = keras.layers.Conv2DTranspose
+
+
+def compiled(function, layer):
+    """Returns `function`."""
+    return function
+
+
+def quickened(optimizer):
+    return optimizer
