@@ -93,7 +93,8 @@ def test_the_config_makes_the_same_model(trained, grey, factory):
     again = keras_vae.VAE.from_config(model.get_config())
     assert again.get_config() == model.get_config()
     again.set_weights(model.get_weights())
-    np.testing.assert_array_equal(again.reconstruct(grey), model.reconstruct(grey))
+    # On JAX, layers made from a config are Keras's own: their sums are in another order.
+    np.testing.assert_allclose(again.reconstruct(grey), model.reconstruct(grey), rtol=0, atol=1e-6)
 
 
 def test_weights_load_into_a_fresh_model(trained, make, grey, factory):

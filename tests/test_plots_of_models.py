@@ -91,6 +91,8 @@ def test_the_plane_has_an_image_at_each_place_and_the_means_of_data_beside_it(dr
 
 def test_code_maps_have_the_same_colour_for_the_same_code(drawn, grey):
     model = drawn["vq"]
+    vectors = keras.ops.convert_to_numpy(model.encoder(grey[:2])).reshape(-1, 4)
+    model.latent.anchor.assign(vectors[::4])  # so that several codes are in use
     codes = model.encode(grey[:2])
     figure = plots.code_maps(model, grey[:2], columns=2)
     assert texts(figure) == ["image", "codes"]
