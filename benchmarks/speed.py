@@ -6,20 +6,16 @@ PyTorch loop and Pythae 0.1.2 (`pip install "keras-vae[bench]"`) run the same ne
 precision, batch and number of threads. Writes results/speed.json.
 """
 
-import argparse
 import importlib.util
-import json
-import os
 import platform
 import statistics
-import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from benchmarks import record
 from benchmarks.speed_worker import Worker
 
-ROOT = Path(__file__).parents[1]
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "pythae", "numpy")
 OURS, THEIRS = "keras_vae tensorflow", "pythae"
 FULL = {"rounds": 7, "seconds": 1.5, "num_samples": 1000, "batch": 128, "matrix": 2048}
 SMOKE = {"rounds": 1, "seconds": 0.0, "num_samples": 8, "batch": 8, "matrix": 64}
@@ -35,9 +31,7 @@ MEANING = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--smoke", action="store_true", help="one tiny round, in seconds")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser = record.parser(__doc__)
     parser.add_argument("--only", nargs="+", choices=list(PARTS), help="parts (default: all)")
     parser.add_argument("--threads", type=int, default=2, help="per contender (default: 2)")
     options = parser.parse_args()
@@ -46,18 +40,19 @@ def main():
     tasks = [task for part in parts for task in PARTS[part](scale)]
     if options.smoke:
         tasks = [task for task in tasks if task["network"] == "mlp"]
+
+    from keras_vae.files import write_json
+
     result = {
         "what": MEANING,
         "protocol": {**scale, "threads": options.threads, "precision": "float32"},
-        "versions": _versions(),
-        "python": platform.python_version(),
-        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}, {_processor()}",
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "processor": _processor(),
+        **record.circumstances(),
+        "versions": {name: record.installed(name) for name in PACKAGES},
+        **({"smoke": True} if options.smoke else {}),
         **{part: {} for part in parts},
     }
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "speed.json"
+    path = record.folder(options) / "speed.json"
     contenders = _contenders(options.smoke)
     for network, size in dict.fromkeys((task["network"], task["size"]) for task in tasks):
         group = [task for task in tasks if (task["network"], task["size"]) == (network, size)]
@@ -70,7 +65,7 @@ def main():
             for task in group:
                 chosen = {name: w for name, w in workers.items() if _takes(name, task)}
                 result[task["part"]][task["title"]] = _rounds(chosen, task, scale, flops)
-                path.write_text(json.dumps(result, indent=2) + "\n")
+                write_json(path, result)  # after each: a run cut short keeps what it has
         finally:
             for worker in workers.values():
                 worker.close()
@@ -219,27 +214,11 @@ def _contenders(smoke):
     return names
 
 
-def _versions():
-    versions = {}
-    for name in ("keras", "tensorflow", "jax", "torch", "pythae", "numpy"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = None
-    return versions
-
-
 def _processor():
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-def _git(*command):
-    return subprocess.run(
-        ["git", *command], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout.strip()
 
 
 if __name__ == "__main__":

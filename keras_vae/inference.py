@@ -4,13 +4,12 @@ The random numbers here are NumPy's, one stream per example: a seed gives the sa
 backend and for every batch size.
 """
 
-import random
-
 import numpy as np
 from keras import ops
 
 from keras_vae.backends import compiled
 from keras_vae.checks import as_array, check_data, check_whole, scaled
+from keras_vae.noise import checked_seed, noise_streams, normal_noise
 
 _ROWS = 4096  # decoder rows per pass of log_likelihood
 
@@ -35,7 +34,7 @@ class Inference:
         """
         x = self._checked(x)
         code = self._compiled(self._code)
-        return self._in_batches(lambda batch: code(_tensor(scaled(batch))), x, batch_size)
+        return self._in_batches(lambda batch: code(_tensor(batch)), x, batch_size)
 
     def sample_posterior(self, x, seed=None, *, batch_size=256):
         """Samples z = mean + eps * stddev from q(z|x), one for each example.
@@ -50,12 +49,14 @@ class Inference:
         """
         if not self.latent.stochastic:
             return self.encode(x, batch_size)
-        x, seed = self._checked(x), _seed(seed)
+        x, seed = self._checked(x), checked_seed(seed)
         encoder = self._compiled(self._encoded)
 
         def sample(batch, start):
-            noise = _normal(_streams(seed, start, len(batch)), 1, self.latent.latent_shape)
-            return self.latent.infer(encoder(_tensor(scaled(batch))), noise=noise)["z"]
+            noise = normal_noise(
+                noise_streams(seed, start, len(batch)), 1, self.latent.latent_shape
+            )
+            return self.latent.infer(encoder(_tensor(batch)), noise=noise)["z"]
 
         return self._in_batches(sample, x, batch_size, with_start=True)
 
@@ -71,7 +72,9 @@ class Inference:
         """
         x, encoder = self._checked(x), self._compiled(self._encoded)
         return self._in_batches(
-            lambda batch: self.latent.rates(encoder(_tensor(scaled(batch)))), x, batch_size
+            lambda batch: self.latent.rates(encoder(_tensor(batch))),
+            x,
+            batch_size,
         )
 
     def decode(self, z, batch_size=256):
@@ -90,7 +93,7 @@ class Inference:
         """
         z = self.latent.check_code(as_array(z, "z"))
         decoded = self._compiled(self._decoded)
-        return self._in_batches(lambda batch: decoded(_tensor(batch)), z, batch_size)
+        return self._in_batches(lambda batch: decoded(ops.convert_to_tensor(batch)), z, batch_size)
 
     def reconstruct(self, x, batch_size=256):
         """Returns `decode(encode(x))`, float32 `(n, *data_shape)`. Deterministic."""
@@ -111,7 +114,7 @@ class Inference:
             ValueError: if the model has no prior to draw from, as a VQ-VAE without a code prior.
         """
         n = check_whole("n", n, 1)
-        rng = np.random.default_rng(_seed(seed))
+        rng = np.random.default_rng(checked_seed(seed))
         return self.decode(self.latent.sample_prior(n, rng), batch_size)
 
     def elbo(self, x, *, num_samples=None, seed=None, batch_size=256):
@@ -145,16 +148,18 @@ class Inference:
             Two arrays, float32 `(n,)`, in nats per example.
         """
         m = self.num_samples if num_samples is None else check_whole("num_samples", num_samples, 1)
-        x, seed = self._checked(x), _seed(seed)
+        x, seed = self._checked(x), checked_seed(seed)
         elbo_parts = self._compiled(self._elbo_parts)
 
         def parts(batch, start):
-            streams = _streams(seed, start, len(batch))
+            streams = noise_streams(seed, start, len(batch))
             observed = self._observed(batch, streams)
             noise = (
-                _normal(streams, m, self.latent.latent_shape) if self.latent.stochastic else None
+                normal_noise(streams, m, self.latent.latent_shape)
+                if self.latent.stochastic
+                else None
             )
-            return elbo_parts(observed, None if noise is None else _tensor(noise))
+            return elbo_parts(observed, None if noise is None else ops.convert_to_tensor(noise))
 
         return tuple(self._in_batches(parts, x, batch_size, with_start=True).T)
 
@@ -199,20 +204,20 @@ class Inference:
             variance to first order in 1/K, (K sum w_k^2 / (sum w_k)^2 - 1) / K.
         """
         total = check_whole("num_samples", num_samples, 1) if self.latent.stochastic else 1
-        x, seed = self._checked(x), _seed(seed)
+        x, seed = self._checked(x), checked_seed(seed)
         encoder, proposed = self._compiled(self._encoded), self._compiled(self._proposed)
 
         def terms(batch, start):
             n = len(batch)
-            streams = _streams(seed, start, n)
+            streams = noise_streams(seed, start, n)
             observed = self._observed(batch, streams)
             h = encoder(observed)
             chunk = max(1, _ROWS // n)
             log_sum = log_sum_squares = np.full(n, -np.inf)
             distortion, rate, elbo, squares = np.zeros((4, n))
             for done in range(0, total, chunk):
-                noise = _normal(streams, min(chunk, total - done), self.latent.latent_shape)
-                parts = ops.convert_to_numpy(proposed(observed, h, _tensor(noise)))
+                noise = normal_noise(streams, min(chunk, total - done), self.latent.latent_shape)
+                parts = ops.convert_to_numpy(proposed(observed, h, ops.convert_to_tensor(noise)))
                 log_p, log_ratio, rates = parts.astype("float64")  # (k, n)
                 log_w = np.logaddexp.reduce(log_p + log_ratio, axis=0)
                 log_sum = np.logaddexp(log_sum, log_w)
@@ -239,9 +244,8 @@ class Inference:
 
     def _compiled(self, method):
         """A method of tensors, compiled when first asked for; the likelihood may be exchanged."""
-        graphs = self.__dict__.get("_graphs")
-        if graphs is None:  # not through Keras's own __setattr__, which tracks what it is given
-            graphs = self.__dict__["_graphs"] = {}
+        # Not through Keras's own __setattr__, which tracks what it is given.
+        graphs = self.__dict__.setdefault("_graphs", {})
         key = (method.__name__, self.likelihood)
         if key not in graphs:
             graphs[key] = compiled(method, self)
@@ -284,21 +288,6 @@ class Inference:
         return np.concatenate(parts)
 
 
-def _tensor(array):
-    return ops.convert_to_tensor(array)
-
-
-def _seed(seed):
-    # Without a seed: Python's generator, which keras.utils.set_random_seed also sets.
-    return random.getrandbits(32) if seed is None else check_whole("seed", seed, 0)
-
-
-def _streams(seed, start, n):
-    """One NumPy generator for each of the examples `start`, ..., `start + n - 1`."""
-    return [np.random.Generator(np.random.SFC64([seed, start + i])) for i in range(n)]
-
-
-def _normal(streams, num_samples, shape):
-    """Standard normal noise `(num_samples, n, *shape)`."""
-    draws = [rng.standard_normal((num_samples, *shape), dtype="float32") for rng in streams]
-    return np.stack(draws, axis=1)
+def _tensor(batch):
+    """A batch of data as the networks take it."""
+    return ops.convert_to_tensor(scaled(batch))
