@@ -1,11 +1,14 @@
-"""Callbacks: schedules to the numbers that papers give, and a watch that sees a collapse."""
+"""Callbacks: schedules as papers give them, watches that see what goes wrong, pictures."""
+
+import io
 
 import keras
 import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae.callbacks import CollapseWatch, Ramp
+from keras_vae import plots
+from keras_vae.callbacks import CollapseWatch, NonFiniteGuard, Ramp, SampleGrid
 
 
 class Seen(keras.callbacks.Callback):
@@ -93,3 +96,138 @@ def test_the_watch_counts_the_codes_in_use(make, grey, capsys):
     used = len(np.unique(model.encode(grey[:1])))
     assert history.history["codebook_usage"] == [used / 64] and used <= 16
     assert f"{64 - used} of 64 codes inactive: raise revive_below" in capsys.readouterr().out
+
+
+class Spoil(keras.callbacks.Callback):
+    """Adds a number to weights of the encoder's or decoder's last layer after one step."""
+
+    def __init__(self, step, network, number, units=slice(None)):
+        super().__init__()
+        self.step, self.network, self.number, self.units = step, network, number, units
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch + 1 == self.step:
+            bias = getattr(self.model, self.network).weights[-1]
+            values = keras.ops.convert_to_numpy(bias).copy()
+            values[self.units] += self.number
+            bias.assign(values)
+
+
+class Record(keras.callbacks.Callback):
+    """Keeps the model's weights after each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.weights.append(self.model.get_weights())
+
+
+@pytest.mark.parametrize(
+    "network, number, units, every, reason, good",
+    [
+        # The square of 1e20 is more than float32 holds: only the rate is infinite.
+        ("encoder", 1e20, slice(3), 1, "in step 4 of epoch 1: the rate is inf", 2),
+        ("decoder", np.nan, 0, 5, "in step 4 of epoch 1: the distortion is nan", 0),
+        ("decoder", np.nan, 0, 1, "in step 3 of epoch 1: the weights of decoder/layers/", 2),
+    ],
+    ids=["rate", "distortion", "layer"],
+)
+def test_the_guard_names_the_first_bad_term_and_restores_the_last_good_weights(
+    make, grey, capsys, network, number, units, every, reason, good
+):
+    model = make("mlp_vae")
+    seen = Record()
+    first = model.get_weights()
+    callbacks = [seen, Spoil(3, network, number, units), NonFiniteGuard(every)]
+    history = model.fit(grey, batch_size=2, epochs=5, verbose=0, callbacks=callbacks)
+    assert len(history.epoch) == 1  # it stopped
+    said = capsys.readouterr().out
+    assert f"Stopped {reason}" in said and "The last good weights are restored." in said
+    expected = seen.weights[good - 1] if good else first
+    for got, want in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert np.isfinite(model.evaluate(grey, verbose=0)).all()
+    assert np.isfinite(model.fit(grey, verbose=0).history["loss"]).all()  # the optimizer too
+
+
+def test_the_guard_stops_what_a_learning_rate_blows_up(make, grey, capsys, factory):
+    model = make(factory)
+    model.compile(keras.optimizers.SGD(1e30))
+    model.fit(grey, batch_size=2, epochs=3, verbose=0, callbacks=[NonFiniteGuard()])
+    assert "Stopped in step" in capsys.readouterr().out
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def test_the_guard_leaves_a_good_run_alone(make, grey, capsys, factory):
+    def trained(callbacks):
+        keras.utils.set_random_seed(3)
+        model = make(factory)
+        model.fit(grey, batch_size=4, epochs=2, verbose=0, shuffle=False, callbacks=callbacks)
+        return model.get_weights()
+
+    for got, want in zip(trained([NonFiniteGuard(2)]), trained([]), strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_guard_refuses_weights_that_are_bad_from_the_start(make, grey):
+    model = make("mlp_vae")
+    model.decoder.weights[0].assign(np.full(model.decoder.weights[0].shape, np.nan, "float32"))
+    with pytest.raises(
+        ValueError, match="weights of decoder/layers/.* not finite before the first"
+    ):
+        model.fit(grey, verbose=0, callbacks=[NonFiniteGuard()])
+
+
+def _pixels(path):
+    from matplotlib.image import imread
+
+    return imread(path)[..., 0]
+
+
+def test_the_grid_shows_samples_and_reconstructions_every_few_epochs(make, grey, tmp_path):
+    model = make("mlp_vae")
+    grid = SampleGrid(tmp_path / "pictures", grey[:8], every=2, num_images=4)
+    model.fit(grey, epochs=5, verbose=0, callbacks=[grid])
+    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    kinds = ("reconstructions", "samples")
+    assert names == [f"epoch-{epoch:04d}-{kind}.png" for epoch in (2, 4) for kind in kinds]
+    before, after = (_pixels(tmp_path / "pictures" / name) for name in (names[1], names[3]))
+    assert before.shape == after.shape and (before != after).any()  # it learned in between
+    model.fit(grey, epochs=1, verbose=0, callbacks=[SampleGrid(tmp_path, num_images=4)])
+    plots.save(plots.image_grid(model.generate(4, seed=0)), tmp_path / "expected.png")
+    np.testing.assert_array_equal(
+        _pixels(tmp_path / "epoch-0001-samples.png"), _pixels(tmp_path / "expected.png")
+    )
+
+
+def test_a_model_that_cannot_generate_shows_reconstructions_only(make, grey, tmp_path):
+    model = make("vq_vae")
+    model.fit(grey, epochs=1, verbose=0, callbacks=[SampleGrid(tmp_path, grey[:8])])
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0001-reconstructions.png"]
+    with pytest.raises(ValueError, match="no prior to draw samples from: give images"):
+        model.fit(grey, epochs=1, verbose=0, callbacks=[SampleGrid(tmp_path)])
+
+
+def test_the_grid_goes_to_tensorboard_as_it_went_to_the_folder(make, grey, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    model = make("mlp_vae")
+    grid = SampleGrid(tmp_path, num_images=4, log_dir=tmp_path / "logs")
+    model.fit(grey, epochs=2, verbose=0, callbacks=[grid])
+    events = EventAccumulator(str(tmp_path / "logs"), size_guidance={"tensors": 0}).Reload()
+    steps = {event.step: event.tensor_proto.string_val for event in events.Tensors("samples")}
+    assert sorted(steps) == [1, 2]
+    width, height, png = steps[2][:3]
+    logged = _pixels(io.BytesIO(png))
+    np.testing.assert_array_equal(logged, _pixels(tmp_path / "epoch-0002-samples.png"))
+    assert (int(height), int(width)) == logged.shape
+
+
+@pytest.mark.parametrize("arguments", [{"every": 0}, {"num_images": 0}])
+def test_a_grid_of_nothing_is_refused(tmp_path, arguments):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"{name} must be a whole number >= 1"):
+        SampleGrid(tmp_path, **arguments)

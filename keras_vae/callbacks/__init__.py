@@ -1,0 +1,6 @@
+"""Callbacks for `fit`: schedules, watches over what can go wrong, pictures on the way."""
+
+from keras_vae.callbacks.collapse import CollapseWatch as CollapseWatch
+from keras_vae.callbacks.guard import NonFiniteGuard as NonFiniteGuard
+from keras_vae.callbacks.samples import SampleGrid as SampleGrid
+from keras_vae.callbacks.schedules import Ramp as Ramp

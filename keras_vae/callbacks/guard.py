@@ -1,0 +1,84 @@
+"""A guard that ends a training run whose numbers are no longer finite, and undoes the damage."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vae.checks import check_whole
+from keras_vae.hdf5 import layers_by_place
+
+
+class NonFiniteGuard(keras.callbacks.Callback):
+    """Stops `fit` at the first NaN or infinity, says where it is, and restores the last good state.
+
+    What it names is the first term of the loss that is not finite (distortion, rate, then the
+    latent's own and the loss), or, where the weights themselves are not and the loss still is, the
+    layer. Weights and optimizer are restored to the last copy from which a finite loss was
+    computed.
+
+    Args:
+        every: steps between looks at the weights, each of which keeps a copy of them. Defaults to
+            20; with 1 the layer is named in which it began.
+
+    Example:
+
+    >>> model.fit(x, epochs=50, callbacks=[keras_vae.callbacks.NonFiniteGuard()])
+    """
+
+    def __init__(self, every=20):
+        super().__init__()
+        self.every = check_whole("every", every, 1)
+
+    def on_train_begin(self, logs=None):
+        self.epoch, self.good, self.candidate = 0, None, None
+        bad = self._bad_layers()
+        if bad:
+            raise ValueError(
+                f"The weights of {bad[0]} are not finite before the first step. Load or make the "
+                "model anew."
+            )
+        self.model.optimizer.build(self.model.trainable_variables)  # its state is copied too
+        self.good = self._copy()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        terms = [name for name in ("distortion", "rate", *logs) if not np.isfinite(logs[name])]
+        if terms:
+            self._stop(batch, f"the {terms[0]} is {logs[terms[0]]:.3g}")
+            return
+        if self.candidate is not None:  # this loss was computed from it
+            self.good, self.candidate = self.candidate, None
+        if (batch + 1) % self.every == 0:
+            bad = self._bad_layers()
+            if bad:
+                self._stop(batch, f"the weights of {bad[0]} are not finite")
+            else:
+                self.candidate = self._copy()
+
+    def _stop(self, batch, reason):
+        model = self.model
+        for variable, value in zip(self._variables(), self.good):
+            variable.assign(value)
+        model.stop_training = True
+        print(
+            f"\nStopped in step {batch + 1} of epoch {self.epoch + 1}: {reason}. The last good "
+            "weights are restored. Lower the learning rate, or give the optimizer a clipnorm.",
+            flush=True,
+        )
+
+    def _variables(self):
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _copy(self):
+        return [np.array(ops.convert_to_numpy(variable)) for variable in self._variables()]
+
+    def _bad_layers(self):
+        """Places of the innermost layers whose weights are not finite, in the model's order."""
+        bad = [
+            place
+            for place, layer in layers_by_place(self.model).items()
+            if not all(np.isfinite(ops.convert_to_numpy(w)).all() for w in layer.weights)
+        ]
+        return [place for place in bad if place and not any(f"{place}/" in other for other in bad)]

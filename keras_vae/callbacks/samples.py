@@ -1,0 +1,76 @@
+"""Pictures of what a model makes of its prior, and of data, as its training goes on."""
+
+from pathlib import Path
+
+import keras
+
+from keras_vae import plots
+from keras_vae.checks import check_whole
+
+
+class SampleGrid(keras.callbacks.Callback):
+    """Writes pictures at the end of every few epochs: samples, and data above reconstructions.
+
+    They are `epoch-0010-samples.png` and `epoch-0010-reconstructions.png`; a model that cannot
+    generate (a VQ model without a prior over its codes) has only the second. The samples of one
+    seed are of the same latents each time, so that pictures compare.
+
+    Args:
+        folder: where the pictures go; made if it is not there.
+        x: images `(n, height, width, channels)` to reconstruct. Defaults to None, none.
+        every: epochs between pictures. Defaults to 1.
+        num_images: images generated for a picture. Defaults to 64.
+        seed: of the samples. Defaults to 0.
+        log_dir: a folder of TensorBoard to which the pictures are also written, on any backend.
+            Defaults to None, none.
+
+    Raises:
+        ValueError: if an argument is out of its range, or the model has nothing to show.
+
+    Example:
+
+    >>> grid = keras_vae.callbacks.SampleGrid("pictures", x_validation[:16], every=5)
+    >>> model.fit(x, epochs=50, callbacks=[grid])
+    """
+
+    def __init__(self, folder, x=None, *, every=1, num_images=64, seed=0, log_dir=None):
+        super().__init__()
+        self.folder = Path(folder)
+        self.x = x
+        self.every = check_whole("every", every, 1)
+        self.num_images = check_whole("num_images", num_images, 1)
+        self.seed = seed
+        self.log_dir = log_dir
+
+    def on_train_begin(self, logs=None):
+        if self.x is None and not self.model.latent.generates:
+            raise ValueError(
+                "This model has no prior to draw samples from: give images to reconstruct, x=."
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every:
+            return
+        figures, model = {}, self.model
+        if model.latent.generates:
+            images = model.generate(self.num_images, seed=self.seed)
+            figures["samples"] = plots.image_grid(images)
+        if self.x is not None:
+            figures["reconstructions"] = plots.reconstruction_pairs(
+                self.x, model.reconstruct(self.x)
+            )
+        for what, figure in figures.items():
+            path = self.folder / f"epoch-{epoch + 1:04d}-{what}.png"
+            plots.save(figure, path)
+            if self.log_dir is not None:
+                _log(self.log_dir, what, path, epoch + 1)
+
+
+def _log(log_dir, what, path, step):
+    import tensorflow as tf  # TensorBoard's writer, whatever the model's backend is
+
+    with tf.summary.create_file_writer(str(log_dir)).as_default():
+        picture = tf.io.decode_png(tf.io.read_file(str(path)))
+        tf.summary.image(what, picture[None], step=step)
+        tf.summary.flush()
