@@ -37,7 +37,8 @@ def mlp_vae(
             2017, arXiv 1612.08083), each of two Dense. Defaults to `"relu"`.
         prior: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, a dict of such a name and
             arguments, or an object of `keras_vae.priors`. Defaults to None, the standard normal.
-        likelihood: `"bernoulli"`, `"gaussian"` or an object of `keras_vae.likelihoods`.
+        likelihood: `"bernoulli"`, `"gaussian"`, `"learned_gaussian"`, a dict of such a name and
+            arguments, or an object of `keras_vae.likelihoods`. Defaults to `"bernoulli"`.
         beta: weight of the KL divergence in the loss. Defaults to 1.
         num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.
         free_bits: nats that each latent may use before they cost. Defaults to 0.
@@ -115,7 +116,8 @@ def conv_vae(
         activation: name of a Keras activation, or None. Defaults to `"relu"`.
         prior: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, a dict of such a name and
             arguments, or an object of `keras_vae.priors`. Defaults to None, the standard normal.
-        likelihood: `"bernoulli"`, `"gaussian"` or an object of `keras_vae.likelihoods`.
+        likelihood: `"bernoulli"`, `"gaussian"`, `"learned_gaussian"`, a dict of such a name and
+            arguments, or an object of `keras_vae.likelihoods`. Defaults to `"bernoulli"`.
         beta: weight of the KL divergence in the loss. Defaults to 1.
         num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.
         free_bits: nats that each latent may use before they cost. Defaults to 0.
@@ -195,8 +197,7 @@ def vq_vae(
         prior: over the codes: `"transformer"`, a dict of such a name and arguments, or a
             `keras_vae.priors.CodeTransformer`. Defaults to None, the uniform prior, under which a
             model does not generate.
-        likelihood: `"bernoulli"`, `"gaussian"` or an object of `keras_vae.likelihoods`. Defaults
-            to None, `Gaussian(scale=0.1)`.
+        likelihood: as in `mlp_vae`. Defaults to None, `Gaussian(scale=0.1)`.
         beta: weight of the rate, which only the prior learns from. Defaults to 1.
         seed: seed of training's random numbers. Defaults to None.
         name: name of the model.
@@ -240,6 +241,18 @@ def vq_vae(
 FACTORIES = {"mlp_vae": mlp_vae, "conv_vae": conv_vae, "vq_vae": vq_vae}
 
 
+def plain(value):
+    """Returns a likelihood or prior of ours as a name and arguments; everything else as it is."""
+    for name, kind in {**LIKELIHOODS, **PRIORS, **CODE_PRIORS}.items():
+        if type(value) is kind:
+            is_layer = isinstance(value, keras.layers.Layer)
+            inherited = keras.layers.Layer().get_config() if is_layer else {}
+            config = value.get_config()
+            own = {key: plain(config[key]) for key in config if key not in inherited}
+            return {"name": name, **own}
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _image_shape(input_shape):
     shape = check_sizes("input_shape", input_shape)
     if len(shape) != 3:
@@ -261,19 +274,7 @@ def _of_convolutions(activation):
 
 def _recorded(model, factory, arguments):
     """Leaves on the model how it was made: `save_to_folder` writes it, `load` makes it again."""
-    plain = {key: _plain(value) for key, value in arguments.items()}
+    arguments = {key: plain(value) for key, value in arguments.items()}
     # Not through Keras's own __setattr__, which would wrap the dict to track layers in it.
-    object.__setattr__(model, "made_by", {"factory": factory, "arguments": plain})
+    object.__setattr__(model, "made_by", {"factory": factory, "arguments": arguments})
     return model
-
-
-def _plain(value):
-    """A likelihood or prior of ours as a name and arguments; everything else as it is."""
-    for name, kind in {**LIKELIHOODS, **PRIORS, **CODE_PRIORS}.items():
-        if type(value) is kind:
-            is_layer = isinstance(value, keras.layers.Layer)
-            inherited = keras.layers.Layer().get_config() if is_layer else {}
-            config = value.get_config()
-            own = {key: _plain(config[key]) for key in config if key not in inherited}
-            return {"name": name, **own}
-    return list(value) if isinstance(value, tuple) else value

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_vae.factories import plain
 from keras_vae.files import read_json, write_json
 from keras_vae.weights import WeightsError, check_entry, describe, fingerprint, write_weights
 
@@ -101,7 +102,7 @@ def _take_over(clone, model, factory):
     if not np.isfinite(outputs).all():
         raise ValueError("The model's outputs are not finite: its training diverged. Not saved.")
     tolerance = 1e-3 if model.encoder.compute_dtype == "float32" else 0.05
-    likelihoods = [(type(m.likelihood), m.likelihood.get_config()) for m in (clone, model)]
+    likelihoods = [plain(m.likelihood) for m in (clone, model)]
     if likelihoods[0] != likelihoods[1] or not np.allclose(
         fingerprint(clone), outputs, rtol=tolerance, atol=tolerance
     ):

@@ -12,8 +12,8 @@ from keras_vae.checks import named
 class Likelihood:
     """The interface: `log_prob`, `mean`, `sample`, and what data the likelihood speaks of.
 
-    A likelihood holds no weights. Subclass it and register the class with
-    `keras.saving.register_keras_serializable` to use one of your own.
+    Subclass it and register the class with `keras.saving.register_keras_serializable` to use one
+    of your own; one with weights is a `keras.layers.Layer` too, as `LearnedGaussian`.
     """
 
     def log_prob(self, x, outputs):
@@ -129,15 +129,63 @@ class Gaussian(Likelihood):
         return {"scale": self.scale}
 
 
-LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": Gaussian}
+@keras.saving.register_keras_serializable(package="keras_vae")
+class LearnedGaussian(Likelihood, keras.layers.Layer):
+    """Independent Gaussian pixels of one standard deviation, which is learned with the networks.
+
+    At the optimum it is the root of the mean squared error: a model that reconstructs well makes
+    its errors dear, one that does not is not forced to (sigma-VAE, Rybkin et al. 2021, arXiv
+    2006.13202). One weight, log_var. The choice for colour or grey images of one's own.
+
+    Args:
+        scale: standard deviation before training, in units of the data. Defaults to 1.
+
+    Raises:
+        ValueError: if `scale` is not a finite number above 0.
+    """
+
+    def __init__(self, scale=1.0, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        keras.layers.Layer.__init__(self, **kwargs)
+        self.initial = Gaussian(scale)
+        log_var = keras.initializers.Constant(2 * math.log(self.initial.scale))
+        self.log_var = self.add_weight(
+            shape=(), initializer=log_var, dtype="float32", autocast=False, name="log_var"
+        )
+        self.built = True
+
+    @property
+    def scale(self):
+        """The standard deviation of today."""
+        return math.exp(0.5 * float(ops.convert_to_numpy(self.log_var)))
+
+    def log_prob(self, x, outputs):
+        mean = ops.cast(outputs, "float32")
+        d = math.prod(x.shape[1:])
+        squared_error = _sum_over_data(ops.square(x - mean), x) * ops.exp(-self.log_var)
+        return -0.5 * d * (math.log(2 * math.pi) + self.log_var) - 0.5 * squared_error
+
+    def mean(self, outputs):
+        return ops.cast(outputs, "float32")
+
+    def sample(self, outputs, seed=None):
+        mean = self.mean(outputs)
+        noise = keras.random.normal(ops.shape(mean), seed=seed)
+        return mean + ops.exp(0.5 * self.log_var) * noise
+
+    def get_config(self):
+        return {**keras.layers.Layer.get_config(self), "scale": self.initial.scale}
+
+
+LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": Gaussian, "learned_gaussian": LearnedGaussian}
 
 
 def get(identifier) -> Likelihood:
     """Returns a likelihood from its name, a plain description or itself.
 
     Args:
-        identifier: `"bernoulli"`, `"gaussian"` (scale 1), a dict of the name and arguments such as
-            `{"name": "gaussian", "scale": 0.1}`, or a `Likelihood`.
+        identifier: `"bernoulli"`, `"gaussian"` (scale 1), `"learned_gaussian"`, a dict of the name
+            and arguments such as `{"name": "gaussian", "scale": 0.1}`, or a `Likelihood`.
 
     Raises:
         ValueError: if it is none of these.

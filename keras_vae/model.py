@@ -39,7 +39,8 @@ class VAE(Fitting, Inference, keras.Model):
         decoder: any Keras model from latents to logits (Bernoulli) or the mean (Gaussian), in the
             shape of the data.
         latent: a `keras_vae.latents.Latent`. Defaults to `GaussianLatent()`.
-        likelihood: `"bernoulli"` (default), `"gaussian"`, or an object of `keras_vae.likelihoods`.
+        likelihood: `"bernoulli"` (default), `"gaussian"`, `"learned_gaussian"`, or an object of
+            `keras_vae.likelihoods`.
         beta: weight of the rate in the loss, at least 0. Defaults to 1, the ELBO. `model.beta` is
             a variable: `model.beta = 0.5` takes effect in mid-fit. It is no part of weights files.
         num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import keras_vae
 from keras_vae import likelihoods
-from keras_vae.likelihoods import Bernoulli, Gaussian
+from keras_vae.likelihoods import Bernoulli, Gaussian, LearnedGaussian
 
 
 def numpy(t):
@@ -115,10 +116,59 @@ def test_get_takes_a_name_a_description_or_an_object():
 
 @pytest.mark.parametrize("wrong", ["gauss", None, 3, {"scale": 1}])
 def test_get_names_the_likelihoods_there_are(wrong):
-    with pytest.raises(ValueError, match=r"one of \['bernoulli', 'gaussian'\]"):
+    with pytest.raises(ValueError, match=r"one of \['bernoulli', 'gaussian', 'learned"):
         likelihoods.get(wrong)
 
 
 def test_a_likelihood_survives_serialisation():
     saved = keras.saving.serialize_keras_object(Gaussian(0.2))
     assert keras.saving.deserialize_keras_object(saved).scale == 0.2
+
+
+@pytest.mark.parametrize("scale", [0.1, 2.0])
+def test_a_learned_scale_gives_the_density_of_that_scale(grey, scale):
+    mean = np.random.default_rng(1).normal(size=(2, *grey.shape)).astype("float32")
+    got = LearnedGaussian(scale).log_prob(tensor(grey), tensor(mean))
+    expected = Gaussian(scale).log_prob(tensor(grey), tensor(mean))
+    np.testing.assert_allclose(numpy(got), numpy(expected), rtol=1e-5)
+    outputs, seed = tensor(np.zeros((20000, 2))), keras.random.SeedGenerator(0)
+    draws = numpy(LearnedGaussian(scale).sample(outputs, seed=seed))
+    np.testing.assert_allclose(draws.std(0), scale, rtol=0.04)  # its standard error is 0.5 %
+    np.testing.assert_array_equal(LearnedGaussian(scale).mean(outputs), outputs)
+
+
+def test_a_learned_scale_becomes_the_root_of_the_mean_squared_error(vectors):
+    model = keras_vae.mlp_vae((8,), 2, (), likelihood="learned_gaussian", seed=0)
+    model.encoder.trainable = model.decoder.trainable = False
+    model.encoder.set_weights([0 * weight for weight in model.encoder.get_weights()])
+    model.decoder.set_weights([0 * weight for weight in model.decoder.get_weights()])
+    assert len(model.trainable_variables) == 1
+    model.compile(keras.optimizers.Adam(0.05))
+    model.fit(vectors, epochs=200, verbose=0)
+    # The decoder's outputs are all 0, so that the error is the data.
+    assert model.likelihood.scale == pytest.approx(np.sqrt(np.mean(vectors**2)), rel=1e-3)
+    loss = model.evaluate(vectors, verbose=0, return_dict=True)["distortion"]
+    assert loss == pytest.approx(4 * (1 + math.log(2 * math.pi * np.mean(vectors**2))), rel=1e-3)
+
+
+def test_a_learned_scale_is_kept_in_every_file(make, grey, tmp_path):
+    model = make("conv_vae", likelihood={"name": "learned_gaussian", "scale": 0.5})
+    model.fit(grey, epochs=3, verbose=0)
+    scale, elbo = model.likelihood.scale, model.elbo(grey, seed=0)
+    assert scale != 0.5
+    model.save(tmp_path / "model.keras")
+    keras_vae.save_to_folder(model, tmp_path / "folder")
+    for again in (
+        keras.saving.load_model(tmp_path / "model.keras"),
+        keras_vae.load(tmp_path / "folder"),
+    ):
+        assert again.likelihood.scale == pytest.approx(scale, rel=1e-6)
+        np.testing.assert_allclose(again.elbo(grey, seed=0), elbo, rtol=1e-5)
+        assert again.likelihood.initial.scale == 0.5
+    again.fit(grey, epochs=1, verbose=0)
+    assert again.likelihood.scale != pytest.approx(scale, rel=1e-6)  # and goes on learning
+
+
+def test_the_scale_of_a_learned_gaussian_is_checked_as_that_of_a_given_one():
+    with pytest.raises(ValueError, match="scale must be"):
+        LearnedGaussian(0)
