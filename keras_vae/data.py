@@ -1,13 +1,16 @@
-"""Data sets: MNIST and Fashion-MNIST through tensorflow-datasets, or an .npz of your own."""
+"""Data sets: MNIST and Fashion-MNIST through tensorflow-datasets, or your own .npz or pictures."""
 
 import contextlib
 import os
 import urllib.error
 import urllib.request
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from keras_vae.pictures import read_folder
 
 DATASETS = {"mnist": "mnist", "fashion-mnist": "fashion_mnist"}  # our name: that of TFDS
 VERSION = "3.0.1"
@@ -35,14 +38,15 @@ def load(source: str, *, data_dir=None) -> Data:
     (28, 28, 1), in the order of tensorflow-datasets 3.0.1.
 
     Args:
-        source: `"mnist"`, `"fashion-mnist"`, or the path of an .npz file with the array `x_train`
-            and, if there are any, `x_validation`, `x_test`, `y_train`, `y_validation`, `y_test`.
-            Images without a channel axis are given one.
+        source: `"mnist"`, `"fashion-mnist"`, the path of an .npz file with the array `x_train`
+            and, if there are any, `x_validation`, `x_test`, `y_train`, `y_validation`, `y_test`
+            (images without a channel axis are given one), or that of a folder of pictures, see
+            `from_pictures`: a warning names those that cannot be read.
         data_dir: folder of prepared tensorflow-datasets. Defaults to TFDS_DATA_DIR, else that
             package's own. What is missing there is downloaded.
 
     Raises:
-        ValueError: if the source is neither, or the file is not such an .npz.
+        ValueError: if the source is none of these, or the file is not such an .npz.
         FileNotFoundError: if there is no such file.
         ConnectionError: if a data set is not there and cannot be downloaded.
     """
@@ -51,9 +55,37 @@ def load(source: str, *, data_dir=None) -> Data:
         return _split(**_from_tfds(source, data_dir))
     if source.endswith(".npz"):
         return _split(**_from_npz(Path(source)))
+    if Path(source).is_dir():
+        parts, refused = from_pictures(source)
+        if refused:
+            reasons = "; ".join(refused.values())
+            warnings.warn(f"Left out {len(refused)} files: {reasons}", stacklevel=2)
+        return parts
     raise ValueError(
-        f"Unknown data {source!r}. Available: {', '.join(DATASETS)}, or the path of an .npz file."
+        f"Unknown data {source!r}. Available: {', '.join(DATASETS)}, the path of an .npz file or "
+        "of a folder of pictures."
     )
+
+
+def from_pictures(folder, size=None, channels=None, progress=None) -> tuple[Data, dict]:
+    """Reads a folder of pictures, shuffled (always alike), of which the last sixth validates.
+
+    Args:
+        folder: the folder; what is in folders in it counts.
+        size: see `keras_vae.pictures.read_folder`, which also says what is done to them.
+        channels: see there.
+        progress: called with the number of files read, and with that of all.
+
+    Returns:
+        The data, and a dict of the files left out: `{path: reason}`.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if fewer than two pictures in it can be read.
+    """
+    x, refused = read_folder(folder, size, channels, progress)
+    _check_enough(x)
+    return _split(x[np.random.RandomState(0).permutation(len(x))]), refused
 
 
 def binarized_once(data: Data, seed: int = 777) -> tuple[np.ndarray, np.ndarray]:
@@ -126,11 +158,13 @@ def _from_npz(path):
             f"{path} must hold the array x_train, and may hold {', '.join(names[1:])}. "
             f"Received: {', '.join(found) or 'nothing'}"
         )
-    if len(parts["x_train"]) < 2:
-        raise ValueError(
-            f"x_train must hold at least two images. Received: {len(parts['x_train'])}"
-        )
+    _check_enough(parts["x_train"])
     for name, array in parts.items():
         if name.startswith("x_") and array.ndim == 3:
             parts[name] = array[..., None]
     return parts
+
+
+def _check_enough(x):
+    if len(x) < 2:
+        raise ValueError(f"x_train must hold at least two images. Received: {len(x)}")

@@ -183,29 +183,29 @@ def test_the_arrays_of_an_npz_are_looked_for_by_name_then_the_only_one_is_taken(
         arrays = {name: np.full((1, 8, 8, 1), i, "uint8") for i, name in enumerate(names)}
         np.savez(path, **arrays)
         best = next(name for name in ("x_test", "x", "x_train", "images") if name in names)
-        np.testing.assert_array_equal(cli.images.read_images(path, SHAPE), arrays[best])
+        np.testing.assert_array_equal(cli.sources.read_images(path, SHAPE), arrays[best])
     np.savez(path, a=X, b=X)
     with pytest.raises(ValueError, match="x_test, x or x_train. Received: a, b"):
-        cli.images.read_images(path, SHAPE)
+        cli.sources.read_images(path, SHAPE)
 
 
 def test_a_picture_is_read_in_the_models_channels_and_size(tmp_path):
     colours = np.full((16, 16, 3), [200, 100, 50], "uint8")
     Image.fromarray(colours).save(tmp_path / "a.png")
-    as_rgb = cli.images.read_images(tmp_path / "a.png", (8, 4, 3))
+    as_rgb = cli.sources.read_images(tmp_path / "a.png", (8, 4, 3))
     np.testing.assert_array_equal(as_rgb, np.broadcast_to([200, 100, 50], (1, 8, 4, 3)))
-    as_grey = cli.images.read_images(tmp_path / "a.png", (16, 16, 1))
+    as_grey = cli.sources.read_images(tmp_path / "a.png", (16, 16, 1))
     luma = 0.299 * 200 + 0.587 * 100 + 0.114 * 50  # ITU-R 601-2
     assert as_grey.shape == (1, 16, 16, 1) and abs(as_grey.astype(float) - luma).max() < 1
     exact = X[0, ..., 0]
     Image.fromarray(exact).save(tmp_path / "b.png")
-    np.testing.assert_array_equal(cli.images.read_images(tmp_path / "b.png", SHAPE), X[:1])
+    np.testing.assert_array_equal(cli.sources.read_images(tmp_path / "b.png", SHAPE), X[:1])
 
 
 def test_a_picture_of_16_bits_is_refused_as_pillow_would_clip_it(tmp_path):
     Image.fromarray(np.full((8, 8), 40_000, "uint16")).save(tmp_path / "deep.png")
     with pytest.raises(ValueError, match="must have 8 bits a channel. Received mode: I;16"):
-        cli.images.read_images(tmp_path / "deep.png", SHAPE)
+        cli.sources.read_images(tmp_path / "deep.png", SHAPE)
 
 
 @pytest.mark.parametrize("name", ["bad.npz", "bad.npy", "bad.png"])
@@ -229,7 +229,7 @@ def test_a_file_cut_or_changed_anywhere_is_one_sentence_or_read(tmp_path, name):
         for content in (whole[:at], whole[:at] + b"\xff\x00" + whole[at + 2 :]):
             path.write_bytes(content)
             with contextlib.suppress(ValueError, OSError):
-                assert cli.images.read_images(path, SHAPE).dtype.kind in "uif"
+                assert cli.sources.read_images(path, SHAPE).dtype.kind in "uif"
 
 
 def test_a_missing_file_of_images_is_one_sentence(here, folder):

@@ -33,11 +33,13 @@ def build_for_prior(recipe: dict, first, steps_per_epoch: int = 1):
     """Returns the model of the second stage: that of the first, fixed, and a new prior."""
     arguments = {**recipe["model"]["arguments"], "codebook_update": "fixed"}
     model = _compiled(recipe, recipe["prior"], arguments, steps_per_epoch)
-    model.encoder.set_weights(first.encoder.get_weights())
-    model.decoder.set_weights(first.decoder.get_weights())
+    for name in ("encoder", "decoder", "likelihood"):
+        part = getattr(model, name)
+        if hasattr(part, "set_weights"):  # a likelihood has some only if it learns its scale
+            part.set_weights(getattr(first, name).get_weights())
+            part.trainable = False
     model.latent.anchor.assign(first.latent.codebook)
     model.latent.frequency.assign(first.latent.frequency)
-    model.encoder.trainable = model.decoder.trainable = False
     return model
 
 

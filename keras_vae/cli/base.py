@@ -32,7 +32,6 @@ app = typer.Typer(
     help="Variational autoencoders for Keras 3: pretrained, trainable, measured.",
     epilog="Example: keras-vae generate conv-mnist",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 

@@ -1,12 +1,14 @@
-"""Commands that make pictures: generate and reconstruct."""
+"""Commands that make pictures: generate, reconstruct, interpolate, traverse."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from keras_vae.cli.base import Name, Out, app
+from keras_vae.cli.base import Json, Name, Out, app
+from keras_vae.cli.sources import Dataset, Images, check_source, images_for
 
 
 @app.command(epilog="Example: keras-vae generate conv-mnist --n 100 --seed 1 --out digits.png")
@@ -27,95 +29,80 @@ def generate(
 @app.command(epilog="Example: keras-vae reconstruct conv-mnist --images pictures.npz --n 8")
 def reconstruct(
     name: Name,
-    images: Annotated[
-        Path | None,
-        typer.Option(help="An .npz (its x_test, x, x_train or only array), an .npy or a picture."),
-    ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="mnist or fashion-mnist, the test images. Default: the model's own."),
-    ] = None,
+    images: Images = None,
+    dataset: Dataset = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Number of images: the first ones.")] = 16,
     out: Out = None,
+    as_json: Json = False,
 ):
     """Writes a picture of images above their reconstructions, by default NAME-reconstructions.png.
 
     Prints the mean squared error per pixel, of values in [0, 1].
     """
-    from keras_vae import data, hub, plots
+    from keras_vae import hub, plots
     from keras_vae.checks import scaled
 
-    if images is not None and dataset is not None:
-        raise typer.BadParameter("Give --images or --dataset, not both.")
-    if dataset is not None and dataset not in data.DATASETS:
-        raise typer.BadParameter(f"--dataset is one of {', '.join(data.DATASETS)}.")
+    check_source(images, dataset)
     model = hub.load(name)
-    if images is not None:
-        x = read_images(images, model.data_shape)[:n]
-    else:
-        x = data.load(dataset or _own_dataset(name)).x_test[:n]
+    x = images_for(name, model.data_shape, images, dataset)[:n]
     reconstructions = model.reconstruct(x)
     error = np.mean(np.square(scaled(x) - reconstructions))
     out = out or _default_out(name, "reconstructions")
     plots.save(plots.reconstruction_pairs(x, reconstructions), out)
+    if as_json:
+        figures = {"mse": float(error), "images": len(x), "picture": str(out.resolve())}
+        typer.echo(json.dumps(figures, indent=2))
+        return
     typer.echo(f"Mean squared error per pixel, {len(x)} images: {error:.6g}")
+    typer.echo(f"Wrote {out.resolve()}")
+
+
+@app.command(epilog="Example: keras-vae interpolate conv-mnist --n 6 --steps 11")
+def interpolate(
+    name: Name,
+    images: Images = None,
+    dataset: Dataset = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="Rows: from the first n to the next.")] = 6,
+    steps: Annotated[int, typer.Option(min=2, help="Decoded images in a row.")] = 9,
+    out: Out = None,
+):
+    """Draws the way from image to image in latent space, by default NAME-interpolation.png."""
+    from keras_vae import hub, plots
+
+    check_source(images, dataset)
+    model = hub.load(name)
+    x = images_for(name, model.data_shape, images, dataset)[: 2 * n]
+    if len(x) < 2:
+        raise ValueError(f"An interpolation needs two images. Received: {len(x)}")
+    half = len(x) // 2
+    out = out or _default_out(name, "interpolation")
+    plots.save(plots.interpolation(model, x[:half], x[half : 2 * half], steps), out)
+    typer.echo(f"Wrote {out.resolve()}")
+
+
+@app.command(epilog="Example: keras-vae traverse conv-mnist --units 5")
+def traverse(
+    name: Name,
+    images: Images = None,
+    dataset: Dataset = None,
+    units: Annotated[int, typer.Option(min=1, help="Latents, of the largest KL first.")] = 10,
+    steps: Annotated[int, typer.Option(min=2, help="Values of each.")] = 9,
+    span: Annotated[float, typer.Option(min=0, help="They go from -span to span.")] = 3.0,
+    out: Out = None,
+):
+    """Draws what each latent does to the first image, by default NAME-traversal.png.
+
+    The latents are sorted by their mean KL divergence from N(0, 1) over up to 1000 of the images.
+    """
+    from keras_vae import hub, plots
+
+    check_source(images, dataset)
+    model = hub.load(name)
+    x = images_for(name, model.data_shape, images, dataset)[:1000]
+    out = out or _default_out(name, "traversal")
+    plots.save(plots.traversal(model, x, units=units, steps=steps, span=span), out)
     typer.echo(f"Wrote {out.resolve()}")
 
 
 def _default_out(name, what):
     return Path(f"{Path(name).resolve().name}-{what}.png")
-
-
-def _own_dataset(name):
-    from keras_vae import hub
-
-    if name not in hub.list_models():
-        raise ValueError(f"It is not known what {name} was trained on: give --images or --dataset.")
-    return hub.info(name)["data"]["name"]
-
-
-def read_images(path, shape):
-    """Images of a file, `(n, height, width, channels)`; a picture is made to fit the shape."""
-    if not path.is_file():
-        raise FileNotFoundError(f"No such file: {path}")
-    try:
-        is_array = path.suffix.lower() in (".npz", ".npy")
-        x = np.atleast_1d(_read_arrays(path) if is_array else _read_picture(path, shape))
-    except (OSError, ValueError):
-        raise
-    except Exception as error:  # zipfile, zlib and Pillow have errors of their own
-        raise ValueError(f"{path} cannot be read: {error}") from error
-    return x[..., None] if (*x.shape[1:], 1) == shape else x
-
-
-def _read_arrays(path):
-    with open(path, "rb") as file:
-        content = np.load(file, allow_pickle=False)
-        return content if isinstance(content, np.ndarray) else _images_among(content, path)
-
-
-def _images_among(arrays, path):
-    for name in ("x_test", "x", "x_train"):
-        if name in arrays.files:
-            return arrays[name]
-    if len(arrays.files) == 1:
-        return arrays[arrays.files[0]]
-    raise ValueError(
-        f"{path} must hold one array, or one named x_test, x or x_train. "
-        f"Received: {', '.join(arrays.files) or 'nothing'}"
-    )
-
-
-def _read_picture(path, shape):
-    from PIL import Image, ImageOps
-
-    modes = {1: "L", 3: "RGB", 4: "RGBA"}
-    if len(shape) != 3 or shape[-1] not in modes:
-        raise ValueError(f"This model takes data of shape {shape}, not pictures: give an .npz.")
-    with Image.open(path) as picture:
-        if picture.mode[0] in "IF":
-            raise ValueError(f"{path} must have 8 bits a channel. Received mode: {picture.mode}")
-        picture = ImageOps.exif_transpose(picture).convert(modes[shape[-1]])
-    if picture.size != (shape[1], shape[0]):
-        picture = picture.resize((shape[1], shape[0]), Image.Resampling.LANCZOS)
-    return np.asarray(picture)[None]

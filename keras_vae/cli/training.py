@@ -1,26 +1,50 @@
 """The command that trains a model on one's own images."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from keras_vae.cli.base import app
+from keras_vae.cli.sources import reading, report
 
 
-@app.command(epilog="Example: keras-vae train --factory conv_vae --data mnist --out my-model")
+@app.command(epilog="Example: keras-vae train --images pictures --size 64 --out my-model")
 def train(
-    factory: Annotated[str, typer.Option(help="mlp_vae, conv_vae or vq_vae.")],
     source: Annotated[
-        str, typer.Option("--data", help="mnist, fashion-mnist, or an .npz with an array x_train.")
+        str,
+        typer.Option(
+            "--data",
+            "--images",
+            help="A folder of pictures, an .npz with an array x_train, mnist or fashion-mnist.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the model; the run is kept in its run/.")],
+    factory: Annotated[str, typer.Option(help="mlp_vae, conv_vae or vq_vae.")] = "conv_vae",
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="What pictures are made: 64, or HEIGHTxWIDTH. Default: theirs, up to 64."
+        ),
+    ] = None,
+    channels: Annotated[
+        int | None,
+        typer.Option(min=1, max=4, help="1 grey, 3 colour, 4 with opacity. Default: theirs."),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 20,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per step.")] = 128,
     learning_rate: Annotated[float, typer.Option(min=0, help="Adam's.")] = 1e-3,
     latent_dim: Annotated[int | None, typer.Option(help="Default: the factory's.")] = None,
-    likelihood: Annotated[str | None, typer.Option(help="bernoulli or gaussian.")] = None,
+    likelihood: Annotated[
+        str | None,
+        typer.Option(
+            help="bernoulli, gaussian or learned_gaussian. Default: the factory's; of pictures "
+            "learned_gaussian."
+        ),
+    ] = None,
     beta: Annotated[float, typer.Option(min=0, help="Weight of the rate in the loss.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Fixes weights, shuffling and noise.")] = 0,
     settings: Annotated[
@@ -43,9 +67,16 @@ def train(
     import keras
 
     from keras_vae import data, hub, training
-    from keras_vae.files import sha256
 
-    parts = data.load(source)
+    pictures = source not in data.DATASETS and Path(source).is_dir()
+    if pictures:
+        parts = _read_pictures(source, size, channels)
+        if factory != "vq_vae":  # whose likelihood is a Gaussian as it is
+            arguments = {"likelihood": "learned_gaussian", **arguments}
+    elif size or channels:
+        raise typer.BadParameter("--size and --channels are for a folder of pictures.")
+    else:
+        parts = data.load(source)
     arguments = {"input_shape": list(parts.x_train.shape[1:]), **arguments}
     keras.utils.set_random_seed(seed)
     model = hub.build(factory, arguments)
@@ -54,7 +85,7 @@ def train(
         "factory": factory,
         "arguments": arguments,
         "learning_rate": learning_rate,
-        "data": source if source in data.DATASETS else sha256(source),
+        "data": source if source in data.DATASETS else _digest(parts),
     }
     run = out / "run"
     options = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "plan": plan}
@@ -67,6 +98,27 @@ def train(
     hub.save_to_folder(model, out, factory=factory, arguments=arguments)
     typer.echo("Saved. Load it in Python:")
     typer.echo(f"keras_vae.load({json.dumps(str(out.resolve()), ensure_ascii=False)})")
+
+
+def _read_pictures(folder, size, channels):
+    from keras_vae import data, pictures
+
+    size = None if size is None else pictures.check_size(size)
+    with reading() as progress:
+        parts, refused = data.from_pictures(folder, size, channels, progress)
+    report(refused)
+    n = len(parts.x_train) + len(parts.x_validation)
+    height, width, channels = parts.x_train.shape[1:]
+    typer.echo(f"{n} pictures of {height} x {width}, {channels} channels; {len(refused)} left out.")
+    return parts
+
+
+def _digest(parts):
+    """What tells one's own data from other data, for a run that is taken up again."""
+    digest = hashlib.sha256(str(parts.x_train.shape).encode())
+    for x in (parts.x_train, parts.x_validation):
+        digest.update(np.ascontiguousarray(x))
+    return digest.hexdigest()
 
 
 def _setting(text):

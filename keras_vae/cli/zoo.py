@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from keras_vae.cli.base import Json, app, console, number
+from keras_vae.cli.sources import read_images
 
 
 @app.command("list", epilog="Example: keras-vae list '*mnist*'")
@@ -116,11 +117,15 @@ def download(
     cache_dir: Annotated[
         Path | None, typer.Option(help="Default: the cache of huggingface_hub, see HF_HOME.")
     ] = None,
+    as_json: Json = False,
 ):
     """Downloads a model into the cache, to load it later without a network."""
     from keras_vae import hub
 
     folder = hub.download(source, revision=revision, cache_dir=cache_dir)
+    if as_json:
+        typer.echo(json.dumps({"source": source, "folder": str(folder)}, indent=2))
+        return
     typer.echo(f"{source} is in {folder}")
 
 
@@ -141,9 +146,10 @@ def publish(
         str | None,
         typer.Option(
             "--data",
-            help="mnist, fashion-mnist or an .npz: shows 16 test images with reconstructions.",
+            help="mnist, fashion-mnist, an .npz or a folder of pictures: 16 are shown.",
         ),
     ] = None,
+    as_json: Json = False,
 ):
     """Publishes a model on the Hugging Face Hub, in one commit, with its card."""
     from keras_vae import data, hub
@@ -152,10 +158,15 @@ def publish(
         raise typer.BadParameter("Give --namespace or --repository, one of them.")
     repository = repository or f"{namespace}/{Path(name).resolve().name}"
     x = None
-    if source is not None:
+    if source is not None and Path(source).is_dir():
+        x = read_images(Path(source), hub.load(name, compile=False).data_shape)
+    elif source is not None:
         parts = data.load(source)
         x = parts.x_validation if parts.x_test is None else parts.x_test
     commit = hub.publish(name, repository, private=private, licence=licence, x=x)
+    if as_json:
+        typer.echo(json.dumps({"repository": repository, "commit": commit}, indent=2))
+        return
     typer.echo(f"Published commit {commit}. Load it in Python:")
     typer.echo(f'keras_vae.load("hf://{repository}@{commit}")')
     if name in hub.list_models():

@@ -1,0 +1,107 @@
+"""Where a command's images come from: a file, a folder of pictures, or a data set."""
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        help="An .npz (its x_test, x, x_train or only array), an .npy, a picture or a folder."
+    ),
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(help="mnist or fashion-mnist, the test images. Default: the model's own."),
+]
+
+
+def check_source(images, dataset):
+    """Refuses two sources, or a data set that is not there, before a model is loaded."""
+    from keras_vae import data
+
+    if images is not None and dataset is not None:
+        raise typer.BadParameter("Give --images or --dataset, not both.")
+    if dataset is not None and dataset not in data.DATASETS:
+        raise typer.BadParameter(f"--dataset is one of {', '.join(data.DATASETS)}.")
+
+
+def images_for(name, shape, images, dataset):
+    """The images that a command was given, or the test images of a published model's data set."""
+    from keras_vae import data, hub
+
+    if images is not None:
+        return read_images(images, shape)
+    if dataset is None:
+        if name not in hub.list_models():
+            raise ValueError(
+                f"It is not known what {name} was trained on: give --images or --dataset."
+            )
+        dataset = hub.info(name)["data"]["name"]
+    return data.load(dataset).x_test
+
+
+def read_images(path, shape):
+    """Images of a file or folder, `(n, height, width, channels)`; pictures are made to fit."""
+    if path.is_dir():
+        from keras_vae.pictures import check_shape, read_folder
+
+        check_shape(shape)
+        with reading() as progress:
+            x, refused = read_folder(path, shape[:2], shape[2], progress)
+        report(refused)
+        return x
+    if not path.is_file():
+        raise FileNotFoundError(f"No such file: {path}")
+    if path.suffix.lower() not in (".npz", ".npy"):
+        from keras_vae.pictures import read_picture
+
+        return read_picture(path, shape)[None]
+    try:
+        x = np.atleast_1d(_read_arrays(path))
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # zipfile and zlib have errors of their own
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    return x[..., None] if (*x.shape[1:], 1) == shape else x
+
+
+@contextmanager
+def reading():
+    """A bar over the files of a folder, in a terminal: a function of how many are read, of all."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task("Reading pictures")
+        yield lambda done, total: shown.update(task, completed=done, total=total)
+
+
+def report(refused):
+    """Says which files of a folder were left out, and why: the first ten."""
+    for reason in list(refused.values())[:10]:
+        typer.echo(f"Left out: {reason}", err=True)
+    if len(refused) > 10:
+        typer.echo(f"Left out: {len(refused) - 10} more.", err=True)
+
+
+def _read_arrays(path):
+    with open(path, "rb") as file:
+        content = np.load(file, allow_pickle=False)
+        return content if isinstance(content, np.ndarray) else _images_among(content, path)
+
+
+def _images_among(arrays, path):
+    for name in ("x_test", "x", "x_train"):
+        if name in arrays.files:
+            return arrays[name]
+    if len(arrays.files) == 1:
+        return arrays[arrays.files[0]]
+    raise ValueError(
+        f"{path} must hold one array, or one named x_test, x or x_train. "
+        f"Received: {', '.join(arrays.files) or 'nothing'}"
+    )
