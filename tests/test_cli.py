@@ -169,6 +169,59 @@ def test_reconstruct_shows_originals_above_reconstructions_and_their_error(here,
     np.testing.assert_array_equal(picture(here / "small-reconstructions.png"), expected)
 
 
+def test_reconstruct_reports_in_json_what_it_says_in_words(here, folder, npz):
+    said = run("reconstruct", folder, "--images", npz, "--n", 3).stdout.splitlines()[0]
+    figures = json.loads(run("reconstruct", folder, "--images", npz, "--n", 3, "--json").stdout)
+    assert said.endswith(f"3 images: {figures['mse']:.6g}") and figures["images"] == 3
+    assert figures["picture"] == str(here / "small-reconstructions.png")
+
+
+def test_interpolate_goes_from_the_first_images_to_the_next(here, folder, vq_folder, npz):
+    for name in (folder, vq_folder):
+        result = run("interpolate", name, "--images", npz, "--n", 2, "--steps", 3)
+        out = here / f"{name.name}-interpolation.png"
+        assert result.stdout == f"Wrote {out}\n"
+        expected = plots.interpolation(keras_vae.load(name), X[:2], X[2:4], 3)
+        np.testing.assert_array_equal(picture(out), as_saved(expected, here))
+    np.save("one.npy", X[:1])
+    assert "needs two images. Received: 1" in refused(
+        run("interpolate", folder, "--images", "one.npy")
+    )
+
+
+def test_traverse_shows_the_latents_of_the_first_image(here, folder, vq_folder, npz):
+    result = run("traverse", folder, "--images", npz, "--units", 1, "--steps", 5, "--span", 2)
+    assert result.stdout == f"Wrote {here / 'small-traversal.png'}\n"
+    expected = plots.traversal(keras_vae.load(folder), X, units=1, steps=5, span=2.0)
+    np.testing.assert_array_equal(picture(here / "small-traversal.png"), as_saved(expected, here))
+    assert "must have a GaussianLatent" in refused(run("traverse", vq_folder, "--images", npz))
+
+
+def test_evaluate_prints_the_figures_of_the_library(here, folder, npz):
+    options = ["--images", npz, "--n", 5, "--num-samples", 3, "--seed", 4]
+    figures = json.loads(run("evaluate", folder, *options, "--json").stdout)
+    expected = keras_vae.evaluate(keras_vae.load(folder), X[:5], num_samples=3, seed=4)
+    assert figures.pop("images") == 5
+    assert figures.pop("latent_rates") == pytest.approx(expected["latent_rates"], rel=1e-5)
+    assert figures == pytest.approx(
+        {key: value for key, value in expected.items() if key != "latent_rates"}, rel=1e-5
+    )
+    rows = run("evaluate", folder, *options).stdout.splitlines()
+    cells = {row.split("│")[1].strip(): row.split("│")[2:4] for row in rows if "│" in row}
+    assert float(cells["nll"][0]) == pytest.approx(expected["nll"], rel=1e-4)
+    assert float(cells["nll"][1]) == pytest.approx(expected["nll_stderr"], rel=1e-4)
+    assert "nll_stderr" not in cells and cells["num_samples"][0].strip() == "3"
+
+
+def test_a_folder_of_pictures_serves_every_command(here, folder):
+    for key, image in enumerate(X[:4]):
+        Image.fromarray(image[..., 0]).save(here / f"{key}.png")
+    (here / "broken.png").write_bytes(b"text")
+    result = run("evaluate", folder, "--images", here, "--json")
+    assert json.loads(result.stdout)["images"] == 4
+    assert result.stderr == f"Left out: {here / 'broken.png'} is no picture.\n"
+
+
 def test_a_vq_model_reconstructs_floats_without_a_channel_axis(here, vq_folder):
     np.save("x.npy", (X[:2, ..., 0] / 255).astype("float32"))
     result = run("reconstruct", vq_folder, "--images", "x.npy", "--out", "pairs.png")
@@ -264,6 +317,12 @@ def test_reconstruct_takes_the_test_images_of_a_data_set(here, folder, monkeypat
         ["generate", "a", "--seed", "-1"],
         ["reconstruct", "a", "--images", "x.npy", "--dataset", "mnist"],
         ["reconstruct", "a", "--dataset", "cifar"],
+        ["interpolate", "a", "--images", "x.npy", "--dataset", "mnist"],
+        ["interpolate", "a", "--steps", "1"],
+        ["traverse", "a", "--dataset", "cifar"],
+        ["evaluate", "a", "--dataset", "cifar"],
+        ["evaluate", "a", "--num-samples", "0"],
+        ["train", "--data", "mnist", "--out", "a", "--size", "64"],
         ["train", "--factory", "mlp_vae", "--data", "mnist"],
         ["train", "--factory", "mlp_vae", "--data", "x.npz", "--out", "a", "--set", "activation"],
         ["train", "--factory", "mlp_vae", "--data", "x.npz", "--out", "a", "--beta", "-1"],
@@ -291,6 +350,53 @@ def test_a_trained_model_is_loaded_as_the_last_line_says(tmp_path, npz):
     history = json.loads((out / "run" / "state.json").read_text())["history"]
     assert [entry["epoch"] for entry in history] == [1, 2]
     assert run("generate", out, "--n", 1, "--out", tmp_path / "a.png").exit_code == 0
+
+
+def pictures_in(folder):
+    """Colour pictures of odd sizes, and a broken one."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for key in range(12):
+        size = rng.integers(8, 20, 2)
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype="uint8")).save(
+            folder / f"{key}.{'png' if key % 2 else 'jpg'}"
+        )
+    (folder / "broken.png").write_bytes(b"text")
+    return folder
+
+
+def test_a_folder_of_pictures_becomes_a_model_that_knows_them(tmp_path):
+    folder, out = pictures_in(tmp_path / "pictures"), tmp_path / "mine"
+    command = ["train", "--images", folder, "--size", "8x12", "--out", out, "--epochs", 1]
+    command += ["--set", "filters=[4]", "--set", "hidden_units=[4]"]
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+    assert "12 pictures of 8 x 12, 3 channels; 1 left out.\n" in result.stdout
+    assert result.stderr == f"Left out: {folder / 'broken.png'} is no picture.\n"
+    model = keras_vae.load(out)
+    assert model.data_shape == (8, 12, 3)
+    assert isinstance(model.likelihood, keras_vae.likelihoods.LearnedGaussian)
+    assert model.likelihood.scale != 1  # what was learned is what was saved
+    assert "epoch 1/1" not in run(*command).stdout  # finished: there is nothing to do again
+    (folder / "broken.png").unlink()
+    assert "Left out" not in run(*command).output
+    (folder / "0.jpg").unlink()
+    assert "run of another plan (run differ)" in run(*command).stderr.replace("\n", " ")
+
+
+def test_pictures_are_made_grey_or_binary_if_that_is_asked_for(tmp_path):
+    folder = pictures_in(tmp_path / "pictures")
+    options = ["--size", 8, "--channels", 1, "--likelihood", "bernoulli", "--epochs", 1]
+    options += ["--factory", "mlp_vae", "--set", "hidden_units=[4]"]
+    assert run("train", "--images", folder, "--out", tmp_path / "a", *options).exit_code == 0
+    model = keras_vae.load(tmp_path / "a")
+    assert model.data_shape == SHAPE
+    assert isinstance(model.likelihood, keras_vae.likelihoods.Bernoulli)
+
+
+def test_the_shell_can_complete_commands():
+    result = CliRunner().invoke(cli.app, ["--show-completion", "bash"], prog_name="keras-vae")
+    assert "_KERAS_VAE_COMPLETE=complete_bash" in result.output
 
 
 def test_interrupted_training_exits_with_130_and_the_same_command_goes_on(
