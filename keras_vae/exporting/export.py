@@ -82,13 +82,13 @@ def _written(model, format, folder):
         path = folder / f"{name}{form.suffix}"
         try:
             form.write(traced(graph), path)
-        except Exception as error:  # the converters have errors of many classes
-            raise ValueError(f"The {name} cannot be converted to {format}: {error}") from error
-        run = form.read(path)
-        for batch in batches:
+            run = form.read(path)
+            received = [run(**{graph.input: batch[name]}) for batch in batches]
+        except Exception as error:  # the converters and runtimes have errors of many classes
+            raise ValueError(f"The {name} does not work as {format}: {error}") from error
+        for batch, got in zip(batches, received):
             expected = graph(batch[name])
-            difference = _difference(expected, run(**{graph.input: batch[name]}), name)
-            worst = max(worst, difference)
+            worst = max(worst, _difference(expected, got, name))
         described[name] = metadata.describe_graph(path, graph.input, batch[name], expected)
         first = batches[0][name][:1]
         examples[name] = metadata.describe_example(graph.input, first, graph(first))

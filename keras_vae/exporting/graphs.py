@@ -9,7 +9,6 @@ from keras import ops
 
 from keras_vae.weights import fixed_inputs
 
-
 NAMES = ("encoder", "decoder", "generator")
 
 
