@@ -19,9 +19,9 @@ def write_bytes(path, content: bytes):
 
 
 def replace_folder(staged, folder):
-    """Puts a folder in the place of another, or of none, in the same parent folder or below it.
+    """Puts a folder in the place of an earlier one, or of none, on the same file system.
 
-    If that fails the other is put back.
+    If that fails the earlier one is put back.
     """
     staged, folder = Path(staged), Path(folder)
     earlier = staged.with_name(f"earlier-{staged.name}")
@@ -29,10 +29,9 @@ def replace_folder(staged, folder):
         folder.replace(earlier)
     try:
         staged.replace(folder)
-    except OSError:
-        if earlier.exists():
+    finally:
+        if earlier.exists() and not folder.exists():
             earlier.replace(folder)
-        raise
     if earlier.exists():
         shutil.rmtree(earlier)
 

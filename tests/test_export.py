@@ -131,7 +131,8 @@ def test_a_prior_that_is_no_function_of_noise_has_no_generator_and_the_metadata_
     metadata = keras_vae.export(model, tmp_path / "out", "saved_model")
     assert list(metadata["graphs"]) == ["encoder", "decoder"]
     name = prior["name"] if prior else "uniform"
-    assert metadata["prior"] == name and f"({name}) is no function" in metadata["no_generator"]
+    reason = f"({name}) is no function of standard normal noise" if prior else "no trained prior"
+    assert metadata["prior"] == name and reason in metadata["no_generator"]
     assert not (tmp_path / "out" / "generator").exists()
     assert metadata.get("num_codes") == (8 if factory == "vq_vae" else None)
 
@@ -348,3 +349,8 @@ def test_an_unknown_model_is_refused_by_its_name(tmp_path):
     result = run("export", "conv-mnits", "--format", "saved_model", "--out", tmp_path / "out")
     assert result.exit_code == 1 and "Unknown model 'conv-mnits'" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_without_a_model_is_wrong_usage():
+    result = run("export")
+    assert result.exit_code == 2 and "Usage: " in result.stderr

@@ -28,7 +28,9 @@ def describe(model, format: str) -> dict:
     }
     if not model.latent.stochastic:
         description["num_codes"] = model.latent.num_codes
-    if "generator" not in graphs_of(model):
+    if not model.latent.generates:
+        description["no_generator"] = "There is no trained prior over the codes to draw from."
+    elif "generator" not in graphs_of(model):
         description["no_generator"] = (
             f"The prior ({prior_name(model)}) is no function of standard normal noise: draw from "
             "it with keras_vae, then use the decoder."
