@@ -7,6 +7,7 @@ from keras_vae import likelihoods as likelihoods
 from keras_vae import priors as priors
 from keras_vae.evaluation import evaluate as evaluate
 from keras_vae.evaluation import verify as verify
+from keras_vae.exporting import export as export
 from keras_vae.factories import FACTORIES as FACTORIES
 from keras_vae.factories import conv_vae as conv_vae
 from keras_vae.factories import mlp_vae as mlp_vae

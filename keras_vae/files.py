@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 
@@ -15,6 +16,24 @@ def write_bytes(path, content: bytes):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def replace_folder(staged, folder):
+    """Puts a folder in the place of an earlier one, or of none, on the same file system.
+
+    If that fails the earlier one is put back.
+    """
+    staged, folder = Path(staged), Path(folder)
+    earlier = staged.with_name(f"earlier-{staged.name}")
+    if folder.exists():
+        folder.replace(earlier)
+    try:
+        staged.replace(folder)
+    finally:
+        if earlier.exists() and not folder.exists():
+            earlier.replace(folder)
+    if earlier.exists():
+        shutil.rmtree(earlier)
 
 
 def write_json(path, content):

@@ -129,12 +129,7 @@ def fingerprint(model) -> list[float]:
     if the prior has weights two more, log p of these latents or codes in nats.
     """
     rng = np.random.RandomState(0)
-    x = rng.uniform(size=(2, *model.data_shape)).astype("float32")
-    shape = (2, *model.latent.latent_shape)
-    if model.latent.stochastic:
-        z = rng.standard_normal(size=shape).astype("float32")
-    else:
-        z = rng.randint(model.latent.num_codes, size=shape)
+    x, z = fixed_inputs(model, rng)
     h = model.encoder(keras.ops.convert_to_tensor(x))
     h = keras.tree.flatten(h)
     encoded = np.concatenate([keras.ops.convert_to_numpy(t).ravel() for t in h])
@@ -151,6 +146,15 @@ def fingerprint(model) -> list[float]:
     if prior is not None and prior.weights:
         numbers += [float(number) for number in keras.ops.convert_to_numpy(prior.log_prob(z))]
     return numbers
+
+
+def fixed_inputs(model, rng: np.random.RandomState, n=2):
+    """Draws data for the encoder and latents or codes for the decoder, `n` examples of each."""
+    x = rng.uniform(size=(n, *model.data_shape)).astype("float32")
+    shape = (n, *model.latent.latent_shape)
+    if model.latent.stochastic:
+        return x, rng.standard_normal(size=shape).astype("float32")
+    return x, rng.randint(model.latent.num_codes, size=shape)
 
 
 def tolerance(published: float) -> float:

@@ -1,4 +1,4 @@
-"""The `keras-vae` command.
+"""The `keras-vae` command, one file for each kind of subcommand.
 
 Each command imports what it needs when it runs, so that help is quick. What the library refuses
 (ValueError, OSError) is shown as one sentence.
@@ -8,5 +8,6 @@ from keras_vae.cli import zoo as zoo  # isort: skip  (the order of the commands 
 from keras_vae.cli import images as images
 from keras_vae.cli import measuring as measuring
 from keras_vae.cli import training as training
+from keras_vae.cli import exporting as exporting  # isort: skip
 from keras_vae.cli.base import app as app
 from keras_vae.cli.base import main as main

@@ -11,7 +11,8 @@ class Prior(keras.layers.Layer):
     """The interface: `log_prob(z)` and `sample(n, rng)`. A layer, so that its weights are saved.
 
     `build` receives the shape of a batch of latents, `(None, *latent_shape)`. Everything here is
-    computed in float32 under every dtype policy.
+    computed in float32 under every dtype policy. A prior whose draws are a function of standard
+    normal noise has that function too: `from_normal(u)`, u `(n, d)` to latents.
     """
 
     def __init__(self, **kwargs):
@@ -51,6 +52,10 @@ class StandardNormal(Prior):
 
     def sample(self, n, rng):
         return rng.standard_normal((n, *self.latent_shape), dtype="float32")
+
+    def from_normal(self, u):
+        """Latents `(n, *latent_shape)` of standard normal noise `(n, d)`: the same numbers."""
+        return ops.reshape(u, (-1, *self.latent_shape))
 
 
 def standard_normal_log_prob(z):

@@ -1,0 +1,32 @@
+"""The command that makes files for other runtimes: export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_vae.cli.base import Name, app
+
+
+@app.command(epilog="Example: keras-vae export conv-mnist --format onnx --out conv-mnist-onnx")
+def export(
+    name: Name,
+    format: Annotated[str, typer.Option(help="onnx, saved_model or tflite.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write. Default: NAME-FORMAT.")
+    ] = None,
+):
+    """Exports encoder, decoder and generator to files that need no Keras, and tests them.
+
+    The files are read back by the format's own runtime; if they do not compute what the model
+    does, nothing is written. Needs: pip install 'keras-vae[export]'.
+    """
+    from keras_vae.exporting import FORMATS
+    from keras_vae.exporting import export as write
+
+    out = out or Path(f"{Path(name).resolve().name}-{format}")
+    metadata = write(name, out, format)
+    difference = metadata["self_test"]["largest_difference"]
+    files = ", ".join(graph["file"] for graph in metadata["graphs"].values())
+    typer.echo(f"Read back by {FORMATS[format].runtime}: largest difference {difference:.2g}")
+    typer.echo(f"Wrote {out.resolve()}: {files}, metadata.json")

@@ -1,0 +1,153 @@
+"""export: writes a model's graphs, reads them back, and lets them out only if they agree."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_vae import hub
+from keras_vae.exporting import metadata
+from keras_vae.exporting.formats import FORMATS, traced
+from keras_vae.exporting.graphs import NAMES, example_inputs, graphs_of
+from keras_vae.files import read_json, replace_folder, write_json
+from keras_vae.folder import METADATA, in_float32
+from keras_vae.model import VAE
+
+TOLERANCE = 1e-4  # of the largest number of an output, or of 1 if all are smaller
+CODES_TOLERANCE = 1e-3  # share of codes that may differ: two may be equally near but for rounding
+
+
+def export(model, folder, format: str = "onnx") -> dict:
+    """Exports a model as deterministic graphs, for a runtime that needs neither Keras nor this.
+
+    `encoder` takes `data`, float32 `(n, *data_shape)`, to `mean` and `log_var`, or a VQ model's to
+    `codes`; `decoder` takes `z`, or `codes`, to `image`, the mean of p(x|z); `generator` takes
+    `noise`, standard normal `(n, latent_dim)`, through the prior to `image`. There is no generator
+    under a prior whose draws are no function of such noise: mixtures, VampPrior, priors over codes.
+    The number of examples n is open in every format.
+    Each file is read back by the format's own runtime, and held against the model on the
+    fingerprint's input and on another batch, before the folder takes its name.
+
+    Args:
+        model: a model, or what `load` takes.
+        folder: where the graphs and `metadata.json` go, in a folder that is there. An earlier
+            export of that name is replaced once the new one has passed.
+        format: `"onnx"` (default), `"saved_model"` or `"tflite"`.
+
+    Returns:
+        What `metadata.json` says: the graphs with their inputs and outputs, how data is prepared,
+        and an example of inputs and outputs to test another runtime with.
+
+    Raises:
+        ValueError: if the format is unknown, its packages are missing, the backend is not
+            TensorFlow, the model does not compute in float32, the folder holds other things, or
+            the files do not compute what the model does.
+
+    Example:
+
+    >>> keras_vae.export("conv-mnist", "conv-mnist-onnx", format="onnx")
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}. Received: {format!r}")
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Export needs KERAS_BACKEND=tensorflow, which loads the same weights: save the model "
+            f"with save_to_folder and export it there. Received: {keras.backend.backend()}"
+        )
+    FORMATS[format].check()
+    folder = Path(folder).absolute()
+    _check_folder(folder)
+    name = model.name if isinstance(model, VAE) else metadata.model_name(model)
+    if not isinstance(model, VAE):
+        with in_float32():
+            model = hub.load(model, compile=False)
+    _check_model(model)
+    with tempfile.TemporaryDirectory(prefix=".exporting-", dir=folder.parent) as staged:
+        staged = Path(staged) / "export"
+        staged.mkdir()
+        said = {"model": name, **metadata.describe(model, format)}
+        said |= _written(model, format, staged)
+        write_json(staged / METADATA, said)
+        replace_folder(staged, folder)
+    return said
+
+
+def _written(model, format, folder):
+    """Writes the graphs, and returns what the metadata says of them once they have passed."""
+    form, described, examples, worst = FORMATS[format], {}, {}, 0.0
+    batches = [example_inputs(model, seed=0, n=2), example_inputs(model, seed=1, n=5)]
+    for name, graph in graphs_of(model).items():
+        path = folder / f"{name}{form.suffix}"
+        try:
+            form.write(traced(graph), path)
+            run = form.read(path)
+            received = [run(**{graph.input: batch[name]}) for batch in batches]
+        except Exception as error:  # the converters and runtimes have errors of many classes
+            raise ValueError(f"The {name} does not work as {format}: {error}") from error
+        for batch, got in zip(batches, received):
+            expected = graph(batch[name])
+            worst = max(worst, _difference(expected, got, name))
+        described[name] = metadata.describe_graph(path, graph.input, batch[name], expected)
+        first = batches[0][name][:1]
+        examples[name] = metadata.describe_example(graph.input, first, graph(first))
+    return {
+        "graphs": described,
+        "self_test": {
+            "layout": "one example; its numbers flat, the last axis first to change",
+            "largest_difference": worst,
+            **examples,
+        },
+    }
+
+
+def _difference(expected, got, name):
+    """The largest difference of two dicts of outputs; ValueError if it is too large."""
+    worst = 0.0
+    for key, value in expected.items():
+        other = got.get(key)
+        if other is None or other.shape != value.shape or other.dtype != value.dtype:
+            spec = metadata.tensor_spec(value)
+            raise ValueError(f"The exported {name} does not return {key}, {spec}.")
+        if value.dtype.kind == "i":
+            difference, allowed = float(np.mean(other != value)), CODES_TOLERANCE
+        else:
+            difference = float(np.max(np.abs(other - value)))
+            allowed = TOLERANCE * max(1.0, float(np.max(np.abs(value))))
+        if not difference <= allowed:  # NaN is refused too
+            raise ValueError(
+                f"The exported {name} does not compute what the model does: its {key} differs by "
+                f"{difference:.3g} where {allowed:.3g} is allowed. Nothing was exported."
+            )
+        worst = max(worst, difference)
+    return worst
+
+
+def _check_folder(folder):
+    """Refuses a folder that is more than an earlier export, which is replaced as a whole."""
+    if not folder.parent.is_dir():
+        raise FileNotFoundError(f"No such folder: {folder.parent}. Make it first.")
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise ValueError(f"{folder} must be a folder, or not there.")
+    found = set(os.listdir(folder)) if folder.exists() else set()
+    if METADATA in found:
+        earlier = FORMATS.get(str(read_json(folder / METADATA).get("format")))
+        if earlier:
+            found -= {METADATA, *(f"{name}{earlier.suffix}" for name in NAMES)}
+    if found:
+        raise ValueError(
+            f"{folder} must be an earlier export, empty or not there, as it is replaced as a "
+            f"whole. It holds: {', '.join(sorted(found)[:5])}"
+        )
+
+
+def _check_model(model):
+    if model.data_shape is None:
+        raise ValueError("The model is not built: call it on data once, such as model.encode(x).")
+    computes_in = {model.encoder.compute_dtype, model.decoder.compute_dtype}
+    if computes_in != {"float32"}:
+        raise ValueError(
+            "Export takes a model that computes in float32: save it with save_to_folder and load "
+            f"it under that policy. Received: {', '.join(sorted(computes_in))}"
+        )
