@@ -135,7 +135,8 @@ class LearnedGaussian(Likelihood, keras.layers.Layer):
 
     At the optimum it is the root of the mean squared error: a model that reconstructs well makes
     its errors dear, one that does not is not forced to (sigma-VAE, Rybkin et al. 2021, arXiv
-    2006.13202). One weight, log_var. The choice for colour or grey images of one's own.
+    2006.13202). One weight, a tenth of log_var: steps that are small for a network's weights
+    would need thousands for this one. The choice for colour or grey images of one's own.
 
     Args:
         scale: standard deviation before training, in units of the data. Defaults to 1.
@@ -148,11 +149,15 @@ class LearnedGaussian(Likelihood, keras.layers.Layer):
         kwargs.setdefault("dtype", "float32")
         keras.layers.Layer.__init__(self, **kwargs)
         self.initial = Gaussian(scale)
-        log_var = keras.initializers.Constant(2 * math.log(self.initial.scale))
-        self.log_var = self.add_weight(
-            shape=(), initializer=log_var, dtype="float32", autocast=False, name="log_var"
-        )
+        initializer = keras.initializers.Constant(2 * math.log(self.initial.scale) / 10)
+        options = {"dtype": "float32", "autocast": False, "name": "tenth_of_log_var"}
+        self.tenth_of_log_var = self.add_weight(shape=(), initializer=initializer, **options)
         self.built = True
+
+    @property
+    def log_var(self):
+        """The logarithm of the variance of every pixel, a tensor."""
+        return 10 * ops.convert_to_tensor(self.tenth_of_log_var)
 
     @property
     def scale(self):

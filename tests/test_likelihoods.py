@@ -143,7 +143,7 @@ def test_a_learned_scale_becomes_the_root_of_the_mean_squared_error(vectors):
     model.encoder.set_weights([0 * weight for weight in model.encoder.get_weights()])
     model.decoder.set_weights([0 * weight for weight in model.decoder.get_weights()])
     assert len(model.trainable_variables) == 1
-    model.compile(keras.optimizers.Adam(0.05))
+    model.compile(keras.optimizers.Adam(0.01))
     model.fit(vectors, epochs=200, verbose=0)
     # The decoder's outputs are all 0, so that the error is the data.
     assert model.likelihood.scale == pytest.approx(np.sqrt(np.mean(vectors**2)), rel=1e-3)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -34,8 +35,13 @@ def train(
         int | None,
         typer.Option(min=1, max=4, help="1 grey, 3 colour, 4 with opacity. Default: theirs."),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 20,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per step.")] = 128,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Passes over the images. Default: 20; of few, for 3,000 steps."),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images per step. Default: 128; 32 of under 10,000.")
+    ] = None,
     learning_rate: Annotated[float, typer.Option(min=0, help="Adam's.")] = 1e-3,
     latent_dim: Annotated[int | None, typer.Option(help="Default: the factory's.")] = None,
     likelihood: Annotated[
@@ -88,6 +94,9 @@ def train(
         "data": source if source in data.DATASETS else _digest(parts),
     }
     run = out / "run"
+    n = len(parts.x_train)
+    batch_size = batch_size or (128 if n >= 10_000 else 32)
+    epochs = epochs or max(20, math.ceil(3000 / math.ceil(n / batch_size)))
     options = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "plan": plan}
     try:
         training.train(model, parts.x_train, parts.x_validation, run, **options)
