@@ -4,13 +4,11 @@ Each command imports what it needs when it runs, so that help is quick. What the
 (ValueError, OSError) is shown as one sentence.
 """
 
-# isort: off  (the order of the commands in --help)
-from keras_vae.cli import zoo as zoo
-from keras_vae.cli import images as images
-from keras_vae.cli import measuring as measuring
-from keras_vae.cli import training as training
-from keras_vae.cli import exporting as exporting
-
-# isort: on
+# In the order of the commands in --help.
+from keras_vae.cli import zoo as zoo  # isort: skip
+from keras_vae.cli import images as images  # isort: skip
+from keras_vae.cli import measuring as measuring  # isort: skip
+from keras_vae.cli import training as training  # isort: skip
+from keras_vae.cli import exporting as exporting  # isort: skip
 from keras_vae.cli.base import app as app
 from keras_vae.cli.base import main as main
