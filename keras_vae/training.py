@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -14,9 +15,21 @@ from keras_vae.callbacks import Ramp
 from keras_vae.checks import check_whole
 from keras_vae.files import write_json
 
+BEST = "best.weights.h5"
+
 
 def train(
-    model, x, x_validation, folder, *, epochs, batch_size=128, seed=0, beta_warmup=0, plan=None
+    model,
+    x,
+    x_validation,
+    folder,
+    *,
+    epochs,
+    batch_size=128,
+    seed=0,
+    beta_warmup=0,
+    keep_best=False,
+    plan=None,
 ):
     """Trains a compiled model, keeping each epoch, and goes on from the last one kept.
 
@@ -32,6 +45,8 @@ def train(
         batch_size: examples per step. Defaults to 128.
         seed: whole number. Defaults to 0.
         beta_warmup: epochs over which beta rises linearly to the model's. Defaults to 0.
+        keep_best: whether the model is left as it was after the epoch of the lowest `val_loss`,
+            instead of the last. Needs validation data. Defaults to False.
         plan: anything JSON that identifies the run; a folder of another plan is refused.
 
     Returns:
@@ -45,18 +60,29 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     plan = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "n": len(x), "run": plan}
     history = _resume(model, folder, plan)
-    if len(history) == epochs:
-        return history
-    steps = math.ceil(len(x) / batch_size)
-    ramp = Ramp("beta", beta_warmup)
-    run = _Run(folder, plan, history, seed)
+    if len(history) < epochs:
+        run = _Run(folder, plan, history, seed, keep_best)
+        _fit(model, x, x_validation, run, epochs, batch_size, seed, Ramp("beta", beta_warmup))
+    if keep_best:
+        model.load_weights(folder / BEST)
+    return history
+
+
+def best_epoch(history) -> dict:
+    """Returns the logs of the epoch with the lowest `val_loss`, the first of several."""
+    finite = [entry for entry in history if math.isfinite(entry["val_loss"])]
+    return min(finite or history, key=lambda entry: entry["val_loss"])
+
+
+def _fit(model, x, x_validation, run, epochs, batch_size, seed, ramp):
+    done, steps = len(run.history), math.ceil(len(x) / batch_size)
     with _Progress(epochs, steps) as progress:
         # One fit for all epochs: at the end of each, TensorFlow was seen to wait for the thread
         # that tunes its input pipeline, about as long as the epoch had taken.
         model.fit(
-            _batches(x, batch_size, seed, range(len(history), epochs)),
+            _batches(x, batch_size, seed, range(done, epochs)),
             steps_per_epoch=steps,
-            initial_epoch=len(history),
+            initial_epoch=done,
             epochs=epochs,
             shuffle=False,
             validation_data=None if x_validation is None else (x_validation, None),
@@ -65,7 +91,6 @@ def train(
             verbose=0,
             callbacks=[ramp, run, progress],
         )
-    return history
 
 
 def _batches(x, batch_size, seed, epochs):
@@ -95,9 +120,10 @@ def _resume(model, folder, plan):
 class _Run(keras.callbacks.Callback):
     """Sets the noise before each epoch, and keeps the epoch after it."""
 
-    def __init__(self, folder, plan, history, seed):
+    def __init__(self, folder, plan, history, seed, keep_best):
         super().__init__()
         self.folder, self.plan, self.history, self.seed = folder, plan, history, seed
+        self.keep_best = keep_best
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
@@ -115,6 +141,9 @@ class _Run(keras.callbacks.Callback):
         """Writes the checkpoint, then the state that names it, then removes the one before."""
         partial = self.folder / f"partial-{name}"
         self.model.save_weights(partial)
+        if self.keep_best and best_epoch(self.history) is self.history[-1]:
+            shutil.copyfile(partial, self.folder / f"partial-{BEST}")
+            os.replace(self.folder / f"partial-{BEST}", self.folder / BEST)
         os.replace(partial, self.folder / name)
         state = {"plan": self.plan, "checkpoint": name, "history": self.history}
         write_json(self.folder / "state.json", state)

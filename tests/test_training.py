@@ -65,3 +65,36 @@ def test_beta_rises_over_the_warm_up_to_the_models_own(tmp_path):
     betas = [(entry["loss"] - entry["distortion"]) / entry["rate"] for entry in history]
     np.testing.assert_allclose(betas, [0.5, 1.0, 1.0], rtol=1e-4)
     assert float(made.beta) == 1.0
+
+
+def test_the_best_epoch_is_what_is_kept_if_asked_for(tmp_path, monkeypatch):
+    seen = []
+
+    def fresh():  # learns, and then unlearns
+        keras.utils.set_random_seed(3)
+        made = keras_vae.mlp_vae((6, 5, 1), 2, (8,))
+        rate = keras.optimizers.schedules.PiecewiseConstantDecay([8], [0.01, -0.01])
+        made.compile(keras.optimizers.SGD(rate))
+        return made
+
+    keep = training._Run.keep
+
+    def keep_and_remember(self, name):
+        keep(self, name)
+        seen.append(self.model.get_weights())
+
+    monkeypatch.setattr(training._Run, "keep", keep_and_remember)
+    made, history = run(tmp_path, fresh(), epochs=4, keep_best=True)
+    losses = [entry["val_loss"] for entry in history]
+    best = int(np.argmin(losses))
+    assert best == 1  # two epochs of four steps at the rate that learns
+    assert training.best_epoch(history)["epoch"] == 2
+    again, _ = run(tmp_path, fresh(), epochs=4, keep_best=True)
+    for one, other, expected in zip(made.get_weights(), again.get_weights(), seen[best]):
+        np.testing.assert_array_equal(one, expected)
+        np.testing.assert_array_equal(other, expected)
+
+
+def test_an_epoch_that_diverged_is_not_the_best():
+    history = [{"epoch": 1, "val_loss": float("nan")}, {"epoch": 2, "val_loss": 3.0}]
+    assert training.best_epoch(history)["epoch"] == 2

@@ -99,13 +99,17 @@ def train(
     epochs = epochs or max(20, math.ceil(3000 / math.ceil(n / batch_size)))
     options = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "plan": plan}
     try:
-        training.train(model, parts.x_train, parts.x_validation, run, **options)
+        history = training.train(
+            model, parts.x_train, parts.x_validation, run, keep_best=True, **options
+        )
     except KeyboardInterrupt:
         kept = f"Interrupted. The last finished epoch is kept in {run.resolve()}"
         typer.echo(f"{kept}\nGive the same command again to go on from there.", err=True)
         raise typer.Exit(130) from None
     hub.save_to_folder(model, out, factory=factory, arguments=arguments)
-    typer.echo("Saved. Load it in Python:")
+    best = training.best_epoch(history)
+    typer.echo(f"Saved as it was after epoch {best['epoch']}: val_loss {best['val_loss']:.2f}.")
+    typer.echo("Load it in Python:")
     typer.echo(f"keras_vae.load({json.dumps(str(out.resolve()), ensure_ascii=False)})")
 
 
