@@ -8,6 +8,15 @@ import typer
 
 from keras_vae.cli.base import Name, Out, app
 
+Images = Annotated[
+    Path | None,
+    typer.Option(help="An .npz (its x_test, x, x_train or only array), an .npy or a picture."),
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(help="mnist or fashion-mnist, the test images. Default: the model's own."),
+]
+
 
 @app.command(epilog="Example: keras-vae generate conv-mnist --n 100 --seed 1 --out digits.png")
 def generate(
@@ -19,7 +28,7 @@ def generate(
     """Generates images and writes them as one picture, by default NAME-samples.png."""
     from keras_vae import hub, plots
 
-    out = out or _default_out(name, "samples")
+    out = out or default_out(name, "samples")
     plots.save(plots.image_grid(hub.load(name).generate(n, seed=seed)), out)
     typer.echo(f"Wrote {out.resolve()}")
 
@@ -27,14 +36,8 @@ def generate(
 @app.command(epilog="Example: keras-vae reconstruct conv-mnist --images pictures.npz --n 8")
 def reconstruct(
     name: Name,
-    images: Annotated[
-        Path | None,
-        typer.Option(help="An .npz (its x_test, x, x_train or only array), an .npy or a picture."),
-    ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="mnist or fashion-mnist, the test images. Default: the model's own."),
-    ] = None,
+    images: Images = None,
+    dataset: Dataset = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Number of images: the first ones.")] = 16,
     out: Out = None,
 ):
@@ -42,36 +45,47 @@ def reconstruct(
 
     Prints the mean squared error per pixel, of values in [0, 1].
     """
-    from keras_vae import data, hub, plots
+    from keras_vae import hub, plots
     from keras_vae.checks import scaled
 
-    if images is not None and dataset is not None:
-        raise typer.BadParameter("Give --images or --dataset, not both.")
-    if dataset is not None and dataset not in data.DATASETS:
-        raise typer.BadParameter(f"--dataset is one of {', '.join(data.DATASETS)}.")
+    check_choice(images, dataset)
     model = hub.load(name)
-    if images is not None:
-        x = read_images(images, model.data_shape)[:n]
-    else:
-        x = data.load(dataset or _own_dataset(name)).x_test[:n]
+    x = chosen_images(name, model, images, dataset)
+    if x is None:
+        raise ValueError(f"It is not known what {name} was trained on: give --images or --dataset.")
+    x = x[:n]
     reconstructions = model.reconstruct(x)
     error = np.mean(np.square(scaled(x) - reconstructions))
-    out = out or _default_out(name, "reconstructions")
+    out = out or default_out(name, "reconstructions")
     plots.save(plots.reconstruction_pairs(x, reconstructions), out)
     typer.echo(f"Mean squared error per pixel, {len(x)} images: {error:.6g}")
     typer.echo(f"Wrote {out.resolve()}")
 
 
-def _default_out(name, what):
-    return Path(f"{Path(name).resolve().name}-{what}.png")
+def check_choice(images, dataset):
+    """Refuses what is no choice of images, before a model is loaded for them."""
+    from keras_vae import data
+
+    if images is not None and dataset is not None:
+        raise typer.BadParameter("Give --images or --dataset, not both.")
+    if dataset is not None and dataset not in data.DATASETS:
+        raise typer.BadParameter(f"--dataset is one of {', '.join(data.DATASETS)}.")
 
 
-def _own_dataset(name):
-    from keras_vae import hub
+def chosen_images(name, model, images, dataset):
+    """The images of a file, else of a data set, else of a published model's own; or None."""
+    from keras_vae import data, hub
 
-    if name not in hub.list_models():
-        raise ValueError(f"It is not known what {name} was trained on: give --images or --dataset.")
-    return hub.info(name)["data"]["name"]
+    if images is not None:
+        return read_images(images, model.data_shape)
+    if dataset is None and name in hub.list_models():
+        dataset = hub.info(name)["data"]["name"]
+    return None if dataset is None else data.load(dataset).x_test
+
+
+def default_out(name, what, ending="png"):
+    """Where a command writes what it makes of a model: the current folder."""
+    return Path(f"{Path(name).resolve().name}-{what}.{ending}")
 
 
 def read_images(path, shape):
