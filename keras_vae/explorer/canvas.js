@@ -98,7 +98,7 @@ class Paper {
 /** The plane of two latents: what each place decodes to, where images lie, and a point to drag. */
 class Plane {
   constructor(element, { content, model, means, moved }) {
-    this.span = content.span;
+    this.span = Math.max(...content.spans);
     this.point = made("span", { className: "point" });
     this.canvas = made("canvas", { width: 480, height: 480 });
     const dots = means.map((mean) => this.put(made("span", { className: "dot" }), mean));

@@ -87,7 +87,7 @@ def _gaussian(model, x):
         "channels": model.latent.latent_shape[-1],
         "rates": [round(float(rate), 4) for rate in rates],
         "active": active.tolist(),
-        "span": max(3.0, float(np.ceil(np.quantile(np.abs(mean), 0.999)))),
+        "spans": np.maximum(3, np.ceil(np.quantile(np.abs(mean), 0.999, axis=0))).tolist(),
     }
 
 

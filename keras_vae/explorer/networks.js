@@ -70,34 +70,49 @@ function sweep(node, x, transposed) {
   const { from, to, size, strides, before, kernel, bias, activation } = node;
   const [small, large] = transposed ? [from, to] : [to, from];
   const [depth, width] = [from[2], to[2]];
+  const [high, wide] = size;
   const y = repeated(bias, width, to[0] * to[1]);
   for (let row = 0; row < small[0]; row++) {
-    for (let i = 0; i < size[0]; i++) {
-      const bigRow = row * strides[0] + i - before[0];
-      if (bigRow < 0 || bigRow >= large[0]) continue;
-      for (let column = 0; column < small[1]; column++) {
-        for (let j = 0; j < size[1]; j++) {
-          const bigColumn = column * strides[1] + j - before[1];
-          if (bigColumn < 0 || bigColumn >= large[1]) continue;
-          const near = row * small[1] + column;
-          const far = bigRow * large[1] + bigColumn;
-          const [source, target] = transposed ? [near, far] : [far, near];
-          const tap = (i * size[1] + j) * depth * width;
-          accumulate(x, source * depth, depth, kernel, tap, y, target * width, width);
-        }
+    for (let column = 0; column < small[1]; column++) {
+      const near = row * small[1] + column;
+      for (let tap = 0; tap < high * wide; tap++) {
+        const bigRow = row * strides[0] + Math.floor(tap / wide) - before[0];
+        const bigColumn = column * strides[1] + (tap % wide) - before[1];
+        if (bigRow < 0 || bigRow >= large[0] || bigColumn < 0 || bigColumn >= large[1]) continue;
+        const far = bigRow * large[1] + bigColumn;
+        const source = depth * (transposed ? near : far);
+        const target = width * (transposed ? far : near);
+        accumulate(x, source, depth, kernel, tap * depth * width, y, target, width);
       }
     }
   }
   return activated(y, activation);
 }
 
-/** y += x @ kernel, of `depth` numbers of x from `at` on, and `width` of y from `to` on. */
+/**
+ * y += x @ kernel, of `depth` numbers of x from `at` on, and `width` of y from `to` on. Four
+ * numbers of x at a time: that takes half the time, since y is read and written less often.
+ */
 function accumulate(x, at, depth, kernel, start, y, to, width) {
-  for (let i = 0; i < depth; i++) {
-    const value = x[at + i];
-    if (value === 0) continue; // as many are, after a ReLU or in an image
+  let i = 0;
+  for (; i + 3 < depth; i += 4) {
+    const a = x[at + i];
+    const b = x[at + i + 1];
+    const c = x[at + i + 2];
+    const d = x[at + i + 3];
+    if (a === 0 && b === 0 && c === 0 && d === 0) continue; // as in the black of an image
+    const rowA = start + i * width;
+    const rowB = rowA + width;
+    const rowC = rowB + width;
+    const rowD = rowC + width;
+    for (let j = 0; j < width; j++) {
+      const first = a * kernel[rowA + j] + b * kernel[rowB + j];
+      y[to + j] += first + c * kernel[rowC + j] + d * kernel[rowD + j];
+    }
+  }
+  for (; i < depth; i++) {
     const row = start + i * width;
-    for (let j = 0; j < width; j++) y[to + j] += value * kernel[row + j];
+    for (let j = 0; j < width; j++) y[to + j] += x[at + i] * kernel[row + j];
   }
 }
 

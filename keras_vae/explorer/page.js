@@ -108,12 +108,13 @@ function describe(gaussian) {
 }
 
 function gaussianViews(explorer) {
-  const section = byId("latents");
+  const section = made("div");
+  byId("latents").append(section);
   const views = [];
-  const { rates } = content;
-  if (rates.length === 2) {
+  if (content.rates.length === 2) {
+    section.className = "two";
     const pad = made("div", { className: "plane", role: "img" });
-    pad.ariaLabel = "The plane of both latents. The sliders below move the same point.";
+    pad.ariaLabel = "The plane of both latents. The sliders move the same point.";
     section.append(pad);
     const means = explorer.images.map((_, i) => explorer.codeOf(i));
     const moved = (z) => edited(explorer, z);
@@ -124,7 +125,7 @@ function gaussianViews(explorer) {
   views.push(new Sliders(section, content, changed));
   const sorted = `Sorted by rate, in nats, over ${content.images.measured} images. `;
   const band = "The bars show where the input’s posterior has 95 % of its mass.";
-  section.append(made("p", { className: "note" }, sorted + band));
+  byId("latents").append(made("p", { className: "note" }, sorted + band));
   return views;
 }
 

@@ -3,8 +3,8 @@
 
 class Sliders {
   constructor(section, content, changed) {
-    const { rates, active } = content;
-    this.span = content.span;
+    const { rates, active, spans } = content;
+    this.spans = spans; // how far each slider goes
     const order = [...rates.keys()].sort((i, j) => active[j] - active[i] || rates[j] - rates[i]);
     this.rows = [];
     const list = (units) => {
@@ -24,12 +24,12 @@ class Sliders {
   }
 
   row(unit, rate, changed) {
-    const bounds = { min: -this.span, max: this.span, step: 0.05 };
+    const bounds = { min: -this.spans[unit], max: this.spans[unit], step: 0.05 };
     const input = made("input", { type: "range", id: `latent-${unit}`, ...bounds });
     const value = made("output", { htmlFor: input.id });
     const band = made("span", { className: "band" });
     input.addEventListener("input", () => changed(unit, input.valueAsNumber));
-    const nats = made("small", {}, `${rate.toFixed(2)} nats`);
+    const nats = made("small", {}, `${rate.toFixed(rate < 10 ? 2 : 1)} nats`);
     const name = made("label", { htmlFor: input.id }, `z${unit} `, nats);
     const rail = made("span", { className: "rail" }, band);
     const track = made("span", { className: "track" }, input, rail);
@@ -45,8 +45,8 @@ class Sliders {
 
   /** Marks, under each slider, where the posterior of an image has 95 % of its mass. */
   mark({ mean, logVar }) {
-    const place = (value) => 50 + 50 * Math.min(Math.max(value / this.span, -1), 1);
     this.rows.forEach(({ band }, unit) => {
+      const place = (value) => 50 + 50 * Math.min(Math.max(value / this.spans[unit], -1), 1);
       const reach = 1.96 * Math.exp(0.5 * logVar[unit]);
       const [left, right] = [place(mean[unit] - reach), place(mean[unit] + reach)];
       Object.assign(band.style, { left: `${left}%`, width: `${right - left}%` });
