@@ -60,6 +60,21 @@ def opened(browser, tmp_path):
         assert troubles == []
 
 
+def scrambled(model):
+    """The model with weights so large that its outputs differ from input to input."""
+    randomise([*model.encoder.weights, *model.decoder.weights])
+    if not model.latent.stochastic:
+        randomise([model.latent.anchor])
+    return model
+
+
+def randomise(weights):
+    rng = np.random.default_rng(1)
+    for weight in weights:
+        fan = np.prod(weight.shape[:-1]) if len(weight.shape) > 1 else 4
+        weight.assign(rng.normal(0, 1.5 / np.sqrt(fan), weight.shape))
+
+
 def encoded(page, image):
     """Mean and log-variance of an image, as the page computes them."""
     code = """async (image) => {
@@ -87,9 +102,11 @@ def shown(page):
     page.evaluate(FRAMES)
     code, pixels, width = page.evaluate("""async () => {
         const { code } = await ready;
-        const canvas = byId("output");
-        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-        return [Array.from(code), Array.from(data), canvas.width];
+        const { width, height } = byId("output");
+        const copy = made("canvas", { width, height }).getContext("2d");
+        copy.drawImage(byId("output"), 0, 0);
+        const { data } = copy.getImageData(0, 0, width, height);
+        return [Array.from(code), Array.from(data), width];
     }""")
     return np.array(code), np.array(pixels).reshape(-1, width, 4)[..., :3]
 

@@ -7,7 +7,7 @@ import browser as browsing
 import keras
 import numpy as np
 import pytest
-from browser import codes, decoded, encoded
+from browser import codes, decoded, encoded, randomise, scrambled
 from keras import layers
 
 import keras_vae
@@ -29,19 +29,6 @@ MODELS = [
     ("vq_vae", (8, 8, 1), {}),
     ("vq_vae", (9, 7, 3), {"filters": (4, 5), "blocks": 0, "kernel_size": 3, "activation": "elu"}),
 ]
-
-
-def scrambled(model):
-    """The model with weights so large that its outputs differ from input to input."""
-    for network in (model.encoder, model.decoder):
-        randomise(network.weights)
-    return model
-
-
-def randomise(weights):
-    for weight in weights:
-        fan = np.prod(weight.shape[:-1]) if len(weight.shape) > 1 else 4
-        weight.assign(RNG.normal(0, 1.5 / np.sqrt(fan), weight.shape))
 
 
 def images(shape, n=5):
