@@ -198,7 +198,7 @@ def test_of_a_prior_that_the_page_does_not_know_it_holds_draws_and_says_so(opene
     page = opened(make("mlp_vae", prior=Box()))
     got = samples(page, 20)
     assert got.min() >= 1.99 and got.max() <= 3.01
-    assert "one of 256 that were drawn from the prior" in page.locator("#prior").inner_text()
+    assert "one of 256 that were drawn from the prior" in page.locator("#notes").inner_text()
 
 
 def test_of_a_prior_over_codes_the_page_holds_draws_and_says_so(opened, make):
@@ -207,7 +207,7 @@ def test_of_a_prior_over_codes_the_page_holds_draws_and_says_so(opened, make):
     page = opened(model)
     pool = model.latent.sample_prior(64, np.random.default_rng(0)).reshape(64, -1)
     assert {tuple(row) for row in samples(page, 5)} <= {tuple(row) for row in pool.tolist()}
-    assert "one of 64 that were drawn from the prior" in page.locator("#prior").inner_text()
+    assert "one of 64 that were drawn from the prior" in page.locator("#notes").inner_text()
 
 
 def test_grey_values_beyond_0_and_1_are_encoded_as_they_are(opened, make):

@@ -63,7 +63,7 @@ def test_a_random_sample_is_another_one_each_time(opened, make, grey):
         page.get_by_role("button", name="Random sample").click()
         seen.append(shown(page)[0])
     assert len({tuple(code) for code in seen}) == 4
-    assert "N(0, I), at temperature 1" in page.locator("#prior").inner_text()
+    assert "N(0, I), at temperature 1" in page.locator("#notes").inner_text()
 
 
 def test_what_is_drawn_is_encoded_while_it_is_drawn(opened, make, grey):

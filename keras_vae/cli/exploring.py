@@ -36,13 +36,14 @@ def explore(
     check_choice(images, dataset)
     if port is not None and not serve:
         raise typer.BadParameter("--port is that of --serve: give both.")
+    if out is None and not serve:
+        out = default_out(name, "explorer", "html")
+    if out is not None and not out.resolve().parent.is_dir():
+        raise FileNotFoundError(f"No such folder: {out.resolve().parent}. Make it first.")
     model = hub.load(name)
     title = Path(name).resolve().name
     page = explorer.render(model, chosen_images(name, model, images, dataset), name=title)
-    if out is not None or not serve:
-        out = out or default_out(name, "explorer", "html")
-        if not out.resolve().parent.is_dir():
-            raise FileNotFoundError(f"No such folder: {out.resolve().parent}. Make it first.")
+    if out is not None:
         write_bytes(out, page.encode())
         typer.echo(f"Wrote {out.resolve()}")
     if serve:

@@ -7,7 +7,9 @@ const PRIOR_NOTES = {
   mixture: "Random samples are drawn from the model’s prior, a mixture of Gaussians.",
   latents: "A random sample is one of 256 that were drawn from the prior when this file was made.",
   codes: "A random sample is one of 64 that were drawn from the prior when this file was made.",
-  none: "The model has no prior over its codes. The button replaces a tenth of the codes, each by one drawn as often as it is used.",
+  none:
+    "The model has no prior over its codes. The button replaces a tenth of the codes, each by one " +
+    "drawn as often as it is used.",
 };
 
 const content = JSON.parse(byId("content").textContent);
@@ -101,15 +103,19 @@ function describe(gaussian) {
     `${latents} · ${parameters.toLocaleString("en")} parameters · computed in this page, by your ` +
     "browser: nothing is sent";
   const pool = gaussian ? "latents" : "codes";
-  byId("prior").textContent = PRIOR_NOTES[prior.kind === "pool" ? pool : prior.kind];
+  const ofPrior = PRIOR_NOTES[prior.kind === "pool" ? pool : prior.kind];
+  const plane = count === 2 ? "In the plane z0 goes to the right and z1 upwards. " : "";
+  const ofSliders =
+    `Latents are sorted by their rate over ${images.measured} images. The bar under a slider ` +
+    "shows where the input’s posterior has 95 % of its mass. ";
+  byId("notes").textContent = (gaussian ? plane + ofSliders : "") + ofPrior;
   byId("strip-title").textContent = images.given ? "Images" : "Images that the model made";
   byId("latents-title").textContent = gaussian ? "Latents" : "Codes";
   if (prior.kind === "none") byId("sample").textContent = "Change some codes";
 }
 
 function gaussianViews(explorer) {
-  const section = made("div");
-  byId("latents").append(section);
+  const section = byId("views");
   const views = [];
   if (content.rates.length === 2) {
     section.className = "two";
@@ -123,14 +129,11 @@ function gaussianViews(explorer) {
   const changed = (unit, value) =>
     edited(explorer, explorer.code.map((old, j) => (j === unit ? value : old)));
   views.push(new Sliders(section, content, changed));
-  const sorted = `Sorted by rate, in nats, over ${content.images.measured} images. `;
-  const band = "The bars show where the input’s posterior has 95 % of its mass.";
-  byId("latents").append(made("p", { className: "note" }, sorted + band));
   return views;
 }
 
 function codeView(explorer) {
-  return new CodeMap(byId("latents"), content, (codes) => edited(explorer, codes));
+  return new CodeMap(byId("views"), content, (codes) => edited(explorer, codes));
 }
 
 function edited(explorer, code) {
