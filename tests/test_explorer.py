@@ -219,7 +219,7 @@ def test_grey_values_beyond_0_and_1_are_encoded_as_they_are(opened, make):
     np.testing.assert_allclose(got, model.encode(x[2:3])[0], atol=3 * step)
 
 
-def test_what_the_page_cannot_show_is_refused_by_a_rule(make):
+def test_what_the_page_cannot_show_is_refused_by_a_rule(make, monkeypatch):
     def refused(model, message, x=None):
         with pytest.raises(NotExplorableError, match=message):
             explorer.render(model, x)
@@ -247,6 +247,9 @@ def test_what_the_page_cannot_show_is_refused_by_a_rule(make):
     sine = keras.Model(inputs, layers.Dense(4)(keras.ops.sin(layers.Flatten()(inputs))))
     decoder = of_layers().decoder
     refused(keras_vae.VAE(sine, decoder), "does not compute the layer 'sin.*a Sin")
+    monkeypatch.setattr("keras_vae.explorer.content._LARGEST", 1000)
+    refused(make("mlp_vae"), "up to 1,000 parameters.*Received: 2,")
+    monkeypatch.undo()
     broken = make("mlp_vae")
     broken.set_weights([np.full_like(w, np.nan) for w in broken.get_weights()])
     refused(broken, "not finite: its training diverged")

@@ -12,6 +12,7 @@ from keras_vae.likelihoods import Bernoulli, Gaussian
 
 _SHOWN = 16  # images that the file holds
 _MEASURED = 2000  # images that the rates, and the use of codes, are means over
+_LARGEST = 20_000_000  # parameters, of which each takes about 2.5 bytes of the file
 _MEANS = {Bernoulli: "sigmoid", Gaussian: "linear"}
 
 
@@ -60,6 +61,11 @@ def _check(model, x):
         raise NotExplorableError(
             "The explorer knows the mean of a Bernoulli and of a Gaussian likelihood. "
             f"Received: {type(model.likelihood).__name__}"
+        )
+    if model.count_params() > _LARGEST:
+        raise NotExplorableError(
+            f"The explorer takes models of up to {_LARGEST:,} parameters, for the file's size. "
+            f"Received: {model.count_params():,}"
         )
     if x is None and not model.latent.generates:
         raise NotExplorableError(
