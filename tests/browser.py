@@ -1,7 +1,4 @@
-"""A real browser, headless, for tests of the latent explorer: one for a whole session.
-
-A test file takes the fixtures with `browser, opened = browser.browser, browser.opened`.
-"""
+"""A real browser, headless, for tests of the latent explorer: one for a whole session."""
 
 import shutil
 

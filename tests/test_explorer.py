@@ -3,7 +3,6 @@
 import json
 import re
 
-import browser as browsing
 import keras
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from keras_vae import explorer
 from keras_vae.explorer import NotExplorableError, networks
 from keras_vae.explorer.packing import Store
 
-browser, opened = browsing.browser, browsing.opened
 RNG = np.random.default_rng(0)
 MODELS = [
     ("mlp_vae", (8, 8, 1), {}),

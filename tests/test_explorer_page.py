@@ -1,11 +1,9 @@
 """The latent explorer's page in a browser: every control, by mouse and by keyboard."""
 
-import browser as browsing
 import numpy as np
 import pytest
 from browser import FRAMES, scrambled, shown
 
-browser, opened = browsing.browser, browsing.opened
 CODE_PRIOR = {"name": "transformer", "width": 8, "blocks": 1, "heads": 1}
 
 
