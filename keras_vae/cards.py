@@ -33,10 +33,23 @@ PROTOCOLS = {
 }
 HUB_DATASETS = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
 _COLUMNS = 16  # images in a row of the picture
+_EXPLORER = (
+    "[{0}]({0}) is this model as a page: download it and open it in a browser, where its latents "
+    "are moved by hand, and drawings encoded. The browser computes the networks; nothing is sent."
+)
 _OF_LATENTS = "What use the model makes of its latents, or codes, over the test images."
 
 
-def model_card(entry, *, name=None, repository=None, picture=None, caption="", latents=None) -> str:
+def model_card(
+    entry,
+    *,
+    name=None,
+    repository=None,
+    picture=None,
+    caption="",
+    latents=None,
+    explorer=None,
+) -> str:
     """Returns a model's card in Markdown, with the Hub's metadata in its YAML front matter.
 
     Args:
@@ -47,6 +60,7 @@ def model_card(entry, *, name=None, repository=None, picture=None, caption="", l
         picture: path of the picture beside the card. Defaults to None, no picture.
         caption: what the picture shows.
         latents: path of the picture of `draw_latents` beside the card. Defaults to None, none.
+        explorer: path of the latent explorer beside the card. Defaults to None, none.
     """
     title = name or repository.split("/")[-1]
     sections = [
@@ -55,6 +69,7 @@ def model_card(entry, *, name=None, repository=None, picture=None, caption="", l
         _summary(entry),
         _loading(name, repository),
         picture and f"![{caption}]({picture})\n\n{caption}",
+        explorer and _EXPLORER.format(explorer),
         "metrics" in entry and _numbers(entry, name),
         latents and f"## The latents\n\n![{_OF_LATENTS}]({latents})\n\n{_OF_LATENTS}",
         name and prose(name),

@@ -7,8 +7,8 @@ import numpy as np
 
 from keras_vae import data, hub, weights
 from keras_vae.checks import as_array, check_whole, scaled
+from keras_vae.latents.gaussian import ACTIVE
 
-ACTIVE = 0.01  # a unit is active when Var_x(E_q[z]) exceeds this (Burda et al. 2015, section 5)
 PROTOCOLS = {"mnist-dynamic": "mnist", "fashion-dynamic": "fashion-mnist"}
 _OF_GREY = (
     *("mse", "mse_stderr", "mse_sampled", "psnr"),

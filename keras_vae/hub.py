@@ -224,8 +224,9 @@ def publish(
 ) -> str:
     """Publishes a model on the Hugging Face Hub, in one commit, where `load` finds it.
 
-    The commit holds `config.json`, `model.weights.h5`, `metadata.json`, a model card (`README.md`)
-    and a picture. The model is loaded from these files first: what does not load is not uploaded.
+    The commit holds `config.json`, `model.weights.h5`, `metadata.json`, a model card (`README.md`),
+    a picture, and for images the latent explorer (`explorer.html`, see `keras_vae.explorer`). The
+    model is loaded from these files first: what does not load is not uploaded.
 
     Args:
         model: a model made by one of the factories, a folder that `save_to_folder` or
@@ -236,8 +237,8 @@ def publish(
         private: whether the repository is to be private. Defaults to False.
         licence: of the weights, as the Hub names it, such as `"apache-2.0"`. Defaults to None,
             that of a published model, and for one's own no word about it.
-        x: images to be shown in the picture above their reconstructions, the first 16. Defaults
-            to None, samples only.
+        x: images to be shown in the picture above their reconstructions, and in the explorer, the
+            first 16. Defaults to None, samples only.
         commit_message: defaults to None, a line with the repository's name.
 
     Returns:

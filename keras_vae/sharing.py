@@ -1,15 +1,17 @@
 """A model's folder on its way to the Hugging Face Hub: its card, one commit, clear errors."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
-from keras_vae import cards, plots, registry
+from keras_vae import cards, explorer, plots, registry
 from keras_vae.files import write_bytes, write_json
 from keras_vae.folder import CONFIG, METADATA, WEIGHTS
 from keras_vae.hub_errors import AccessError, HubError, OfflineError, RateLimitError
 from keras_vae.weights import check_file
 
-FILES = (CONFIG, WEIGHTS, METADATA, "README.md", "samples.png")
+PICTURE, EXPLORER = "samples.png", "explorer.html"
+FILES = (CONFIG, WEIGHTS, METADATA, "README.md", PICTURE, EXPLORER)
 
 
 def check_repository(repository):
@@ -59,15 +61,19 @@ def stage(source, folder):
 
 
 def present(folder, model, entry, *, name, repository, x=None):
-    """Writes a model's card and picture into its folder; a card that is there stays."""
+    """Writes a model's card, picture and explorer into its folder; a card that is there stays."""
+    shown = {}
     figure = cards.draw(model, x)
-    picture = {}
     if figure is not None:
-        plots.save(figure, folder / "samples.png")
+        plots.save(figure, folder / PICTURE)
         caption = cards.caption(samples=model.latent.generates, images=x is not None)
-        picture = {"picture": "samples.png", "caption": caption}
+        shown = {"picture": PICTURE, "caption": caption}
+    # Not every model can be explored: one of vectors, or without images to begin with, is not.
+    with contextlib.suppress(explorer.NotExplorableError):
+        explorer.write(model, folder / EXPLORER, x, name=name or repository.split("/")[-1])
+        shown["explorer"] = EXPLORER
     if not (folder / "README.md").exists():
-        card = cards.model_card(entry, name=name, repository=repository, **picture)
+        card = cards.model_card(entry, name=name, repository=repository, **shown)
         write_bytes(folder / "README.md", card.encode())
 
 

@@ -9,6 +9,8 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 import keras
 import numpy as np
 import pytest
+from browser import browser as browser  # here, so that all test files share the one
+from browser import opened as opened
 
 import keras_vae
 

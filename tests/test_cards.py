@@ -136,6 +136,12 @@ def test_a_model_of_vectors_has_no_picture_and_no_task_of_images(make):
     assert cards.draw(make("mlp_vae", (6,)), np.zeros((3, 6))) is None
 
 
+def test_a_card_links_to_the_explorer_beside_it_if_there_is_one():
+    text = cards.model_card(OWN, repository="me/mine", explorer="explorer.html")
+    assert "[explorer.html](explorer.html) is this model as a page: download it" in text
+    assert "explorer" not in cards.model_card(OWN, repository="me/mine")
+
+
 def test_the_picture_has_samples_then_images_then_reconstructions(make, grey):
     model = make("conv_vae")
     tall = [cards.draw(model, x).get_size_inches()[1] for x in (None, grey[:1], grey)]

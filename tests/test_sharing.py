@@ -22,7 +22,11 @@ loopback, served = loopback_hub.loopback, loopback_hub.served
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=")  # huggingface_hub 2.4 uploads
 
 ARGUMENTS = {"input_shape": [6, 5, 1], "latent_dim": 3, "hidden_units": [8], "activation": "silu"}
-FILES = ["README.md", "config.json", "metadata.json", "model.weights.h5", "samples.png"]
+FILES = [
+    *("README.md", "config.json", "explorer.html"),
+    *("metadata.json", "model.weights.h5", "samples.png"),
+]
+OF_A_FOLDER = ["config.json", "metadata.json", "model.weights.h5"]
 X = np.random.default_rng(0).integers(0, 256, (32, 6, 5, 1), dtype="uint8")
 
 
@@ -144,7 +148,7 @@ def test_a_save_that_stops_leaves_the_earlier_model_or_one_that_load_refuses(
             keras_vae.load(tmp_path)
         keras_vae.save_to_folder(other, tmp_path)
     same(keras_vae.load(tmp_path), other if step else model)
-    assert sorted(path.name for path in tmp_path.iterdir()) == FILES[1:4]
+    assert sorted(path.name for path in tmp_path.iterdir()) == OF_A_FOLDER
 
 
 def test_a_save_that_fails_leaves_the_earlier_model(model, tmp_path, monkeypatch):
@@ -157,7 +161,7 @@ def test_a_save_that_fails_leaves_the_earlier_model(model, tmp_path, monkeypatch
     with pytest.raises(OSError, match="No space left"):
         keras_vae.save_to_folder(keras_vae.mlp_vae(**ARGUMENTS), tmp_path)
     same(keras_vae.load(tmp_path), model)
-    assert sorted(path.name for path in tmp_path.iterdir()) == FILES[1:4]
+    assert sorted(path.name for path in tmp_path.iterdir()) == OF_A_FOLDER
 
 
 def test_two_lines_share_a_model_and_one_line_loads_it_in_another_process(
@@ -180,7 +184,7 @@ def test_two_lines_share_a_model_and_one_line_loads_it_in_another_process(
     np.testing.assert_allclose(got["again"], model.reconstruct(X), atol=1e-6)
 
 
-def test_publishing_is_one_commit_of_five_files_without_optimizer_state(model, logged_in, tmp_path):
+def test_publishing_is_one_commit_of_six_files_without_optimizer_state(model, logged_in, tmp_path):
     keras_vae.publish(model, "tester/mine", x=X)
     assert len(logged_in.repositories["tester/mine"].commits) == 2  # the first is the Hub's own
     assert len(logged_in.asked("POST /api/models/tester/mine/commit")) == 1
@@ -192,7 +196,8 @@ def test_publishing_is_one_commit_of_five_files_without_optimizer_state(model, l
     assert published["samples.png"].startswith(b"\x89PNG")
     card = ModelCard(published["README.md"].decode())
     assert 'keras_vae.load("hf://tester/mine")' in card.text
-    assert "](samples.png)" in card.text
+    assert "](samples.png)" in card.text and "](explorer.html)" in card.text
+    assert published["explorer.html"].startswith(b"<!doctype html>")
 
 
 def test_publishing_the_same_folder_again_makes_no_second_commit(model, logged_in, tmp_path):
@@ -226,7 +231,7 @@ def test_a_folder_is_published_as_it_is_and_its_readme_is_its_card(model, logged
     keras_vae.publish(tmp_path, "tester/mine")
     published = newest(logged_in, "tester/mine")
     assert sorted(published) == FILES
-    for name in FILES[:4]:
+    for name in ("README.md", *OF_A_FOLDER):
         assert published[name] == (tmp_path / name).read_bytes()
 
 
@@ -332,11 +337,15 @@ def test_a_private_model_is_never_put_into_a_public_repository(model, logged_in)
     assert newest(logged_in, "tester/open") == {"README.md": b""}
 
 
-def test_a_model_that_generates_nothing_and_is_given_no_images_has_no_picture(logged_in):
+def test_a_model_that_generates_nothing_and_is_given_no_images_has_nothing_to_show(
+    logged_in,
+):
     arguments = {"input_shape": [6, 5, 1], "num_codes": 4, "code_dim": 2, "filters": [2]}
     model = keras_vae.vq_vae(**arguments, blocks=0)
     keras_vae.publish(model, "tester/mine")
     published = newest(logged_in, "tester/mine")
-    assert "samples.png" not in published and b"samples.png" not in published["README.md"]
+    for name in ("samples.png", "explorer.html"):
+        assert name not in published and name.encode() not in published["README.md"]
     keras_vae.publish(model, "tester/mine", x=X)
-    assert b"](samples.png)" in newest(logged_in, "tester/mine")["README.md"]
+    card = newest(logged_in, "tester/mine")["README.md"]
+    assert b"](samples.png)" in card and b"](explorer.html)" in card

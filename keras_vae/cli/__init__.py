@@ -7,6 +7,7 @@ Each command imports what it needs when it runs, so that help is quick. What the
 # In the order of the commands in --help.
 from keras_vae.cli import zoo as zoo  # isort: skip
 from keras_vae.cli import images as images  # isort: skip
+from keras_vae.cli import exploring as exploring  # isort: skip
 from keras_vae.cli import measuring as measuring  # isort: skip
 from keras_vae.cli import training as training  # isort: skip
 from keras_vae.cli import exporting as exporting  # isort: skip

@@ -1,14 +1,13 @@
 """Commands that make pictures: generate, reconstruct, interpolate, traverse."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
 from keras_vae.cli.base import Json, Name, Out, app
-from keras_vae.cli.sources import Dataset, Images, check_source, images_for
+from keras_vae.cli.sources import Dataset, Images, check_source, default_out, images_for
 
 
 @app.command(epilog="Example: keras-vae generate conv-mnist --n 100 --seed 1 --out digits.png")
@@ -21,7 +20,7 @@ def generate(
     """Generates images and writes them as one picture, by default NAME-samples.png."""
     from keras_vae import hub, plots
 
-    out = out or _default_out(name, "samples")
+    out = out or default_out(name, "samples")
     plots.save(plots.image_grid(hub.load(name).generate(n, seed=seed)), out)
     typer.echo(f"Wrote {out.resolve()}")
 
@@ -47,7 +46,7 @@ def reconstruct(
     x = images_for(name, model.data_shape, images, dataset)[:n]
     reconstructions = model.reconstruct(x)
     error = np.mean(np.square(scaled(x) - reconstructions))
-    out = out or _default_out(name, "reconstructions")
+    out = out or default_out(name, "reconstructions")
     plots.save(plots.reconstruction_pairs(x, reconstructions), out)
     if as_json:
         figures = {"mse": float(error), "images": len(x), "picture": str(out.resolve())}
@@ -75,7 +74,7 @@ def interpolate(
     if len(x) < 2:
         raise ValueError(f"An interpolation needs two images. Received: {len(x)}")
     half = len(x) // 2
-    out = out or _default_out(name, "interpolation")
+    out = out or default_out(name, "interpolation")
     plots.save(plots.interpolation(model, x[:half], x[half : 2 * half], steps), out)
     typer.echo(f"Wrote {out.resolve()}")
 
@@ -99,10 +98,6 @@ def traverse(
     check_source(images, dataset)
     model = hub.load(name)
     x = images_for(name, model.data_shape, images, dataset)[:1000]
-    out = out or _default_out(name, "traversal")
+    out = out or default_out(name, "traversal")
     plots.save(plots.traversal(model, x, units=units, steps=steps, span=span), out)
     typer.echo(f"Wrote {out.resolve()}")
-
-
-def _default_out(name, what):
-    return Path(f"{Path(name).resolve().name}-{what}.png")

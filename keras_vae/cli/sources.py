@@ -1,4 +1,4 @@
-"""Where a command's images come from: a file, a folder of pictures, or a data set."""
+"""Where images come from (a file, a folder, a data set), and where a command writes to."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +67,11 @@ def read_images(path, shape):
     except Exception as error:  # zipfile and zlib have errors of their own
         raise ValueError(f"{path} cannot be read: {error}") from error
     return x[..., None] if (*x.shape[1:], 1) == shape else x
+
+
+def default_out(name, what, suffix="png"):
+    """Where a command writes to in the current folder if it is not told."""
+    return Path(f"{Path(name).resolve().name}-{what}.{suffix}")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from keras_vae import priors
 from keras_vae.latents.base import Latent
 
 LOG_VAR_MIN, LOG_VAR_MAX = -30.0, 10.0
+ACTIVE = 0.01  # a unit is active when Var_x(E_q[z]) exceeds this (Burda et al. 2015, section 5)
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")

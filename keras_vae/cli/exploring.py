@@ -1,0 +1,64 @@
+"""The command that makes a model's latent explorer."""
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_vae.cli.base import Name, app
+from keras_vae.cli.sources import Dataset, Images, check_source, default_out, images_for
+
+
+@app.command(epilog="Example: keras-vae explore conv-mnist")
+def explore(
+    name: Name,
+    images: Images = None,
+    dataset: Dataset = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The HTML file to write, in a folder that is there.")
+    ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Show it in the browser, until Ctrl-C.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Of --serve. Default: any free one.")
+    ] = None,
+):
+    """Writes the latent explorer: one HTML file that runs the model, by default NAME-explorer.html.
+
+    Open it in a browser: move the latents, draw, see what the model makes of it. It needs no
+    network. With --serve it is served to this machine only, and written only if --out is given.
+    """
+    from keras_vae import explorer, hub
+    from keras_vae.files import write_bytes
+
+    check_source(images, dataset)
+    if port is not None and not serve:
+        raise typer.BadParameter("--port is that of --serve: give both.")
+    if out is None and not serve:
+        out = default_out(name, "explorer", "html")
+    if out is not None and not out.resolve().parent.is_dir():
+        raise FileNotFoundError(f"No such folder: {out.resolve().parent}. Make it first.")
+    model = hub.load(name)
+    title = Path(name).resolve().name
+    x = None  # of a model of one's own it is not known what it was trained on
+    if images is not None or dataset is not None or name in hub.list_models():
+        x = images_for(name, model.data_shape, images, dataset)
+    page = explorer.render(model, x, name=title)
+    if out is not None:
+        write_bytes(out, page.encode())
+        typer.echo(f"Wrote {out.resolve()}")
+    if serve:
+        with explorer.server(page, port or 0) as server:
+            _serve(server)
+
+
+def _serve(server):
+    address = f"http://127.0.0.1:{server.server_port}/"
+    typer.echo(f"Serving {address} to this machine only. Ctrl-C ends it.")
+    webbrowser.open(address)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        typer.echo("Ended.")

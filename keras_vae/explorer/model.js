@@ -1,0 +1,132 @@
+"use strict";
+// The model: what the file holds, unpacked, and what Python's model is asked for too.
+
+/** Reads the content of the file: JSON, with the weights and images packed in it. */
+async function unpacked(content) {
+  const bytes = await inflated(content.weights.gzip);
+  const pixels = await inflated(content.images.gzip);
+  const [low, high] = content.images.range;
+  const size = content.shape.reduce((product, length) => product * length, 1);
+  const images = Array.from({ length: content.images.count }, (_, i) =>
+    Float32Array.from(pixels.subarray(i * size, (i + 1) * size), (v) => low + (v / 255) * (high - low)),
+  );
+  return { images, weights: weightsOf(bytes, content.weights.sizes) };
+}
+
+async function inflated(base64) {
+  const packed = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** All scales, then the high bytes of all numbers, then the low ones. */
+function weightsOf(bytes, sizes) {
+  const total = sizes.reduce((sum, [length]) => sum + length, 0);
+  const count = sizes.reduce((sum, [, scales]) => sum + scales, 0);
+  const scales = new Float32Array(bytes.buffer, 0, count);
+  const high = bytes.subarray(4 * count, 4 * count + total);
+  const low = bytes.subarray(4 * count + total);
+  let [at, scaleAt] = [0, 0];
+  return sizes.map(([length, columns]) => {
+    const weights = new Float32Array(length);
+    for (let i = 0; i < length; i++) {
+      const level = high[at + i] * 256 + low[at + i] - 32768;
+      weights[i] = level * scales[scaleAt + (i % columns)];
+    }
+    at += length;
+    scaleAt += columns;
+    return weights;
+  });
+}
+
+/** A model with a Gaussian latent: codes are posterior means. */
+class GaussianModel {
+  constructor(content, weights) {
+    Object.assign(this, { content, weights, size: content.rates.length });
+  }
+
+  encode(image) {
+    return this.posterior(image).mean;
+  }
+
+  /** Mean and bounded log-variance, from two outputs or the halves of one. */
+  posterior(image) {
+    const outputs = run(this.content.encoder, this.weights, image);
+    const [mean, logVar] = outputs.length > 1 ? outputs : halves(outputs[0], this.content.channels);
+    return { mean, logVar: logVar.map((v) => Math.min(Math.max(v, -30), 10)) };
+  }
+
+  decode(z) {
+    const [outputs] = run(this.content.decoder, this.weights, z);
+    return activated(outputs.slice(), this.content.mean);
+  }
+
+  sample() {
+    return PRIORS[this.content.prior.kind](this.content.prior, this.weights, this.size);
+  }
+
+  mix(first, second, share) {
+    return first.map((value, j) => (1 - share) * value + share * second[j]);
+  }
+}
+
+/** A model with a codebook: codes are whole numbers, one for each position. */
+class CodeModel {
+  constructor(content, weights) {
+    this.codebook = weights[content.codebook];
+    this.width = this.codebook.length / content.counts.length;
+    Object.assign(this, { content, weights });
+  }
+
+  encode(image) {
+    return this.nearest(run(this.content.encoder, this.weights, image)[0]);
+  }
+
+  decode(codes) {
+    const [outputs] = run(this.content.decoder, this.weights, this.vectors(codes));
+    return activated(outputs.slice(), this.content.mean);
+  }
+
+  sample() {
+    return PRIORS[this.content.prior.kind](this.content.prior);
+  }
+
+  /** The vectors mixed, and each replaced by its nearest code. */
+  mix(first, second, share) {
+    const others = this.vectors(second);
+    return this.nearest(this.vectors(first).map((v, j) => (1 - share) * v + share * others[j]));
+  }
+
+  vectors(codes) {
+    const { codebook, width } = this;
+    const vectors = new Float32Array(codes.length * width);
+    codes.forEach((code, i) =>
+      vectors.set(codebook.subarray(code * width, (code + 1) * width), i * width),
+    );
+    return vectors;
+  }
+
+  nearest(vectors) {
+    const { codebook, width } = this;
+    const codes = new Int32Array(vectors.length / width);
+    for (let i = 0; i < codes.length; i++) {
+      let smallest = Infinity;
+      for (let at = 0; at < codebook.length; at += width) {
+        let distance = 0;
+        for (let j = 0; j < width; j++) distance += (vectors[i * width + j] - codebook[at + j]) ** 2;
+        if (distance < smallest) [smallest, codes[i]] = [distance, at / width];
+      }
+    }
+    return codes;
+  }
+}
+
+/** Splits every vector of `2 * channels` numbers in two. */
+function halves(values, channels) {
+  const parts = [0, 1].map(() => new Float32Array(values.length / 2));
+  values.forEach((value, i) => {
+    const [row, column] = [Math.floor(i / (2 * channels)), i % (2 * channels)];
+    parts[column < channels ? 0 : 1][row * channels + (column % channels)] = value;
+  });
+  return parts;
+}

@@ -1,0 +1,147 @@
+"use strict";
+// The networks: pure functions of Float32Arrays, an example at a time, as Keras computes them.
+
+const ACTIVATIONS = {
+  relu: (x) => (x > 0 ? x : 0),
+  silu: (x) => x / (1 + Math.exp(-x)),
+  gelu: (x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2)),
+  tanh: Math.tanh,
+  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+  elu: (x) => (x > 0 ? x : Math.expm1(x)),
+  leaky_relu: (x) => (x > 0 ? x : 0.2 * x),
+  softplus,
+  selu: (x) => 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * Math.expm1(x)),
+  mish: (x) => x * Math.tanh(softplus(x)),
+  softsign: (x) => x / (1 + Math.abs(x)),
+  relu6: (x) => Math.min(Math.max(x, 0), 6),
+  hard_sigmoid: (x) => Math.min(Math.max(x / 6 + 0.5, 0), 1),
+  exponential: Math.exp,
+};
+
+const OPERATIONS = {
+  dense,
+  convolution: (node, [x]) => sweep(node, x, false),
+  transposed: (node, [x]) => sweep(node, x, true),
+  activation: (node, [x]) => activated(x.slice(), node.activation),
+  add: (node, [first, ...others]) => others.reduce((sum, x) => sum.map((v, i) => v + x[i]), first),
+  multiply: (node, [first, ...others]) =>
+    others.reduce((product, x) => product.map((v, i) => v * x[i]), first),
+  crop,
+};
+
+/** The outputs of a network: an array for each. `weights` are all of the file, by number. */
+function run(network, weights, input) {
+  const values = [input];
+  for (const node of network.nodes) {
+    const tensors = { kernel: weights[node.kernel], bias: weights[node.bias] };
+    const inputs = node.of.map((number) => values[number]);
+    values.push(OPERATIONS[node.kind]({ ...node, ...tensors }, inputs));
+  }
+  return network.outputs.map((number) => values[number]);
+}
+
+/** Applies an activation to numbers in their place. */
+function activated(values, name) {
+  const activation = ACTIVATIONS[name];
+  if (activation) {
+    for (let i = 0; i < values.length; i++) values[i] = activation(values[i]);
+  }
+  return values;
+}
+
+/** x @ kernel + bias along the last axis; without a bias the caller says how many outputs. */
+function dense({ kernel, bias, units, activation }, [x]) {
+  const width = bias ? bias.length : units;
+  const depth = kernel.length / width;
+  const rows = x.length / depth;
+  const y = repeated(bias, width, rows);
+  for (let row = 0; row < rows; row++) {
+    accumulate(x, row * depth, depth, kernel, 0, y, row * width, width);
+  }
+  return activated(y, activation);
+}
+
+/**
+ * A convolution, or a transposed one. Both lay a small map over a large one: the pixel (r, c) of
+ * the small map meets the pixels (r, c) * strides + tap - before of the large one. The
+ * convolution carries numbers from large to small, the transposed one from small to large.
+ */
+function sweep(node, x, transposed) {
+  const { from, to, size, strides, before, kernel, bias, activation } = node;
+  const [small, large] = transposed ? [from, to] : [to, from];
+  const [depth, width] = [from[2], to[2]];
+  const [high, wide] = size;
+  const y = repeated(bias, width, to[0] * to[1]);
+  for (let row = 0; row < small[0]; row++) {
+    for (let column = 0; column < small[1]; column++) {
+      const near = row * small[1] + column;
+      for (let tap = 0; tap < high * wide; tap++) {
+        const bigRow = row * strides[0] + Math.floor(tap / wide) - before[0];
+        const bigColumn = column * strides[1] + (tap % wide) - before[1];
+        if (bigRow < 0 || bigRow >= large[0] || bigColumn < 0 || bigColumn >= large[1]) continue;
+        const far = bigRow * large[1] + bigColumn;
+        const source = depth * (transposed ? near : far);
+        const target = width * (transposed ? far : near);
+        accumulate(x, source, depth, kernel, tap * depth * width, y, target, width);
+      }
+    }
+  }
+  return activated(y, activation);
+}
+
+/**
+ * y += x @ kernel, of `depth` numbers of x from `at` on, and `width` of y from `to` on. Four
+ * numbers of x at a time: that takes half the time, since y is read and written less often.
+ */
+function accumulate(x, at, depth, kernel, start, y, to, width) {
+  let i = 0;
+  for (; i + 3 < depth; i += 4) {
+    const a = x[at + i];
+    const b = x[at + i + 1];
+    const c = x[at + i + 2];
+    const d = x[at + i + 3];
+    if (a === 0 && b === 0 && c === 0 && d === 0) continue; // as in the black of an image
+    const rowA = start + i * width;
+    const rowB = rowA + width;
+    const rowC = rowB + width;
+    const rowD = rowC + width;
+    for (let j = 0; j < width; j++) {
+      const first = a * kernel[rowA + j] + b * kernel[rowB + j];
+      y[to + j] += first + c * kernel[rowC + j] + d * kernel[rowD + j];
+    }
+  }
+  for (; i < depth; i++) {
+    const row = start + i * width;
+    for (let j = 0; j < width; j++) y[to + j] += x[at + i] * kernel[row + j];
+  }
+}
+
+function repeated(bias, width, rows) {
+  const y = new Float32Array(rows * width);
+  if (bias) {
+    for (let row = 0; row < rows; row++) y.set(bias, row * width);
+  }
+  return y;
+}
+
+function crop({ from, to, corner }, [x]) {
+  const [, columns, depth] = from;
+  const y = new Float32Array(to[0] * to[1] * depth);
+  for (let row = 0; row < to[0]; row++) {
+    const start = ((row + corner[0]) * columns + corner[1]) * depth;
+    y.set(x.subarray(start, start + to[1] * depth), row * to[1] * depth);
+  }
+  return y;
+}
+
+function softplus(x) {
+  return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+}
+
+/** The error function, to 1.5e-7 (Abramowitz & Stegun 1964, 7.1.26). */
+function erf(x) {
+  const t = 1 / (1 + 0.3275911 * Math.abs(x));
+  const terms = [1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592];
+  const tail = terms.reduce((sum, term) => sum * t + term, 0) * t * Math.exp(-x * x);
+  return Math.sign(x) * (1 - tail);
+}

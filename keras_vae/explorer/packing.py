@@ -1,0 +1,45 @@
+"""Numbers in few characters: 16 bits each, gzipped, in base64."""
+
+import base64
+import gzip
+
+import numpy as np
+
+_LEVELS = 32767
+
+
+class Store:
+    """Arrays of numbers, collected one after the other and packed together.
+
+    The last axis is that of the outputs of a layer: each output has a scale of its own, its
+    largest magnitude, of which a number is a whole 32767th. Vectors have one scale as a whole.
+    """
+
+    def __init__(self):
+        self._arrays = []
+
+    def add(self, array) -> int:
+        """Takes an array, and returns the number by which the page finds it."""
+        self._arrays.append(np.asarray(array, "float32"))
+        return len(self._arrays) - 1
+
+    def packed(self) -> dict:
+        """Returns `sizes`, pairs of the arrays' lengths and numbers of scales, and `gzip`.
+
+        That holds, in base64, all scales as float32, then the high bytes of all numbers, which
+        compress well beside each other, then the low ones.
+        """
+        rows = [a.reshape(-1, a.shape[-1] if a.ndim > 1 else 1) for a in self._arrays]
+        largest = [np.abs(part).max(axis=0) / _LEVELS for part in rows]
+        scales = [np.where(part > 0, part, 1).astype("<f4") for part in largest]
+        levels = [np.rint(part / scale).ravel() for part, scale in zip(rows, scales)]
+        numbers = (np.concatenate(levels).astype("int32") + 1 + _LEVELS).astype("uint16")
+        parts = (np.concatenate(scales), numbers >> 8, numbers & 255)
+        content = parts[0].tobytes() + b"".join(p.astype("uint8").tobytes() for p in parts[1:])
+        sizes = [[part.size, part.shape[1]] for part in rows]
+        return {"sizes": sizes, "gzip": compressed(content)}
+
+
+def compressed(content: bytes) -> str:
+    """Returns bytes gzipped, in base64: the same for the same bytes at any time."""
+    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()

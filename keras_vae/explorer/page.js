@@ -1,0 +1,209 @@
+"use strict";
+// The page: what is shown, and what each control does. The other files do the arithmetic.
+
+const PRIOR_NOTES = {
+  normal: "Random samples are drawn from the prior N(0, I), at temperature 1.",
+  realnvp: "Random samples are drawn from the model’s prior, a flow (RealNVP), at temperature 1.",
+  mixture: "Random samples are drawn from the model’s prior, a mixture of Gaussians.",
+  latents: "A random sample is one of 256 that were drawn from the prior when this file was made.",
+  codes: "A random sample is one of 64 that were drawn from the prior when this file was made.",
+  none:
+    "The model has no prior over its codes. The button replaces a tenth of the codes, each by one " +
+    "drawn as often as it is used.",
+};
+
+const content = JSON.parse(byId("content").textContent);
+const ready = start().catch((error) => {
+  say("This page needs a browser of 2023 or later. It says: " + error.message);
+  throw error;
+});
+
+function byId(id) {
+  return document.getElementById(id);
+}
+
+function say(text) {
+  byId("status").textContent = text;
+}
+
+async function start() {
+  const { images, weights } = await unpacked(content);
+  const gaussian = content.kind === "gaussian";
+  const model = new (gaussian ? GaussianModel : CodeModel)(content, weights);
+  const explorer = new Explorer(model, images);
+  describe(gaussian);
+  explorer.views = gaussian ? gaussianViews(explorer) : [codeView(explorer)];
+  stripOf(explorer);
+  connect(explorer, gaussian);
+  explorer.pick(0);
+  return explorer;
+}
+
+/** What is shown: the input with its code, and the code that is decoded. */
+class Explorer {
+  constructor(model, images) {
+    Object.assign(this, { model, images, views: [], codes: [] });
+    this.paper = new Paper(byId("paper"), formOf(content), brush, (image) => this.encode(image));
+  }
+
+  /** The code of one of the images in the file. */
+  codeOf(i) {
+    return (this.codes[i] ??= this.model.encode(this.images[i]));
+  }
+
+  pick(i) {
+    this.paper.show(this.images[i]);
+    this.take(this.images[i]);
+    say(`Image ${i + 1}, encoded and decoded.`);
+  }
+
+  /** Encodes a drawing, at most once for every picture that the screen shows. */
+  encode(image) {
+    this.drawing = image;
+    this.soon("take", () => {
+      this.take(this.drawing);
+      say("Your drawing, encoded and decoded.");
+    });
+  }
+
+  take(image) {
+    if (this.model.posterior) {
+      const posterior = this.model.posterior(image);
+      this.input = posterior.mean;
+      for (const view of this.views) view.mark?.(posterior);
+    } else {
+      this.input = this.model.encode(image);
+    }
+    this.show(this.input);
+  }
+
+  show(code) {
+    this.code = code;
+    for (const view of this.views) view.sync(code);
+    this.soon("decode", () => {
+      paint(byId("output"), this.model.decode(this.code), formOf(content));
+    });
+  }
+
+  soon(what, act) {
+    this.waiting ??= {};
+    if (this.waiting[what]) return;
+    this.waiting[what] = requestAnimationFrame(() => {
+      this.waiting[what] = 0;
+      act();
+    });
+  }
+}
+
+function describe(gaussian) {
+  const { prior, parameters, images } = content;
+  const count = content.rates?.length ?? content.positions.reduce((product, n) => product * n, 1);
+  const latents = gaussian ? `${count} latents` : `${count} codes of ${content.counts.length}`;
+  byId("about").textContent =
+    `${latents} · ${parameters.toLocaleString("en")} parameters · computed in this page, by your ` +
+    "browser: nothing is sent";
+  const pool = gaussian ? "latents" : "codes";
+  const ofPrior = PRIOR_NOTES[prior.kind === "pool" ? pool : prior.kind];
+  const plane = count === 2 ? "In the plane z0 goes to the right and z1 upwards. " : "";
+  const ofSliders =
+    `Latents are sorted by their rate over ${images.measured} images. The bar under a slider ` +
+    "shows where the input’s posterior has 95 % of its mass. ";
+  byId("notes").textContent = (gaussian ? plane + ofSliders : "") + ofPrior;
+  byId("strip-title").textContent = images.given ? "Images" : "Images that the model made";
+  byId("latents-title").textContent = gaussian ? "Latents" : "Codes";
+  if (prior.kind === "none") byId("sample").textContent = "Change some codes";
+}
+
+function gaussianViews(explorer) {
+  const section = byId("views");
+  const views = [];
+  if (content.rates.length === 2) {
+    section.className = "two";
+    const pad = made("div", { className: "plane", role: "img" });
+    pad.ariaLabel = "The plane of both latents. The sliders move the same point.";
+    section.append(pad);
+    const means = explorer.images.map((_, i) => explorer.codeOf(i));
+    const moved = (z) => edited(explorer, z);
+    views.push(new Plane(pad, { content, model: explorer.model, means, moved }));
+  }
+  const changed = (unit, value) =>
+    edited(explorer, explorer.code.map((old, j) => (j === unit ? value : old)));
+  views.push(new Sliders(section, content, changed));
+  return views;
+}
+
+function codeView(explorer) {
+  return new CodeMap(byId("views"), content, (codes) => edited(explorer, codes));
+}
+
+function edited(explorer, code) {
+  explorer.show(code);
+  say(content.kind === "gaussian" ? "Latents moved by hand." : "Codes exchanged by hand.");
+}
+
+function stripOf(explorer) {
+  explorer.images.forEach((image, i) => {
+    const picture = paint(document.createElement("canvas"), image, formOf(content));
+    const button = made("button", { type: "button", ariaLabel: `Image ${i + 1}` }, picture);
+    button.addEventListener("click", () => explorer.pick(i));
+    byId("strip").append(button);
+  });
+}
+
+function connect(explorer, gaussian) {
+  byId("sample").addEventListener("click", () => {
+    const perturbs = content.prior.kind === "none";
+    explorer.show(perturbs ? perturbed(explorer.code) : explorer.model.sample());
+    say(perturbs ? "Some codes replaced." : "A random sample.");
+  });
+  byId("reset").addEventListener("click", () => {
+    explorer.show(explorer.input);
+    say("Back to the input’s own " + (gaussian ? "latents." : "codes."));
+  });
+  byId("clear").addEventListener("click", () => explorer.paper.clear());
+  byId("colour").hidden = content.shape[2] === 1;
+  interpolation(explorer);
+}
+
+/** The way between two images; either end goes on to the next image when it is pressed. */
+function interpolation(explorer) {
+  const count = explorer.images.length;
+  byId("way").hidden = count < 2;
+  const ends = { first: 0, second: 1 % count };
+  const between = byId("between");
+  const show = () => {
+    const [first, second] = [explorer.codeOf(ends.first), explorer.codeOf(ends.second)];
+    explorer.show(explorer.model.mix(first, second, between.valueAsNumber));
+    const percent = Math.round(100 * between.valueAsNumber);
+    say(`${percent} % of the way from image ${ends.first + 1} to image ${ends.second + 1}.`);
+  };
+  for (const end of ["first", "second"]) {
+    const button = byId(end);
+    const picture = made("canvas");
+    const label = () => {
+      paint(picture, explorer.images[ends[end]], formOf(content));
+      button.ariaLabel = `The ${end} is image ${ends[end] + 1}. Press for the next one.`;
+    };
+    button.append(picture);
+    button.addEventListener("click", () => {
+      ends[end] = (ends[end] + 1) % count;
+      label();
+      show();
+    });
+    label();
+  }
+  between.addEventListener("input", show);
+}
+
+function perturbed(codes) {
+  const changed = codes.slice();
+  for (let i = 0; i < Math.ceil(codes.length / 10); i++) {
+    changed[whole(codes.length)] = proportional(content.counts);
+  }
+  return changed;
+}
+
+function brush() {
+  if (byId("erase").checked) return "#000";
+  return content.shape[2] === 1 ? "#fff" : byId("colour").value;
+}

@@ -1,0 +1,70 @@
+"""The page: its parts, which lie beside this file, and a model's content in one HTML file."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from importlib import resources
+
+from keras_vae.explorer.content import collect
+from keras_vae.files import write_bytes
+
+# In the order in which each uses those before it.
+_SCRIPTS = (
+    *("networks.js", "sampling.js", "model.js"),
+    *("canvas.js", "sliders.js", "codes.js", "page.js"),
+)
+
+
+def write(model, path, x=None, *, name=None):
+    """Writes a model's explorer: one HTML file, to be opened in a browser.
+
+    The networks are computed in the page, from weights of 16 bits: nothing is sent, and nothing
+    is fetched.
+
+    Args:
+        model: a `keras_vae.VAE` of images with 1 or 3 channels, made by a factory or by hand from
+            the layers that the factories use.
+        path: the file to write.
+        x: images `(n, height, width, channels)`: the first 16 are in the file, and the latents are
+            sorted by their mean rate over the first 2,000. Defaults to None, images that the
+            model generates.
+        name: what the page calls the model. Defaults to None, `model.name`.
+
+    Raises:
+        NotExplorableError: if the page cannot show the model; a ValueError.
+        ValueError: if `x` is not data that the model takes.
+
+    Example:
+
+    >>> from keras_vae import explorer
+    >>> explorer.write(keras_vae.load("conv-mnist"), "explorer.html", x_test)
+    """
+    write_bytes(path, render(model, x, name=name).encode())
+
+
+def render(model, x=None, *, name=None) -> str:
+    """Returns what `write` writes."""
+    content = collect(model, x, name)
+    style, script = _part("page.css"), "\n".join(map(_part, _SCRIPTS))
+    parts = {
+        "name": html.escape(content["name"]),
+        "style": style,
+        "style_hash": _hash(style),
+        "script": script,
+        "script_hash": _hash(script),
+        # No text of a model's can end the element that holds it.
+        "content": json.dumps(content, separators=(",", ":")).replace("<", "\\u003c"),
+    }
+    # In one pass: what is put in is not looked at again.
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _part("page.html"))
+
+
+def _part(name):
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text):
+    """What a Content-Security-Policy calls an element by, so that no other may run or apply."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,117 @@
+"""A real browser, headless, for tests of the latent explorer: one for a whole session."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from keras_vae import explorer
+
+FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+OPTIONS = (
+    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, or the test is skipped."""
+    reason = "needs playwright: pip install keras-vae[test]"
+    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip(f"needs a browser, one of {', '.join(names)}")
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=path, args=OPTIONS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """A function of a model, images and a name that opens their explorer.
+
+    At the end of the test nothing may have gone wrong in it, nor have left it.
+    """
+    pages = []
+
+    def opened(model, x=None, *, name=None, **options):
+        path = tmp_path / f"{len(pages)}.html"
+        explorer.write(model, path, x, name=name)
+        page, troubles = browser.new_page(**options), []
+        pages.append((page, troubles))
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("dialog", lambda dialog: troubles.append(dialog.message))
+        page.on("request", lambda request: _note_if_outside(request.url, troubles))
+        page.goto(path.as_uri())
+        page.evaluate("ready.then(() => 0)")
+        page.evaluate(FRAMES)
+        return page
+
+    yield opened
+    for page, troubles in pages:
+        page.close()
+        assert troubles == []
+
+
+def scrambled(model):
+    """The model with weights so large that its outputs differ from input to input."""
+    randomise([*model.encoder.weights, *model.decoder.weights])
+    if not model.latent.stochastic:
+        randomise([model.latent.anchor])
+    return model
+
+
+def randomise(weights):
+    rng = np.random.default_rng(1)
+    for weight in weights:
+        fan = np.prod(weight.shape[:-1]) if len(weight.shape) > 1 else 4
+        weight.assign(rng.normal(0, 1.5 / np.sqrt(fan), weight.shape))
+
+
+def encoded(page, image):
+    """Mean and log-variance of an image, as the page computes them."""
+    code = """async (image) => {
+        const { model } = await ready;
+        const { mean, logVar } = model.posterior(Float32Array.from(image));
+        return [Array.from(mean), Array.from(logVar)];
+    }"""
+    return np.array(page.evaluate(code, _plain(image)))
+
+
+def codes(page, image):
+    """The codes of an image, as the page computes them."""
+    code = "async (image) => Array.from((await ready).model.encode(Float32Array.from(image)))"
+    return np.array(page.evaluate(code, _plain(image)))
+
+
+def decoded(page, code):
+    """The image of latents or codes, as the page computes it."""
+    text = "async (code) => Array.from((await ready).model.decode(Float32Array.from(code)))"
+    return np.array(page.evaluate(text, _plain(code)))
+
+
+def shown(page):
+    """The code that the page shows, and the pixels of its image, `(height, width, 3)` in 8 bits."""
+    page.evaluate(FRAMES)
+    code, pixels, width = page.evaluate("""async () => {
+        const { code } = await ready;
+        const { width, height } = byId("output");
+        const copy = made("canvas", { width, height }).getContext("2d");
+        copy.drawImage(byId("output"), 0, 0);
+        const { data } = copy.getImageData(0, 0, width, height);
+        return [Array.from(code), Array.from(data), width];
+    }""")
+    return np.array(code), np.array(pixels).reshape(-1, width, 4)[..., :3]
+
+
+def _note_if_outside(url, troubles):
+    if not url.startswith(("file:", "data:", "blob:")):
+        troubles.append(url)
+
+
+def _plain(array):
+    return np.ravel(array).tolist()
