@@ -23,7 +23,11 @@ MODELS = [
     ("conv_vae", (9, 7, 3), {"filters": (4, 5), "kernel_size": 4, "activation": "silu"}),
     ("conv_vae", (7, 10, 1), {"filters": (5, 3), "blocks": 2, "kernel_size": 5}),
     ("conv_vae", (5, 6, 3), {"blocks": 1, "kernel_size": 1, "activation": "gelu"}),
-    ("conv_vae", (6, 6, 1), {"kernel_size": 2, "likelihood": "gaussian", "activation": None}),
+    (
+        "conv_vae",
+        (6, 6, 1),
+        {"kernel_size": 2, "likelihood": "learned_gaussian", "activation": None},
+    ),
     ("vq_vae", (8, 8, 1), {}),
     ("vq_vae", (9, 7, 3), {"filters": (4, 5), "blocks": 0, "kernel_size": 3, "activation": "elu"}),
 ]

@@ -8,12 +8,12 @@ from keras_vae.explorer import networks, sampling
 from keras_vae.explorer.networks import NotExplorableError
 from keras_vae.explorer.packing import Store, compressed
 from keras_vae.latents.gaussian import ACTIVE
-from keras_vae.likelihoods import Bernoulli, Gaussian
+from keras_vae.likelihoods import Bernoulli, Gaussian, LearnedGaussian
 
 _SHOWN = 16  # images that the file holds
 _MEASURED = 2000  # images that the rates, and the use of codes, are means over
 _LARGEST = 20_000_000  # parameters, of which each takes about 2.5 bytes of the file
-_MEANS = {Bernoulli: "sigmoid", Gaussian: "linear"}
+_MEANS = {Bernoulli: "sigmoid", Gaussian: "linear", LearnedGaussian: "linear"}
 
 
 def collect(model, x=None, name=None) -> dict:
