@@ -255,6 +255,7 @@ def _licences(entry):
 
 
 def _training(training):
+    memory = training.get("peak_memory_mb")
     return (
         "## How it was made\n\n"
         f"- recipe: `{training['recipe']}`\n"
@@ -262,6 +263,7 @@ def _training(training):
         f"- backend: {training['backend']}, Keras {training['keras']}\n"
         f"- machine: {training['machine']}\n"
         f"- time: {training['seconds'] / 60:.0f} minutes"
+        + (f"\n- peak memory: {memory / 1000:.1f} GB" if memory else "")
     )
 
 

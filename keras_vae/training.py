@@ -133,8 +133,9 @@ class _Run(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = round(time.perf_counter() - self.started, 3)
-        entry = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}, "seconds": seconds}
-        self.history.append(entry)
+        figures = {key: float(value) for key, value in logs.items()}
+        used = {"seconds": seconds, "peak_memory_mb": _peak_memory_mb()}
+        self.history.append({"epoch": epoch + 1, **figures, **used})
         self.keep(f"epoch-{epoch + 1:05d}.weights.h5")
 
     def keep(self, name):
@@ -150,6 +151,16 @@ class _Run(keras.callbacks.Callback):
         for old in self.folder.glob("*epoch-*.weights.h5"):
             if old.name != name:
                 old.unlink()
+
+
+def _peak_memory_mb():
+    """The most memory that this process has held, in 10^6 bytes; None where it cannot be told."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
 
 
 class _Progress(keras.callbacks.Callback):

@@ -13,6 +13,7 @@ from zoo.cards import card as zoo_card
 
 NAMES = keras_vae.list_models()
 CARDS = Path(__file__).parents[1] / "zoo" / "cards"
+HUB_DATASETS = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
 OWN = {  # what save_to_folder knows of somebody's model
     "factory": "mlp_vae",
     "arguments": {"input_shape": [6, 5, 1]},
@@ -37,7 +38,8 @@ def test_the_model_index_of_a_card_has_the_registrys_metrics_and_their_protocol(
     for key, result in results(card).items():
         assert result.metric_value == entry["metrics"][key]
         assert result.metric_config == entry["metrics"]["protocol"]
-        assert (result.dataset_type, result.dataset_split) == ("ylecun/mnist", "test")
+        dataset = HUB_DATASETS[entry["data"]["name"]]
+        assert (result.dataset_type, result.dataset_split) == (dataset, "test")
     one_number = {k: v for k, v in entry["metrics"].items() if not isinstance(v, list)}
     quantities = {key for key in one_number if not key.endswith("_stderr")}
     left_out = quantities - {"protocol", "num_samples", *results(card)}
@@ -53,14 +55,10 @@ def test_the_front_matter_of_a_card_is_what_the_hub_files_models_by(name):
     card = ModelCard(cards.model_card(keras_vae.info(name), name=name, repository=f"org/{name}"))
     assert card.data.library_name == "keras"
     assert card.data.license == "apache-2.0"
-    assert card.data.datasets == ["ylecun/mnist"]
+    assert card.data.datasets == [HUB_DATASETS[keras_vae.info(name)["data"]["name"]]]
     assert card.data.tags[0] == "keras_vae"
-    if name == "vq-mnist":  # it generates nothing
-        assert card.data.tags[1] == "vq-vae"
-        assert card.data.pipeline_tag == "image-feature-extraction"
-    else:
-        assert card.data.tags[1] == "vae"
-        assert card.data.pipeline_tag == "unconditional-image-generation"
+    assert card.data.tags[1] == ("vq-vae" if name.startswith("vq-") else "vae")
+    assert card.data.pipeline_tag == "unconditional-image-generation"  # VQ models by their prior
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,6 +70,7 @@ def test_a_card_says_how_to_load_verify_and_make_the_model_and_where_it_fails(na
     exec(code, variables)
     assert variables["model"].count_params() == entry["parameters"]
     training = entry["training"]
+    peak = training.get("peak_memory_mb")
     for part in (
         f"keras-vae verify {name}",
         entry["sha256"],
@@ -80,6 +79,7 @@ def test_a_card_says_how_to_load_verify_and_make_the_model_and_where_it_fails(na
         f"seed: {training['seed']}",
         training["machine"],
         f"backend: {training['backend']}",
+        *([f"peak memory: {peak / 1000:.1f} GB"] if peak else []),
         "## Intended use",
         "## Known failures and limits",
     ):

@@ -95,6 +95,14 @@ def test_the_best_epoch_is_what_is_kept_if_asked_for(tmp_path, monkeypatch):
         np.testing.assert_array_equal(other, expected)
 
 
+def test_every_epoch_notes_the_time_and_the_memory_that_the_process_took(tmp_path):
+    _, history = run(tmp_path)
+    assert all(entry["seconds"] > 0 for entry in history)
+    peaks = [entry["peak_memory_mb"] for entry in history]
+    assert peaks == sorted(peaks)  # a peak does not come down
+    assert 100 < peaks[0] < 100_000  # Python, NumPy and a backend take more than 100 MB
+
+
 def test_an_epoch_that_diverged_is_not_the_best():
     history = [{"epoch": 1, "val_loss": float("nan")}, {"epoch": 2, "val_loss": 3.0}]
     assert training.best_epoch(history)["epoch"] == 2

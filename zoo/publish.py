@@ -106,6 +106,7 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
             "recipe": f"zoo/recipes/{name}.toml",
             "seed": recipe["training"]["seed"],
             "seconds": round(sum(epoch["seconds"] for epoch in history)),
+            **_memory(history),
             "backend": keras.backend.backend(),
             "keras": keras.version(),
             "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
@@ -115,6 +116,12 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
     os.replace(staged, registry.PRETRAINED / file)
     _write({**entries, name: entry})
     print(f"Published {name}: {entry['bytes']} bytes, sha256 {entry['sha256']}")
+
+
+def _memory(history):
+    """The most memory of a run's processes, if it was noted."""
+    noted = [epoch["peak_memory_mb"] for epoch in history if epoch.get("peak_memory_mb")]
+    return {"peak_memory_mb": max(noted)} if noted else {}
 
 
 def _figures(model, dataset, source, num_samples):
