@@ -86,7 +86,8 @@ def draw(results: dict):
     figure.get_layout_engine().set(wspace=0.08)
     binary, grey = figure.subplots(1, 2)
     quality = [result for key, result in results.items() if key.startswith("quality-")]
-    quality = {result["name"]: result for result in quality}
+    # Of MNIST, as all that is drawn: rates of one data set say nothing beside those of another.
+    quality = {result["name"]: result for result in quality if result["data"]["name"] == "mnist"}
     colours = {name: f"C{i}" for i, name in enumerate(sorted(quality))}
     points = results.get("rate_distortion", {}).get("points", [])
     _draw_binary(binary, points, quality, colours)
@@ -99,7 +100,7 @@ def draw(results: dict):
 
 
 def _draw_binary(axes, points, quality, colours):
-    axes.set_title("Binary images: -ELBO = rate + distortion (dotted)", fontsize=10, loc="left")
+    axes.set_title("MNIST, binary: -ELBO = rate + distortion (dotted)", fontsize=10, loc="left")
     axes.set_xlabel("rate: KL(q(z|x) || p(z)), nats per image", fontsize=9)
     axes.set_ylabel("distortion: -E[log p(x|z)], nats per image", fontsize=9)
     curve = [(point["rate"], point["distortion"]) for point in points]
@@ -123,7 +124,7 @@ def _draw_binary(axes, points, quality, colours):
 
 
 def _draw_grey(axes, rows, quality, colours):
-    axes.set_title("Grey images: error of codes of so many bits", fontsize=10, loc="left")
+    axes.set_title("MNIST, grey: error of codes of so many bits", fontsize=10, loc="left")
     axes.set_xlabel("length of an image's code, bits", fontsize=9)
     axes.set_ylabel("squared error per pixel", fontsize=9)
     axes.set_xscale("log")
@@ -144,7 +145,7 @@ def _draw_grey(axes, rows, quality, colours):
         )
     for name, result in sorted(quality.items()):
         metrics = result["metrics"]
-        if "perplexity" in metrics and result["data"]["name"] == "mnist":
+        if "perplexity" in metrics:
             bits = metrics["rate"] / math.log(2)
             axes.plot(bits, metrics["mse"], "D", color=colours[name], markersize=7, label=name)
     axes.set_xticks([3, 10, 30, 100, 300], ["3", "10", "30", "100", "300"])

@@ -44,6 +44,7 @@ def read_folder(folder, size=None, channels=None, progress=None):
     if size is None or channels is None:
         common_size, common_channels = _in_common(paths)
         size, channels = size or common_size, channels or common_channels
+    check_shape((*size, channels))
     for count, path in enumerate(paths, 1):
         try:
             images.append(read_picture(path, (*size, channels)))

@@ -121,6 +121,12 @@ def test_data_that_are_no_pictures_are_refused_by_shape(tmp_path, shape):
         pictures.read_picture(tmp_path / "a.png", shape)
 
 
+def test_a_number_of_channels_that_no_picture_has_is_refused_at_the_door(tmp_path):
+    save(colours(8, 8), tmp_path / "a.png")
+    with pytest.raises(ValueError, match="^A picture has a height, a width and 1, 3 or 4"):
+        pictures.read_folder(tmp_path, channels=2)
+
+
 def test_a_folder_is_data_shuffled_always_alike_and_none_lost(tmp_path):
     for key in range(12):
         save(np.full((4, 4), 20 * key, "uint8"), tmp_path / f"{key:02d}.png")

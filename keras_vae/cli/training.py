@@ -64,7 +64,9 @@ def train(
 ):
     """Trains a model on your images and saves it where keras_vae.load finds it.
 
-    Every epoch is kept: stopped (Ctrl-C) and given again, the same command goes on where it was.
+    What is saved is the model of the epoch with the lowest val_loss, on the sixth of the images
+    that is not trained on. Every epoch is kept: stopped (Ctrl-C) and given again, the same command
+    goes on where it was.
     """
     named = {"latent_dim": latent_dim, "likelihood": likelihood, "beta": beta}
     arguments = {key: value for key, value in named.items() if value is not None}
