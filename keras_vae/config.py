@@ -16,6 +16,7 @@ import keras
 
 from keras_vae.factories import FACTORIES
 from keras_vae.hdf5 import layers_by_place
+from keras_vae.priors import CodeTransformer
 
 LARGEST = 2**28  # numbers in a model, or for one example in a layer: 1 GiB of float32
 _LARGEST_SEED = 2**31 - 1  # of torch
@@ -86,12 +87,12 @@ def _largest(factory, arguments):
 
 
 def _numbers(layer):
-    """The numbers in a layer's output for one example, and between the positions of attention."""
+    """The numbers in a layer's output for one example, or in what it computes on the way."""
+    if isinstance(layer, CodeTransformer):
+        wide = max(4 * layer.width, layer.num_codes, layer.heads * layer.length)
+        return layer.length * wide
     outputs = keras.tree.flatten(getattr(layer, "output", []))  # not of layers called by others
-    numbers = max((math.prod(t.shape[1:]) for t in outputs), default=0)
-    if isinstance(layer, keras.layers.MultiHeadAttention):
-        return max(numbers, layer.num_heads * outputs[0].shape[1] ** 2)
-    return numbers
+    return max((math.prod(t.shape[1:]) for t in outputs), default=0)
 
 
 def _check_plain(name, value, depth=1):

@@ -125,8 +125,9 @@ def fingerprint(model) -> list[float]:
     """Numbers that change when any weight does: projections of outputs for a fixed input.
 
     The input is NumPy's legacy generator's, the same for ever and on every backend: uniform data
-    for the encoder, normal latents or uniform codes for the decoder. Four numbers for each; and
-    if the prior has weights two more, log p of these latents or codes in nats.
+    for the encoder, normal latents or uniform codes for the decoder. Four numbers for each; if the
+    prior has weights two more, log p of these latents or codes in nats; if the likelihood has some
+    two more, log p of that data given what these decode to.
     """
     rng = np.random.RandomState(0)
     x, z = fixed_inputs(model, rng)
@@ -135,8 +136,8 @@ def fingerprint(model) -> list[float]:
     encoded = np.concatenate([keras.ops.convert_to_numpy(t).ravel() for t in h])
     # Not model.decode, which is compiled: that takes longer than these two examples.
     vectors = model.latent.lookup(keras.ops.convert_to_tensor(z))
-    mean = model.likelihood.mean(model.decoder(vectors))
-    decoded = keras.ops.convert_to_numpy(mean).ravel()
+    outputs = model.decoder(vectors)
+    decoded = keras.ops.convert_to_numpy(model.likelihood.mean(outputs)).ravel()
     numbers = []
     for output in (encoded, decoded):
         patterns = rng.choice([-1.0, 1.0], size=(4, output.size)) / np.sqrt(output.size)
@@ -145,6 +146,9 @@ def fingerprint(model) -> list[float]:
     prior = getattr(model.latent, "prior", None)
     if prior is not None and prior.weights:
         numbers += [float(number) for number in keras.ops.convert_to_numpy(prior.log_prob(z))]
+    if getattr(model.likelihood, "weights", None):
+        log_prob = model.likelihood.log_prob(keras.ops.convert_to_tensor(x), outputs)
+        numbers += [float(number) for number in keras.ops.convert_to_numpy(log_prob)]
     return numbers
 
 
@@ -180,7 +184,7 @@ _ENTRY = {
         lambda v: isinstance(v, str) and bool(re.fullmatch("[0-9a-f]{64}", v)),
     ),
     "fingerprint": (
-        "a list of 8 or 10 finite numbers",
-        lambda v: isinstance(v, list) and len(v) in (8, 10) and all(map(_is_finite, v)),
+        "a list of 8, 10 or 12 finite numbers",
+        lambda v: isinstance(v, list) and len(v) in (8, 10, 12) and all(map(_is_finite, v)),
     ),
 }

@@ -35,11 +35,11 @@ def test_the_probabilities_of_all_codes_sum_to_one():
 def test_no_code_sees_itself_or_what_follows():
     prior = small((2, 3), 5)
     codes = np.random.default_rng(1).integers(0, 5, (1, 6)).astype("int32")
-    logits = ops.convert_to_numpy(prior.net(codes))
+    logits = ops.convert_to_numpy(prior.logits(codes))
     for t in range(6):
         changed = codes.copy()
         changed[0, t] = (changed[0, t] + 1) % 5
-        other = ops.convert_to_numpy(prior.net(changed))
+        other = ops.convert_to_numpy(prior.logits(changed))
         np.testing.assert_allclose(other[0, : t + 1], logits[0, : t + 1], atol=1e-5)
         if t < 5:
             assert np.abs(other[0, t + 1 :] - logits[0, t + 1 :]).max() > 1e-3

@@ -121,3 +121,13 @@ def test_mutations_are_refused_or_load_with_the_same_fingerprint(tmp_path):
     for damage in ("a_cut", "inserted_bytes", "deleted_bytes", "many_flipped_bits"):
         assert results[f"weights, {damage}: refused"] >= 0.8 * count
     assert slowest < 60
+
+
+def test_another_scale_of_the_likelihood_is_another_fingerprint(make):
+    model = make("mlp_vae", likelihood="learned_gaussian")
+    before = weights.fingerprint(model)
+    assert len(before) == 10  # four of the encoder, four of the decoder, two densities
+    weights.check_fingerprint(model, before, "a model")
+    model.likelihood.tenth_of_log_var.assign_add(0.01)
+    with pytest.raises(weights.WeightsError, match="not the published ones"):
+        weights.check_fingerprint(model, before, "a model")

@@ -4,7 +4,7 @@ import math
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
 from keras_vae.checks import check_number, check_whole
 
@@ -33,49 +33,58 @@ class CodeTransformer(keras.layers.Layer):
         self.dropout = check_number("dropout", dropout, 0, 0.9)
         if self.width % self.heads:
             raise ValueError(f"heads must divide width. Received: width={width}, heads={heads}")
+        self.drop = keras.layers.Dropout(self.dropout, dtype="float32")
 
     def build(self, input_shape):
         """Takes the shape of a batch of codes as if one-hot, `(None, *positions, num_codes)`."""
         self.positions, self.num_codes = tuple(input_shape[1:-1]), input_shape[-1]
-        self.net = self._network(math.prod(self.positions))
-
-    def _network(self, length):
-        """From codes `(n, length)` to the logits of each given those before it."""
-        own = {"dtype": "float32"}
-        codes = keras.Input((length,), dtype="int32")
-        # Every code moves one place on; the number 0 stands at the beginning.
-        before = ops.pad(codes[:, :-1] + 1, ((0, 0), (1, 0)))
-        x = layers.Embedding(self.num_codes + 1, self.width, **own)(before)
-        x = _Positions(**own)(x)
-        for _ in range(self.blocks):
-            y = layers.LayerNormalization(**own)(x)
-            attention = layers.MultiHeadAttention(self.heads, self.width // self.heads, **own)
-            x = x + layers.Dropout(self.dropout, **own)(attention(y, y, use_causal_mask=True))
-            y = layers.LayerNormalization(**own)(x)
-            y = layers.Dense(4 * self.width, "silu", **own)(y)
-            x = x + layers.Dropout(self.dropout, **own)(layers.Dense(self.width, **own)(y))
-        logits = layers.Dense(self.num_codes, **own)(layers.LayerNormalization(**own)(x))
-        return keras.Model(codes, logits)
+        self.length = math.prod(self.positions)
+        near_zero = keras.initializers.RandomNormal(stddev=0.02)
+        width, most = self.width, self.num_codes
+        self.embedding = self._weight("embedding", (most + 1, width), near_zero)
+        self.places = self._weight("places", (self.length, width), near_zero)
+        # The same layer of all blocks is one weight: a model loads sooner.
+        self.block_weights = [
+            self._norm("attention_norm", self.blocks),
+            self._dense("attention_in", width, 3 * width, self.blocks),
+            self._dense("attention_out", width, width, self.blocks),
+            self._norm("dense_norm", self.blocks),
+            self._dense("dense_in", width, 4 * width, self.blocks),
+            self._dense("dense_out", 4 * width, width, self.blocks),
+        ]
+        self.last_norm = self._norm("last_norm")
+        self.last = self._dense("last", width, most)
 
     def log_prob(self, codes, training=False):
         """Log-probability of codes `(n, *positions)`: `(n,)`, in nats."""
-        codes = ops.reshape(codes, (-1, math.prod(self.positions)))
+        codes = ops.reshape(codes, (-1, self.length))
         nats = keras.losses.sparse_categorical_crossentropy(
-            codes, self.net(codes, training=training), from_logits=True
+            codes, self.logits(codes, training), from_logits=True
         )
         return -ops.sum(nats, axis=1)
 
     def sample(self, n, rng):
         """Draws codes, int32 `(n, *positions)`, from the numbers of a NumPy generator."""
-        length = math.prod(self.positions)
-        codes = np.zeros((n, length), "int32")
-        for t in range(length):
-            logits = ops.convert_to_numpy(self.net(codes))[:, t].astype("float64")
+        codes = np.zeros((n, self.length), "int32")
+        for t in range(self.length):
+            logits = ops.convert_to_numpy(self.logits(codes))[:, t].astype("float64")
             p = np.exp(logits - logits.max(axis=1, keepdims=True))
             cumulative = np.cumsum(p, axis=1)
             u = rng.random((n, 1)) * cumulative[:, -1:]
             codes[:, t] = np.minimum((cumulative < u).sum(axis=1), self.num_codes - 1)
         return codes.reshape(n, *self.positions)
+
+    def logits(self, codes, training=False):
+        """Of each of codes `(n, length)`, given those before it: `(n, length, num_codes)`."""
+        # Every code moves one place on; the number 0 stands at the beginning.
+        before = ops.pad(ops.cast(codes[:, :-1], "int32") + 1, ((0, 0), (1, 0)))
+        x = ops.take(self.embedding, before, axis=0) + self.places
+        for norm, qkv, out, dense_norm, up, down in self._blocks():
+            y = self._attention(_linear(_normalised(x, *norm), *qkv))
+            x = x + self.drop(_linear(y, *out), training=training)
+            y = ops.silu(_linear(_normalised(x, *dense_norm), *up))
+            x = x + self.drop(_linear(y, *down), training=training)
+        return _linear(_normalised(x, *self.last_norm), *self.last)
 
     def get_config(self):
         own = {
@@ -86,15 +95,43 @@ class CodeTransformer(keras.layers.Layer):
         }
         return {**super().get_config(), **own}
 
+    def _blocks(self):
+        """For each block the weights of its six layers, a pair each."""
+        layers = [
+            zip(*(ops.unstack(ops.convert_to_tensor(weight)) for weight in pair))
+            for pair in self.block_weights
+        ]
+        return zip(*layers)
 
-@keras.saving.register_keras_serializable(package="keras_vae")
-class _Positions(keras.layers.Layer):
-    """Adds a learned vector for each position."""
+    def _attention(self, x):
+        """Causal attention of queries, keys and values side by side, `(n, length, 3 width)`."""
+        heads = (-1, self.length, self.heads, self.width // self.heads)
+        query, key, value = (ops.reshape(part, heads) for part in ops.split(x, 3, axis=-1))
+        y = ops.dot_product_attention(query, key, value, is_causal=True)
+        return ops.reshape(y, (-1, self.length, self.width))
 
-    def build(self, input_shape):
-        shape = tuple(input_shape[1:])
-        small = keras.initializers.RandomNormal(stddev=0.02)
-        self.vectors = self.add_weight(shape=shape, initializer=small, name="vectors")
+    def _dense(self, name, inputs, outputs, *stacked):
+        """Kernel and bias of a dense layer, or of as many as are stacked."""
+        glorot = keras.initializers.VarianceScaling(math.prod(stacked), "fan_avg", "uniform")
+        kernel = self._weight(f"{name}_kernel", (*stacked, inputs, outputs), glorot)
+        return kernel, self._weight(f"{name}_bias", (*stacked, outputs), "zeros")
 
-    def call(self, x):
-        return x + self.vectors
+    def _norm(self, name, *stacked):
+        """Scale and offset of a layer normalisation, or of as many as are stacked."""
+        shape = (*stacked, self.width)
+        scale = self._weight(f"{name}_scale", shape, "ones")
+        return scale, self._weight(f"{name}_offset", shape, "zeros")
+
+    def _weight(self, name, shape, initializer):
+        return self.add_weight(shape=shape, initializer=initializer, name=name, autocast=False)
+
+
+def _linear(x, kernel, bias):
+    return ops.matmul(x, kernel) + bias
+
+
+def _normalised(x, scale, offset):
+    """Each vector less its mean, over its standard deviation (Ba et al. 2016, arXiv 1607.06450)."""
+    centred = x - ops.mean(x, axis=-1, keepdims=True)
+    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+    return centred * ops.rsqrt(variance + 1e-3) * scale + offset
