@@ -394,9 +394,11 @@ def test_pictures_are_made_grey_or_binary_if_that_is_asked_for(tmp_path):
     assert isinstance(model.likelihood, keras_vae.likelihoods.Bernoulli)
 
 
-def test_the_shell_can_complete_commands():
-    result = CliRunner().invoke(cli.app, ["--show-completion", "bash"], prog_name="keras-vae")
-    assert "_KERAS_VAE_COMPLETE=complete_bash" in result.output
+def test_the_shell_completes_commands():
+    words = {"COMP_WORDS": "keras-vae tra", "COMP_CWORD": "1"}
+    asked = {"_KERAS_VAE_COMPLETE": "complete_bash", **words}
+    result = CliRunner().invoke(cli.app, prog_name="keras-vae", env=asked)
+    assert result.output.split() == ["traverse", "train"]
 
 
 def test_interrupted_training_exits_with_130_and_the_same_command_goes_on(

@@ -56,8 +56,10 @@ def test_an_entry_has_every_part_in_its_type_and_no_other(name):
     assert re.fullmatch("[0-9a-f]{64}", entry["sha256"])
     assert entry["revision"] is None or re.fullmatch("[0-9a-f]{40}", entry["revision"])
     assert re.fullmatch(r"[\w.-]+/[\w.-]+", entry["repository"])
-    assert entry["likelihood"] in ("bernoulli", "gaussian")
-    assert len(entry["fingerprint"]) in (8, 10) and all(map(math.isfinite, entry["fingerprint"]))
+    assert entry["likelihood"] in keras_vae.likelihoods.LIKELIHOODS
+    assert len(entry["fingerprint"]) in (8, 10, 12) and all(
+        map(math.isfinite, entry["fingerprint"])
+    )
     assert entry["licence"] == "Apache-2.0"
 
 
