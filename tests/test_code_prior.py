@@ -55,6 +55,18 @@ def test_draws_have_the_probabilities():
     np.testing.assert_allclose(share, p, atol=0.015)
 
 
+def test_draws_are_those_of_the_whole_network_computed_anew_for_each_code():
+    prior = small((2, 3), 5)
+    codes = prior.sample(4, np.random.default_rng(2)).reshape(4, 6)
+    rng, again = np.random.default_rng(2), np.zeros((4, 6), "int32")
+    for t in range(6):
+        logits = ops.convert_to_numpy(prior.logits(again))[:, t].astype("float64")
+        cumulative = np.cumsum(np.exp(logits), axis=1)
+        u = rng.random((4, 1)) * cumulative[:, -1:]
+        again[:, t] = (cumulative < u).sum(axis=1)
+    np.testing.assert_array_equal(codes, again)
+
+
 @pytest.fixture
 def stripes():
     """Images of which half are dark and half are bright: one bit, whatever the positions."""

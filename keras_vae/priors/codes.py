@@ -64,10 +64,25 @@ class CodeTransformer(keras.layers.Layer):
         return -ops.sum(nats, axis=1)
 
     def sample(self, n, rng):
-        """Draws codes, int32 `(n, *positions)`, from the numbers of a NumPy generator."""
+        """Draws codes, int32 `(n, *positions)`, from the numbers of a NumPy generator.
+
+        Keys and values of the codes drawn so far are kept: each is computed once.
+        """
+        blocks = list(self._blocks())
+        kept = np.zeros((self.blocks, n, self.length, 2 * self.width), "float32")
         codes = np.zeros((n, self.length), "int32")
         for t in range(self.length):
-            logits = ops.convert_to_numpy(self.logits(codes))[:, t].astype("float64")
+            past = np.arange(self.length) <= t
+
+            def attend(block, x, t=t, past=past):
+                query, new = ops.split(x, [self.width], axis=-1)
+                kept[block, :, t] = ops.convert_to_numpy(new)[:, 0]
+                key, value = np.split(kept[block], 2, axis=-1)
+                return self._attention(query, key, value, mask=past[None, None, None])
+
+            before = codes[:, t - 1 : t] + 1 if t else np.zeros((n, 1), "int32")
+            x = ops.take(self.embedding, before, axis=0) + self.places[t]
+            logits = ops.convert_to_numpy(self._network(x, blocks, attend))[:, 0].astype("float64")
             p = np.exp(logits - logits.max(axis=1, keepdims=True))
             cumulative = np.cumsum(p, axis=1)
             u = rng.random((n, 1)) * cumulative[:, -1:]
@@ -76,15 +91,14 @@ class CodeTransformer(keras.layers.Layer):
 
     def logits(self, codes, training=False):
         """Of each of codes `(n, length)`, given those before it: `(n, length, num_codes)`."""
+
+        def attend(block, x):
+            return self._attention(*ops.split(x, 3, axis=-1), is_causal=True)
+
         # Every code moves one place on; the number 0 stands at the beginning.
         before = ops.pad(ops.cast(codes[:, :-1], "int32") + 1, ((0, 0), (1, 0)))
         x = ops.take(self.embedding, before, axis=0) + self.places
-        for norm, qkv, out, dense_norm, up, down in self._blocks():
-            y = self._attention(_linear(_normalised(x, *norm), *qkv))
-            x = x + self.drop(_linear(y, *out), training=training)
-            y = ops.silu(_linear(_normalised(x, *dense_norm), *up))
-            x = x + self.drop(_linear(y, *down), training=training)
-        return _linear(_normalised(x, *self.last_norm), *self.last)
+        return self._network(x, self._blocks(), attend, training)
 
     def get_config(self):
         own = {
@@ -103,12 +117,21 @@ class CodeTransformer(keras.layers.Layer):
         ]
         return zip(*layers)
 
-    def _attention(self, x):
-        """Causal attention of queries, keys and values side by side, `(n, length, 3 width)`."""
-        heads = (-1, self.length, self.heads, self.width // self.heads)
-        query, key, value = (ops.reshape(part, heads) for part in ops.split(x, 3, axis=-1))
-        y = ops.dot_product_attention(query, key, value, is_causal=True)
-        return ops.reshape(y, (-1, self.length, self.width))
+    def _network(self, x, blocks, attend, training=False):
+        """From vectors `(n, t, width)` to logits; `attend` takes a block's number and q, k, v."""
+        for block, (norm, qkv, out, dense_norm, up, down) in enumerate(blocks):
+            y = attend(block, _linear(_normalised(x, *norm), *qkv))
+            x = x + self.drop(_linear(y, *out), training=training)
+            y = ops.silu(_linear(_normalised(x, *dense_norm), *up))
+            x = x + self.drop(_linear(y, *down), training=training)
+        return _linear(_normalised(x, *self.last_norm), *self.last)
+
+    def _attention(self, query, key, value, **which):
+        """Attention of `(n, t, width)`, split into heads; `which` says what sees what."""
+        heads = (self.heads, self.width // self.heads)
+        parts = [ops.reshape(part, (-1, part.shape[1], *heads)) for part in (query, key, value)]
+        y = ops.dot_product_attention(*parts, **which)
+        return ops.reshape(y, (-1, query.shape[1], self.width))
 
     def _dense(self, name, inputs, outputs, *stacked):
         """Kernel and bias of a dense layer, or of as many as are stacked."""
