@@ -1,11 +1,10 @@
 """Numbers about a trained model: likelihoods, reconstruction, use of the latent; and `verify`."""
 
 import math
-from contextlib import contextmanager
 
 import numpy as np
 
-from keras_vae import data, hub, weights
+from keras_vae import data, hub, progress, weights
 from keras_vae.checks import as_array, check_whole, scaled
 from keras_vae.latents.gaussian import ACTIVE
 
@@ -56,8 +55,8 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
     """
     check_whole("num_samples", num_samples, 1)
     options = {"seed": seed, "batch_size": batch_size}
-    with _bar(x) as progress:
-        terms = model.importance_terms(x, num_samples, progress=progress, **options)
+    with progress.bar("examples", len(as_array(x))) as done:
+        terms = model.importance_terms(x, num_samples, progress=done, **options)
     num_samples = num_samples if model.latent.stochastic else 1
     code = model.encode(x, batch_size)
     per_example = {
@@ -210,15 +209,3 @@ def _use_of_latent(model, x, code, batch_size):
         return active
     rates = np.mean(model.latent_rates(x, batch_size), axis=0, dtype="float64")
     return {**active, "latent_rates": rates.tolist()}
-
-
-@contextmanager
-def _bar(x):
-    """A bar over the examples, in a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("examples", total=len(as_array(x)))
-        yield lambda done: bar.update(task, completed=done)

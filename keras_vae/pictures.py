@@ -1,6 +1,5 @@
 """Picture files of any kind and size, as images of one shape: what cannot be read is reported."""
 
-import collections
 import re
 from pathlib import Path
 
@@ -36,8 +35,8 @@ def read_folder(folder, size=None, channels=None, progress=None):
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"No such folder: {folder}")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    paths = [path for path in paths if path.is_file()]
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in found if path.is_file())
     if not paths:
         raise ValueError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}).")
     images, refused = [], {}
@@ -75,9 +74,8 @@ def read_picture(path, shape):
             if "A" in picture.getbands() or "transparency" in picture.info:
                 picture = picture.convert("RGBA")
                 if shape[-1] != 4:
-                    picture = Image.alpha_composite(
-                        Image.new("RGBA", picture.size, "white"), picture
-                    )
+                    white = Image.new("RGBA", picture.size, "white")
+                    picture = Image.alpha_composite(white, picture)
             picture = picture.convert(_MODES[shape[-1]])
             size = (shape[1], shape[0])
             if picture.size != size:
@@ -127,15 +125,15 @@ def _opened(path):
 
 def _in_common(paths):
     """The size and channels that suit all pictures, from their headers."""
-    sizes, grey = collections.Counter(), True
+    sizes, grey = set(), True
     for path in paths:
         try:
             with _opened(path) as picture:
-                sizes[picture.height, picture.width] += 1
+                sizes.add((picture.height, picture.width))
                 grey = grey and picture.mode in ("1", "L", "LA")
         except (OSError, ValueError):
             continue
-    size = next(iter(sizes), None)
-    if len(sizes) != 1 or max(size) > _LARGEST_DEFAULT:
-        size = (_LARGEST_DEFAULT, _LARGEST_DEFAULT)
+    size = (_LARGEST_DEFAULT, _LARGEST_DEFAULT)
+    if len(sizes) == 1 and max(map(max, sizes)) <= _LARGEST_DEFAULT:
+        size = sizes.pop()
     return size, 1 if grey else 3

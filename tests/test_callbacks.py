@@ -218,6 +218,7 @@ def test_the_grid_goes_to_tensorboard_as_it_went_to_the_folder(make, grey, tmp_p
     grid = SampleGrid(tmp_path, num_images=4, log_dir=tmp_path / "logs")
     model.fit(grey, epochs=2, verbose=0, callbacks=[grid])
     events = EventAccumulator(str(tmp_path / "logs"), size_guidance={"tensors": 0}).Reload()
+    assert len(list((tmp_path / "logs").iterdir())) == 1  # one file, not one for each picture
     steps = {event.step: event.tensor_proto.string_val for event in events.Tensors("samples")}
     assert sorted(steps) == [1, 2]
     width, height, png = steps[2][:3]

@@ -48,6 +48,10 @@ class SampleGrid(keras.callbacks.Callback):
                 "This model has no prior to draw samples from: give images to reconstruct, x=."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self.log_dir is not None:
+            import tensorflow as tf  # TensorBoard's writer, whatever the model's backend is
+
+            self.writer = tf.summary.create_file_writer(str(self.log_dir))
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every:
@@ -64,13 +68,16 @@ class SampleGrid(keras.callbacks.Callback):
             path = self.folder / f"epoch-{epoch + 1:04d}-{what}.png"
             plots.save(figure, path)
             if self.log_dir is not None:
-                _log(self.log_dir, what, path, epoch + 1)
+                self._log(what, path, epoch + 1)
 
+    def on_train_end(self, logs=None):
+        if self.log_dir is not None:
+            self.writer.close()
 
-def _log(log_dir, what, path, step):
-    import tensorflow as tf  # TensorBoard's writer, whatever the model's backend is
+    def _log(self, what, path, step):
+        import tensorflow as tf
 
-    with tf.summary.create_file_writer(str(log_dir)).as_default():
-        picture = tf.io.decode_png(tf.io.read_file(str(path)))
-        tf.summary.image(what, picture[None], step=step)
-        tf.summary.flush()
+        with self.writer.as_default():
+            picture = tf.io.decode_png(tf.io.read_file(str(path)))
+            tf.summary.image(what, picture[None], step=step)
+            self.writer.flush()

@@ -7,7 +7,7 @@ import numpy as np
 import typer
 
 from keras_vae.cli.base import Json, Name, Out, app
-from keras_vae.cli.sources import Dataset, Images, check_source, default_out, images_for
+from keras_vae.cli.sources import Dataset, Images, default_out, load, save_picture
 
 
 @app.command(epilog="Example: keras-vae generate conv-mnist --n 100 --seed 1 --out digits.png")
@@ -20,9 +20,8 @@ def generate(
     """Generates images and writes them as one picture, by default NAME-samples.png."""
     from keras_vae import hub, plots
 
-    out = out or default_out(name, "samples")
-    plots.save(plots.image_grid(hub.load(name).generate(n, seed=seed)), out)
-    typer.echo(f"Wrote {out.resolve()}")
+    figure = plots.image_grid(hub.load(name).generate(n, seed=seed))
+    save_picture(figure, out or default_out(name, "samples"))
 
 
 @app.command(epilog="Example: keras-vae reconstruct conv-mnist --images pictures.npz --n 8")
@@ -38,12 +37,11 @@ def reconstruct(
 
     Prints the mean squared error per pixel, of values in [0, 1].
     """
-    from keras_vae import hub, plots
+    from keras_vae import plots
     from keras_vae.checks import scaled
 
-    check_source(images, dataset)
-    model = hub.load(name)
-    x = images_for(name, model.data_shape, images, dataset)[:n]
+    model, x = load(name, images, dataset)
+    x = x[:n]
     reconstructions = model.reconstruct(x)
     error = np.mean(np.square(scaled(x) - reconstructions))
     out = out or default_out(name, "reconstructions")
@@ -66,17 +64,15 @@ def interpolate(
     out: Out = None,
 ):
     """Draws the way from image to image in latent space, by default NAME-interpolation.png."""
-    from keras_vae import hub, plots
+    from keras_vae import plots
 
-    check_source(images, dataset)
-    model = hub.load(name)
-    x = images_for(name, model.data_shape, images, dataset)[: 2 * n]
+    model, x = load(name, images, dataset)
+    x = x[: 2 * n]
     if len(x) < 2:
         raise ValueError(f"An interpolation needs two images. Received: {len(x)}")
     half = len(x) // 2
-    out = out or default_out(name, "interpolation")
-    plots.save(plots.interpolation(model, x[:half], x[half : 2 * half], steps), out)
-    typer.echo(f"Wrote {out.resolve()}")
+    figure = plots.interpolation(model, x[:half], x[half : 2 * half], steps)
+    save_picture(figure, out or default_out(name, "interpolation"))
 
 
 @app.command(epilog="Example: keras-vae traverse conv-mnist --units 5")
@@ -93,11 +89,8 @@ def traverse(
 
     The latents are sorted by their mean KL divergence from N(0, 1) over up to 1000 of the images.
     """
-    from keras_vae import hub, plots
+    from keras_vae import plots
 
-    check_source(images, dataset)
-    model = hub.load(name)
-    x = images_for(name, model.data_shape, images, dataset)[:1000]
-    out = out or default_out(name, "traversal")
-    plots.save(plots.traversal(model, x, units=units, steps=steps, span=span), out)
-    typer.echo(f"Wrote {out.resolve()}")
+    model, x = load(name, images, dataset)
+    figure = plots.traversal(model, x[:1000], units=units, steps=steps, span=span)
+    save_picture(figure, out or default_out(name, "traversal"))

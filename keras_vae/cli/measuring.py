@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from keras_vae.cli.base import Json, Name, app, console, number
-from keras_vae.cli.sources import Dataset, Images, check_source, images_for
+from keras_vae.cli.sources import Dataset, Images, load
 
 
 @app.command(epilog="Example: keras-vae evaluate my-model --images pictures.npz")
@@ -28,11 +28,10 @@ def evaluate(
     """
     from rich.table import Table
 
-    from keras_vae import evaluation, hub
+    from keras_vae import evaluation
 
-    check_source(images, dataset)
-    model = hub.load(name)
-    x = images_for(name, model.data_shape, images, dataset)[:n]
+    model, x = load(name, images, dataset)
+    x = x[:n]
     figures = evaluation.evaluate(model, x, num_samples=num_samples, seed=seed)
     figures = {"images": len(x), **figures}
     if as_json:

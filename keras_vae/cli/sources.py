@@ -1,6 +1,5 @@
 """Where images come from (a file, a folder, a data set), and where a command writes to."""
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +28,15 @@ def check_source(images, dataset):
         raise typer.BadParameter(f"--dataset is one of {', '.join(data.DATASETS)}.")
 
 
+def load(name, images, dataset):
+    """A model, and the images that a command was given for it, else its own data set's."""
+    from keras_vae import hub
+
+    check_source(images, dataset)
+    model = hub.load(name)
+    return model, images_for(name, model.data_shape, images, dataset)
+
+
 def images_for(name, shape, images, dataset):
     """The images that a command was given, or the test images of a published model's data set."""
     from keras_vae import data, hub
@@ -47,11 +55,12 @@ def images_for(name, shape, images, dataset):
 def read_images(path, shape):
     """Images of a file or folder, `(n, height, width, channels)`; pictures are made to fit."""
     if path.is_dir():
+        from keras_vae import progress
         from keras_vae.pictures import check_shape, read_folder
 
         check_shape(shape)
-        with reading() as progress:
-            x, refused = read_folder(path, shape[:2], shape[2], progress)
+        with progress.bar("Reading pictures") as read:
+            x, refused = read_folder(path, shape[:2], shape[2], read)
         report(refused)
         return x
     if not path.is_file():
@@ -74,16 +83,12 @@ def default_out(name, what, suffix="png"):
     return Path(f"{Path(name).resolve().name}-{what}.{suffix}")
 
 
-@contextmanager
-def reading():
-    """A bar over the files of a folder, in a terminal: a function of how many are read, of all."""
-    from rich.console import Console
-    from rich.progress import Progress
+def save_picture(figure, out):
+    """Writes a command's picture and says where."""
+    from keras_vae import plots
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as shown:
-        task = shown.add_task("Reading pictures")
-        yield lambda done, total: shown.update(task, completed=done, total=total)
+    plots.save(figure, out)
+    typer.echo(f"Wrote {out.resolve()}")
 
 
 def report(refused):

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from keras_vae.cli.base import app
-from keras_vae.cli.sources import reading, report
+from keras_vae.cli.sources import report
 
 
 @app.command(epilog="Example: keras-vae train --images pictures --size 64 --out my-model")
@@ -116,11 +116,11 @@ def train(
 
 
 def _read_pictures(folder, size, channels):
-    from keras_vae import data, pictures
+    from keras_vae import data, pictures, progress
 
     size = None if size is None else pictures.check_size(size)
-    with reading() as progress:
-        parts, refused = data.from_pictures(folder, size, channels, progress)
+    with progress.bar("Reading pictures") as read:
+        parts, refused = data.from_pictures(folder, size, channels, read)
     report(refused)
     n = len(parts.x_train) + len(parts.x_validation)
     height, width, channels = parts.x_train.shape[1:]

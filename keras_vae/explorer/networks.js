@@ -91,7 +91,7 @@ function sweep(node, x, transposed) {
 
 /**
  * y += x @ kernel, of `depth` numbers of x from `at` on, and `width` of y from `to` on. Four
- * numbers of x at a time: that takes half the time, since y is read and written less often.
+ * numbers of x at a time, so that y is read and written less often.
  */
 function accumulate(x, at, depth, kernel, start, y, to, width) {
   let i = 0;

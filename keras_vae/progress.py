@@ -1,0 +1,15 @@
+"""The progress bar of what takes long, in a terminal and nowhere else."""
+
+from contextlib import contextmanager
+
+
+@contextmanager
+def bar(what, total=None):
+    """Yields a function that shows how many are done, and of how many if that is known later."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task(what, total=total)
+        yield lambda done, total=total: shown.update(task, completed=done, total=total)
