@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.backends import quickened
+from keras_vae.backends import piped, quickened
 from keras_vae.checks import check_sample_weight, is_array
 
 
@@ -60,7 +60,7 @@ class Fitting:
         if arguments.get("validation_data") is not None:
             validation = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
             arguments["validation_data"] = self._checked_triple(*validation, "validation_data")
-        return super().fit(**arguments)
+        return super().fit(**piped({"shuffle": True, **arguments}))
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """Loss, distortion and rate, as in `keras.Model.evaluate`, with repeatable noise."""
@@ -74,14 +74,14 @@ class Fitting:
         try:
             for key, generator in enumerate(generators):
                 generator.state.assign(np.array([key, 0]))
-            return super().evaluate(**arguments)
+            return super().evaluate(**piped(arguments))
         finally:
             for state, generator in zip(states, generators):
                 generator.state.assign(state)
 
     def predict(self, x, *args, **kwargs):
         """Reconstructions of data, `(n, *data_shape)`, as in `keras.Model.predict`."""
-        return super().predict(**self._at_the_door(keras.Model.predict, x, *args, **kwargs))
+        return super().predict(**piped(self._at_the_door(keras.Model.predict, x, *args, **kwargs)))
 
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         self._compile_if_needed()

@@ -87,7 +87,6 @@ def _fit(model, x, x_validation, run, epochs, batch_size, seed, ramp):
             shuffle=False,
             validation_data=None if x_validation is None else (x_validation, None),
             validation_batch_size=500,
-            validation_steps=None if x_validation is None else math.ceil(len(x_validation) / 500),
             verbose=0,
             callbacks=[ramp, run, progress],
         )

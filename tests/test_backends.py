@@ -59,6 +59,64 @@ def test_an_optimizer_saved_is_one_of_keras(make):
     assert [saved[name] for name in names] == [expected[name] for name in names]
 
 
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the others batch arrays as Keras does"
+)
+
+
+@on_tensorflow
+def test_a_pipeline_of_arrays_holds_each_example_once_in_a_new_order_every_epoch():
+    x, weight = np.arange(10.0)[:, None], np.arange(10.0) / 10
+    piped = backends.piped(
+        {
+            "x": x,
+            "y": np.zeros(10),
+            "sample_weight": weight,
+            "batch_size": 4,
+            "shuffle": True,
+            "validation_data": (x, None, None),
+            "epochs": 2,
+        }
+    )
+    assert piped.keys() == {"x", "shuffle", "validation_data", "epochs"}
+    epochs = [list(piped["x"].as_numpy_iterator()) for _ in range(3)]
+    for epoch in epochs:
+        assert [len(batch[0]) for batch in epoch] == [4, 4, 2]
+        seen, labels, weights = (np.concatenate(part) for part in zip(*epoch))
+        np.testing.assert_array_equal(np.sort(seen, axis=0), x)
+        np.testing.assert_array_equal(weights, seen[:, 0] / 10)
+    orders = {tuple(np.concatenate([batch[0][:, 0] for batch in epoch])) for epoch in epochs}
+    assert len(orders) == 3
+    held_out = [batch[0] for batch in piped["validation_data"].as_numpy_iterator()]
+    np.testing.assert_array_equal(np.concatenate(held_out), x)
+    # Tuned, it would be waited for at its end.
+    for pipeline in (piped["x"], piped["validation_data"]):
+        assert pipeline.options().autotune.enabled is False
+
+
+@on_tensorflow
+def test_a_pipeline_is_left_as_it_is():
+    def batches():
+        yield (np.ones((2, 1)),)
+
+    arguments = {"x": batches(), "steps_per_epoch": 1, "shuffle": True}
+    assert backends.piped(arguments) == arguments
+
+
+def test_the_last_part_is_what_a_split_validates_on(make, binary):
+    model = make("mlp_vae")
+    history = model.fit(binary, batch_size=4, validation_split=0.25, verbose=0).history
+    held_out = model.evaluate(binary[9:], batch_size=4, verbose=0, return_dict=True)
+    np.testing.assert_allclose(history["val_loss"], held_out["loss"], rtol=1e-6)
+
+
+@on_tensorflow
+@pytest.mark.parametrize("wrong", [{"validation_split": 1.5}, {"validation_split": 0.95}])
+def test_a_split_that_leaves_nothing_is_refused(make, binary, wrong):
+    with pytest.raises(ValueError, match="validation_split"):
+        make("mlp_vae").fit(binary, verbose=0, **wrong)
+
+
 def test_compiled_inference_follows_the_weights(make):
     model = make("mlp_vae", likelihood="gaussian")
     z = np.ones((2, 3), "float32")

@@ -7,5 +7,6 @@ import keras
 _backend = import_module(f"{__name__}.{keras.backend.backend()}")
 
 compiled = _backend.compiled
+piped = _backend.piped
 quickened = _backend.quickened
 transposed_convolution = _backend.transposed_convolution

@@ -10,5 +10,9 @@ def compiled(function, layer):
     return function
 
 
+def piped(arguments):
+    return arguments
+
+
 def quickened(optimizer):
     return optimizer

@@ -1,9 +1,12 @@
-"""TensorFlow: graphs for inference, its own kernel for Adam's update."""
+"""TensorFlow: graphs for inference, pipelines that end at once, its own kernel for Adam."""
 
+import math
 import types
 
 import keras
 import tensorflow as tf
+
+from keras_vae.checks import check_number, check_whole, is_array
 
 transposed_convolution = keras.layers.Conv2DTranspose
 
@@ -12,6 +15,55 @@ def compiled(function, layer):
     """Returns `function` of tensors, which uses the variables of `layer`, as one graph."""
     # Without autograph, as Keras compiles its own steps.
     return tf.function(function, autograph=False, reduce_retracing=True)
+
+
+def piped(arguments):
+    """The arguments of `fit`, `evaluate` or `predict`, with their arrays as pipelines of batches.
+
+    The pipeline that Keras makes of arrays tunes its threads, and its end, that of every epoch,
+    waits for the thread that does the tuning: in TensorFlow 2.21 up to as long as the epoch took.
+    """
+    shuffle = arguments.get("shuffle", False)
+    if tf.distribute.has_strategy() or shuffle == "batch":
+        return arguments  # Keras knows how
+    arguments = dict(arguments)
+    size = arguments.get("batch_size") or 32
+    held_out = arguments.get("validation_data")
+    if is_array(arguments["x"]):
+        arrays = [arguments.pop(name, None) for name in ("x", "y", "sample_weight")]
+        if split := arguments.pop("validation_split", 0.0) if held_out is None else 0.0:
+            arrays, held_out = _split(arrays, split)
+        arguments["x"] = _pipeline(arrays, size, shuffle)
+        arguments.pop("batch_size", None)
+        if shuffle:
+            arguments["shuffle"] = False  # done
+    if held_out is not None and is_array(held_out[0]):
+        size = arguments.pop("validation_batch_size", None) or size
+        arguments["validation_data"] = _pipeline(held_out, size)
+    return arguments
+
+
+def _split(arrays, split):
+    """The arrays but for their last part, and that part, to validate on."""
+    n = len(arrays[0])
+    cut = math.floor(n * (1 - check_number("validation_split", split, 0, 1)))
+    if not 0 < cut < n:
+        raise ValueError(f"validation_split={split} of {n} examples leaves a part with none.")
+    halves = [(a[:cut], a[cut:]) if a is not None else (None, None) for a in arrays]
+    return zip(*halves)
+
+
+def _pipeline(arrays, batch_size, shuffle=False):
+    """Batches of arrays, of which some may be None, in an order that is new at every epoch."""
+    arrays = tuple(tf.convert_to_tensor(array) for array in arrays if array is not None)
+    indices = tf.data.Dataset.range(len(arrays[0]))
+    if shuffle:
+        indices = indices.shuffle(len(arrays[0]))
+    batches = indices.batch(check_whole("batch_size", batch_size, 1))
+    batches = batches.map(lambda i: tuple(tf.gather(array, i) for array in arrays)).prefetch(2)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)
 
 
 def quickened(optimizer):

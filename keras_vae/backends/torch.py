@@ -11,5 +11,10 @@ def compiled(function, layer):
     return torch.no_grad()(function)
 
 
+def piped(arguments):
+    """Returns the arguments of `fit`, `evaluate` or `predict`: Keras batches arrays well here."""
+    return arguments
+
+
 def quickened(optimizer):
     return optimizer
