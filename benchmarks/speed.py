@@ -3,7 +3,7 @@
 Every contender runs in a process of its own and is asked in turn, round by round, so that what
 else the machine does falls on all of them; a ratio is the median of the rounds' ratios. A plain
 PyTorch loop and Pythae 0.1.2 (`pip install "keras-vae[bench]"`) run the same networks in the same
-precision, batch and number of threads. Writes results/speed.json.
+precision, batch and number of threads. Writes results/speed-PART.json for each of its parts.
 """
 
 import importlib.util
@@ -41,18 +41,13 @@ def main():
     if options.smoke:
         tasks = [task for task in tasks if task["network"] == "mlp"]
 
-    from keras_vae.files import write_json
-
     result = {
         "what": MEANING,
         "protocol": {**scale, "threads": options.threads, "precision": "float32"},
         "processor": _processor(),
-        **record.circumstances(),
-        "versions": {name: record.installed(name) for name in PACKAGES},
-        **({"smoke": True} if options.smoke else {}),
-        **{part: {} for part in parts},
+        "packages": {name: record.installed(name) for name in PACKAGES},
     }
-    path = record.folder(options) / "speed.json"
+    rows = {part: {} for part in parts}
     contenders = _contenders(options.smoke)
     for network, size in dict.fromkeys((task["network"], task["size"]) for task in tasks):
         group = [task for task in tasks if (task["network"], task["size"]) == (network, size)]
@@ -64,32 +59,32 @@ def main():
             flops = [worker.read().get("flops") for worker in workers.values()][0]
             for task in group:
                 chosen = {name: w for name, w in workers.items() if _takes(name, task)}
-                result[task["part"]][task["title"]] = _rounds(chosen, task, scale, flops)
-                write_json(path, result)  # after each: a run cut short keeps what it has
+                part = task["part"]
+                rows[part][task["title"]] = _rounds(chosen, task, scale, flops)
+                # After each: a run cut short keeps what it has.
+                record.write(options, f"speed-{part}", {**result, "rows": rows[part]})
         finally:
             for worker in workers.values():
                 worker.close()
-    print(table(result))
+    print("\n".join(table(part, rows[part]) for part in parts))
 
 
-def table(result: dict) -> str:
-    """The tables of a result, in Markdown."""
-    lines = []
-    for part in (part for part in PARTS if part in result):
-        columns = ["a second", "spread", "of Pythae", "in cpu", "of matmul", "MiB"]
-        lines += ["", f"| {part} | | {' | '.join(columns)} |", f"|---|---|{'---:|' * len(columns)}"]
-        for title, rows in result[part].items():
-            for name, row in rows.items():
-                cells = [
-                    f"{row['rate']['median']:,.0f}",
-                    f"{row['rate']['least']:,.0f} to {row['rate']['most']:,.0f}",
-                    _cell(row.get("of pythae"), "{:.2f} x"),
-                    _cell(row.get("in cpu of pythae"), "{:.2f} x"),
-                    _cell(row.get("of matmul"), "{:.0%}"),
-                    f"{row['peak_mib']:,}",
-                ]
-                lines.append(f"| {title} | {name} | {' | '.join(cells)} |")
-    return "\n".join(lines[1:])
+def table(part: str, rows: dict) -> str:
+    """The table of a part of a result, in Markdown."""
+    columns = ["a second", "spread", "of Pythae", "in cpu", "of matmul", "MiB"]
+    lines = [f"| {part} | | {' | '.join(columns)} |", f"|---|---|{'---:|' * len(columns)}"]
+    for title, contenders in rows.items():
+        for name, row in contenders.items():
+            cells = [
+                f"{row['rate']['median']:,.0f}",
+                f"{row['rate']['least']:,.0f} to {row['rate']['most']:,.0f}",
+                _cell(row.get("of pythae"), "{:.2f} x"),
+                _cell(row.get("in cpu of pythae"), "{:.2f} x"),
+                _cell(row.get("of matmul"), "{:.0%}"),
+                f"{row['peak_mib']:,}",
+            ]
+            lines.append(f"| {title} | {name} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
 
 
 def _cell(value, form):

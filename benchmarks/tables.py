@@ -195,9 +195,10 @@ def load_time(results) -> str:
 
 def speed(results) -> str:
     """Steps and passes a second beside a PyTorch loop and Pythae."""
-    from benchmarks.speed import table
+    from benchmarks.speed import PARTS, table
 
-    return table(results["speed"]) + "\n"
+    parts = [(part, results.get(f"speed-{part}")) for part in PARTS]
+    return "\n".join(table(part, result["rows"]) for part, result in parts if result)
 
 
 TABLES = {
@@ -213,7 +214,7 @@ NEEDED = {
     "errors": "classical-mnist",
     "rate_distortion": "rate_distortion",
     "backends": "backends",
-    "speed": "speed",
+    "speed": "speed-training",
 }
 
 
