@@ -55,7 +55,8 @@ def _split(arrays, split):
 
 def _pipeline(arrays, batch_size, shuffle=False):
     """Batches of arrays, of which some may be None, in an order that is new at every epoch."""
-    arrays = tuple(tf.convert_to_tensor(array) for array in arrays if array is not None)
+    with tf.device("CPU:0"):  # the data need not fit into an accelerator
+        arrays = tuple(tf.convert_to_tensor(array) for array in arrays if array is not None)
     indices = tf.data.Dataset.range(len(arrays[0]))
     if shuffle:
         indices = indices.shuffle(len(arrays[0]))
