@@ -121,7 +121,7 @@ def densities(results) -> str:
             error = row["log_likelihood_stderr"]
             rows.append((row["log_likelihood"], error, row["bits_per_dim"], _name(row), "exact"))
     for result in _quality(results, "mnist"):
-        if result["likelihood"] == "gaussian":
+        if result["likelihood"] != "bernoulli":
             m, name = result["metrics"], f"**`{result['name']}`**"
             rows.append((-m["nll"], m["nll_stderr"], m["bits_per_dim"], name, "lower bound"))
     rows = [
