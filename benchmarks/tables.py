@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 from benchmarks.record import RESULTS
+from keras_vae.data import DATASETS
 
 README = Path(__file__).parent / "README.md"
 PUBLISHED = Path(__file__).parent / "published.toml"
@@ -115,36 +116,48 @@ def published(results) -> str:
 
 def densities(results) -> str:
     """Densities of grey images: classical models and ours of a Gaussian likelihood."""
-    rows = []
-    for row in results["classical-mnist"]["rows"]:
-        if "log_likelihood" in row:
-            error = row["log_likelihood_stderr"]
-            rows.append((row["log_likelihood"], error, row["bits_per_dim"], _name(row), "exact"))
-    for result in _quality(results, "mnist"):
-        if result["likelihood"] != "bernoulli":
-            m, name = result["metrics"], f"**`{result['name']}`**"
-            rows.append((-m["nll"], m["nll_stderr"], m["bits_per_dim"], name, "lower bound"))
-    rows = [
-        [name, f"{nats:.1f} ± {error:.1f}", f"{bits:.3f}", kind]
-        for nats, error, bits, name, kind in sorted(rows, reverse=True)
-    ]
-    return _table(("model", "log p(x), nats per image", "bits per pixel", "is"), rows)
+
+    def rows(classical, quality):
+        for row in classical:
+            if "log_likelihood" in row:
+                nats, error = row["log_likelihood"], row["log_likelihood_stderr"]
+                yield -nats, [_name(row), _nats(nats, error), f"{row['bits_per_dim']:.3f}", "exact"]
+        for result in quality:
+            if result["likelihood"] != "bernoulli":
+                m = result["metrics"]
+                figures = [_nats(-m["nll"], m["nll_stderr"]), f"{m['bits_per_dim']:.3f}"]
+                yield m["nll"], [f"**`{result['name']}`**", *figures, "lower bound"]
+
+    headings = ("model", "log p(x), nats per image", "bits per pixel", "is")
+    return _of_each_dataset(results, headings, rows)
 
 
 def errors(results) -> str:
     """Squared errors of reconstructions of grey images, classical models and ours."""
-    rows = [
-        (row["mse"], _name(row), _bits(row.get("bits")))
-        for row in results["classical-mnist"]["rows"]
-        if "mse" in row
-    ]
-    for result in _quality(results, "mnist"):
-        m = result["metrics"]
-        bits = m["rate"] / math.log(2) if "perplexity" in m else None
-        use = f", {m['active_units']} active latents" if "active_units" in m else ""
-        rows.append((m["mse"], f"**`{result['name']}`**{use}", _bits(bits)))
-    rows = [[name, bits, f"{mse:.3e}"] for mse, name, bits in sorted(rows)]
-    return _table(("model", "bits per image", "MSE"), rows)
+
+    def rows(classical, quality):
+        for row in classical:
+            if "mse" in row:
+                yield row["mse"], [_name(row), _bits(row.get("bits")), f"{row['mse']:.3e}"]
+        for result in quality:
+            m = result["metrics"]
+            bits = m["rate"] / math.log(2) if "perplexity" in m else None
+            use = f", {m['active_units']} active latents" if "active_units" in m else ""
+            name = f"**`{result['name']}`**{use}"
+            yield m["mse"], [name, _bits(bits), f"{m['mse']:.3e}"]
+
+    return _of_each_dataset(results, ("model", "bits per image", "MSE"), rows)
+
+
+def _of_each_dataset(results, headings, rows) -> str:
+    """A table for each data set, of rows in the order of their figure, the least first."""
+    text = []
+    for dataset in DATASETS:
+        classical = results.get(f"classical-{dataset}", {}).get("rows", [])
+        found = sorted(rows(classical, _quality(results, dataset)), key=lambda pair: pair[0])
+        if found:
+            text.append(f"### {dataset}\n\n" + _table(headings, [row for _, row in found]))
+    return "\n".join(text)
 
 
 def rate_distortion(results) -> str:
@@ -210,8 +223,6 @@ TABLES = {
 }
 # The result that a table cannot do without.
 NEEDED = {
-    "densities": "classical-mnist",
-    "errors": "classical-mnist",
     "rate_distortion": "rate_distortion",
     "backends": "backends",
     "speed": "speed-training",
@@ -250,6 +261,10 @@ def _where(result):
 
 def _bits(bits):
     return "" if bits is None else f"{bits:.0f}"
+
+
+def _nats(value, error):
+    return f"{value:.1f} ± {error:.1f}"
 
 
 def _pm(value, error):

@@ -173,6 +173,13 @@ def test_the_figures_of_the_registry_were_measured_again_within_their_tolerance(
     assert all(check["pass"] for check in checks), checks
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_stands_beside_others_of_its_kind(name):
+    binary = keras_vae.info(name)["likelihood"] == "bernoulli"
+    assert f"`{name}`" in tables.table("published" if binary else "densities", RESULTS)
+    assert f"`{name}`" in tables.table("errors", RESULTS)
+
+
 def test_no_result_is_that_of_a_smoke_run():
     assert not [name for name, result in RESULTS.items() if "smoke" in result]
 
