@@ -120,12 +120,13 @@ def densities(results) -> str:
     def rows(classical, quality):
         for row in classical:
             if "log_likelihood" in row:
-                nats, error = row["log_likelihood"], row["log_likelihood_stderr"]
-                yield -nats, [_name(row), _nats(nats, error), f"{row['bits_per_dim']:.3f}", "exact"]
+                nats = row["log_likelihood"]
+                figures = [_pm(nats, row["log_likelihood_stderr"], 1), f"{row['bits_per_dim']:.3f}"]
+                yield -nats, [_name(row), *figures, "exact"]
         for result in quality:
             if result["likelihood"] != "bernoulli":
                 m = result["metrics"]
-                figures = [_nats(-m["nll"], m["nll_stderr"]), f"{m['bits_per_dim']:.3f}"]
+                figures = [_pm(-m["nll"], m["nll_stderr"], 1), f"{m['bits_per_dim']:.3f}"]
                 yield m["nll"], [f"**`{result['name']}`**", *figures, "lower bound"]
 
     headings = ("model", "log p(x), nats per image", "bits per pixel", "is")
@@ -263,12 +264,8 @@ def _bits(bits):
     return "" if bits is None else f"{bits:.0f}"
 
 
-def _nats(value, error):
-    return f"{value:.1f} ± {error:.1f}"
-
-
-def _pm(value, error):
-    return f"{value:.2f}" + ("" if error is None else f" ± {error:.2f}")
+def _pm(value, error, digits=2):
+    return f"{value:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
 
 
 def _table(headings, rows):

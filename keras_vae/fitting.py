@@ -68,13 +68,13 @@ class Fitting:
         generators = [self.seed_generator, self.latent.seed_generator]
         states = [ops.convert_to_numpy(generator.state.value) for generator in generators]
         if not kwargs.get("_use_cached_eval_dataset"):
-            arguments = self._at_the_door(keras.Model.evaluate, x, y, *args, **kwargs)
+            arguments = piped(self._at_the_door(keras.Model.evaluate, x, y, *args, **kwargs))
         else:
             arguments = {"x": x, "y": y, **kwargs}
         try:
             for key, generator in enumerate(generators):
                 generator.state.assign(np.array([key, 0]))
-            return super().evaluate(**piped(arguments))
+            return super().evaluate(**arguments)
         finally:
             for state, generator in zip(states, generators):
                 generator.state.assign(state)

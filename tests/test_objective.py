@@ -61,7 +61,8 @@ def collapsing(**arguments):
     x = np.random.default_rng(0).normal(size=(256, 6)).astype("float32")
     model = keras_vae.mlp_vae((6,), 4, (), likelihood=Gaussian(1.0), beta=20.0, seed=0, **arguments)
     model.compile(keras.optimizers.Adam(0.03))
-    history = model.fit(x, epochs=25, batch_size=64, verbose=0).history
+    # In one order, so that the rates hang on no backend's way to shuffle.
+    history = model.fit(x, epochs=25, batch_size=64, shuffle=False, verbose=0).history
     return model, x, history
 
 
@@ -73,7 +74,7 @@ def test_without_free_bits_or_capacity_this_model_collapses():
 def test_with_free_bits_every_latent_stays_in_use_and_none_uses_more():
     model, x, history = collapsing(free_bits=0.5)
     rates = model.latent_rates(x).mean(axis=0)
-    assert rates.min() > 0.1 and rates.max() < 0.6  # of five seeds: 0.17 to 0.44
+    assert rates.min() > 0.2 and rates.max() < 0.6
     # The metrics are the ELBO's own; the loss counts at least 4 x 0.5 nats, 20 times.
     loss, distortion, rate = (history[k][-1] for k in ("loss", "distortion", "rate"))
     assert loss >= distortion + 20 * max(rate, 4 * 0.5) - 1e-3
