@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import keras_vae
-from benchmarks import classical, quality, record, tables
+from benchmarks import classical, latent_plane, quality, record, tables
 from benchmarks.__main__ import scripts
 from keras_vae import evaluation
 
@@ -208,3 +208,7 @@ def test_figures_of_two_protocols_never_share_a_table():
             assert ours[name]["likelihood"] == "bernoulli"
     grey = tables.densities(RESULTS)
     assert not [name for name in NAMES if ours[name]["likelihood"] == "bernoulli" and name in grey]
+
+
+def test_the_network_of_keras_io_has_the_parameters_that_its_page_prints():
+    assert [network.count_params() for network in latent_plane.networks()] == [69_076, 65_089]
