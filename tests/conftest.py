@@ -14,6 +14,13 @@ from browser import opened as opened
 
 import keras_vae
 
+# What computes alike, or not at all, on every backend is tested once, on the default one: the
+# suites of all three are to end within half an hour.
+on_default_backend = pytest.mark.skipif(
+    keras.config.backend() != "tensorflow",
+    reason="tested on the default backend: the suite's own changes nothing, or takes too long",
+)
+
 # Arguments that make a factory's model small; a factory not named here is tested with its defaults.
 SMALL = {
     "mlp_vae": {"latent_dim": 3, "hidden_units": (16,)},

@@ -8,9 +8,9 @@ import sys
 import tomllib
 from itertools import product
 
-import keras
 import numpy as np
 import pytest
+from conftest import on_default_backend
 
 import keras_vae
 from benchmarks import classical, latent_plane, quality, record, tables
@@ -24,12 +24,6 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 5)) @ RNG.normal(size=(5, 5)) + 1.0
 
 
-in_processes_of_its_own = pytest.mark.skipif(
-    keras.config.backend() != "tensorflow",
-    reason="starts processes on the default backend: the suite's own changes nothing",
-)
-
-
 def run(name, *arguments):
     command = [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)]
     return subprocess.run(command, cwd=record.ROOT, capture_output=True, text=True)
@@ -40,7 +34,7 @@ def contents(folder):
     return {path: path.read_bytes() for path in files}
 
 
-@in_processes_of_its_own
+@on_default_backend
 @pytest.mark.parametrize("name", [name for name in scripts() if name != "tables"])
 def test_a_benchmark_runs_in_seconds_and_leaves_the_tree_as_it_is(name, tmp_path):
     before = contents(tables.README.parent)
@@ -52,7 +46,7 @@ def test_a_benchmark_runs_in_seconds_and_leaves_the_tree_as_it_is(name, tmp_path
     assert contents(tables.README.parent) == before
 
 
-@in_processes_of_its_own
+@on_default_backend
 def test_the_list_has_a_line_for_every_benchmark():
     process = subprocess.run(
         [sys.executable, "-m", "benchmarks"], cwd=record.ROOT, capture_output=True, text=True
@@ -62,7 +56,7 @@ def test_the_list_has_a_line_for_every_benchmark():
     assert {"quality", "classical", "backends", "rate_distortion", "load_time"} <= set(names)
 
 
-@in_processes_of_its_own
+@on_default_backend
 def test_a_model_off_the_published_figures_is_told_by_the_exit_code(tmp_path):
     data = f"mnist={record.digits(tmp_path / 'other.npz')}"
     process = run("quality", "mlp-mnist", "--num-samples", 2, "--data", data, "--out", tmp_path)
@@ -72,7 +66,7 @@ def test_a_model_off_the_published_figures_is_told_by_the_exit_code(tmp_path):
     assert "nll" not in {check["quantity"] for check in checks}  # that of K = 2 is another
 
 
-@in_processes_of_its_own
+@on_default_backend
 def test_a_model_is_made_anew_from_its_recipe_and_measured(tmp_path):
     process = run("quality", "--retrain", "mlp-mnist", "--smoke", "--out", tmp_path)
     assert process.returncode == 0, process.stderr

@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import loopback_hub
 import pytest
+from conftest import on_default_backend
 from loopback_hub import environment, stall
 
 import keras_vae
@@ -61,6 +62,7 @@ def start(script, loopback, tmp_path, **options):
     return subprocess.Popen(command, env=variables, cwd=tmp_path, text=True, **options)
 
 
+@on_default_backend
 def test_two_and_eight_processes_load_at_once_into_an_empty_cache(loopback, files, tmp_path):
     loopback.add("me/mine", files)
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from browser import codes, decoded, encoded, randomise, scrambled
+from conftest import on_default_backend
 from keras import layers
 
 import keras_vae
@@ -66,6 +67,7 @@ def test_the_page_encodes_and_decodes_as_python_does(opened, make, factory, shap
     agree(opened(model, x), model, x[1])
 
 
+@on_default_backend
 @pytest.mark.parametrize("name", keras_vae.list_models())
 def test_a_published_models_file_is_below_5_MB_and_computes_the_same(opened, name):
     model, x = keras_vae.load(name, compile=False), blots()

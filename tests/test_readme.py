@@ -8,6 +8,7 @@ import keras
 import loopback_hub
 import numpy as np
 import pytest
+from conftest import on_default_backend
 from PIL import Image
 from test_cli import run
 
@@ -60,6 +61,7 @@ def test_the_code_of_the_readme_runs_as_it_stands(newcomer):
     assert "me/mine" in newcomer.repositories
 
 
+@on_default_backend
 def test_the_commands_of_the_readme_run_as_they_stand(newcomer):
     rng = np.random.default_rng(0)
     Path("pictures").mkdir()
