@@ -78,7 +78,7 @@ class CodeTransformer(keras.layers.Layer):
                 query, new = ops.split(x, [self.width], axis=-1)
                 kept[block, :, t] = ops.convert_to_numpy(new)[:, 0]
                 key, value = np.split(kept[block], 2, axis=-1)
-                return self._attention(query, key, value, mask=past[None, None, None])
+                return self._attention(query, key, value, past[None])
 
             before = codes[:, t - 1 : t] + 1 if t else np.zeros((n, 1), "int32")
             x = ops.take(self.embedding, before, axis=0) + self.places[t]
@@ -91,9 +91,10 @@ class CodeTransformer(keras.layers.Layer):
 
     def logits(self, codes, training=False):
         """Of each of codes `(n, length)`, given those before it: `(n, length, num_codes)`."""
+        past = np.tri(self.length, dtype=bool)
 
         def attend(block, x):
-            return self._attention(*ops.split(x, 3, axis=-1), is_causal=True)
+            return self._attention(*ops.split(x, 3, axis=-1), past)
 
         # Every code moves one place on; the number 0 stands at the beginning.
         before = ops.pad(ops.cast(codes[:, :-1], "int32") + 1, ((0, 0), (1, 0)))
@@ -126,11 +127,11 @@ class CodeTransformer(keras.layers.Layer):
             x = x + self.drop(_linear(y, *down), training=training)
         return _linear(_normalised(x, *self.last_norm), *self.last)
 
-    def _attention(self, query, key, value, **which):
-        """Attention of `(n, t, width)`, split into heads; `which` says what sees what."""
+    def _attention(self, query, key, value, seen):
+        """Attention of `(n, t, width)`, split into heads; `seen` `(t, t)` says what sees what."""
         heads = (self.heads, self.width // self.heads)
         parts = [ops.reshape(part, (-1, part.shape[1], *heads)) for part in (query, key, value)]
-        y = ops.dot_product_attention(*parts, **which)
+        y = ops.dot_product_attention(*parts, mask=seen[None, None], scale=heads[1] ** -0.5)
         return ops.reshape(y, (-1, query.shape[1], self.width))
 
     def _dense(self, name, inputs, outputs, *stacked):
@@ -150,7 +151,9 @@ class CodeTransformer(keras.layers.Layer):
 
 
 def _linear(x, kernel, bias):
-    return ops.matmul(x, kernel) + bias
+    """A dense layer, as one product of matrices: of more axes, a backend makes many operations."""
+    y = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel) + bias
+    return ops.reshape(y, (-1, *x.shape[1:-1], kernel.shape[-1]))
 
 
 def _normalised(x, scale, offset):
