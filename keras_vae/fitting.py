@@ -85,8 +85,9 @@ class Fitting:
 
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         self._compile_if_needed()
-        x, y, sample_weight = self._checked_triple(x, y, sample_weight)
-        return super().train_on_batch(x, y, sample_weight, **kwargs)
+        weighted = kwargs.get("class_weight") is not None
+        x, labels, sample_weight = self._checked_triple(x, y, sample_weight)
+        return super().train_on_batch(x, y if weighted else labels, sample_weight, **kwargs)
 
     def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         self._compile_if_needed()
@@ -116,6 +117,8 @@ class Fitting:
         if sample_weight is not None:
             arguments["sample_weight"] = sample_weight
         if arguments.get("class_weight") is not None:
+            if y is None and is_array(x):
+                raise ValueError("class_weight needs the labels: fit(x, y, class_weight=...).")
             labels = y
         if labels is not None:
             arguments["y"] = labels
@@ -148,6 +151,8 @@ class Fitting:
         if first is None:
             raise ValueError(f"{name} must hold at least one batch. Received an empty pipeline.")
         batch = keras.utils.unpack_x_y_sample_weight(first)[0]
+        if type(batch).__name__ == "PerReplica":  # of a distributed tf.data pipeline
+            batch = batch.values[0]
         self._checked(batch, f"the first batch of {name}")
         return pipeline
 

@@ -76,7 +76,8 @@ class Bernoulli(Likelihood):
 
     def sample(self, outputs, seed=None):
         mean = self.mean(outputs)
-        return ops.cast(keras.random.uniform(ops.shape(mean), seed=seed) < mean, "float32")
+        uniform = keras.random.uniform(ops.shape(mean), dtype="float32", seed=seed)
+        return ops.cast(uniform < mean, "float32")
 
     def observe(self, x, uniform):
         return ops.cast(uniform(ops.shape(x)) < x, "float32")
@@ -123,7 +124,7 @@ class Gaussian(Likelihood):
 
     def sample(self, outputs, seed=None):
         mean = self.mean(outputs)
-        return mean + self.scale * keras.random.normal(ops.shape(mean), seed=seed)
+        return mean + self.scale * keras.random.normal(ops.shape(mean), dtype="float32", seed=seed)
 
     def get_config(self):
         return {"scale": self.scale}
@@ -175,7 +176,7 @@ class LearnedGaussian(Likelihood, keras.layers.Layer):
 
     def sample(self, outputs, seed=None):
         mean = self.mean(outputs)
-        noise = keras.random.normal(ops.shape(mean), seed=seed)
+        noise = keras.random.normal(ops.shape(mean), dtype="float32", seed=seed)
         return mean + ops.exp(0.5 * self.log_var) * noise
 
     def get_config(self):

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae import likelihoods, objective
+from keras_vae.backends import shared
 from keras_vae.checks import check_number, check_whole
 from keras_vae.fitting import Fitting
 from keras_vae.inference import Inference
@@ -147,7 +148,7 @@ class VAE(Fitting, Inference, keras.Model):
     def call(self, inputs, training=False):
         """Reconstructions of data; within a training or test step, the terms of the loss."""
         if isinstance(inputs, dict):
-            uniform = partial(keras.random.uniform, seed=self.seed_generator)
+            uniform = partial(keras.random.uniform, dtype="float32", seed=self.seed_generator)
             observed = self.likelihood.observe(_as_float(inputs["data"]), uniform)
             return self.elbo_terms(observed, training=training)
         code = self.latent.code(self.encoder(_as_float(inputs)))
@@ -183,7 +184,7 @@ class VAE(Fitting, Inference, keras.Model):
         self.rate_tracker.update_state(terms["rate"])
         self.latent.track(terms)
         loss = objective.loss(terms, self._beta, self.free_bits, self._capacity)
-        return loss + sum(self.losses)
+        return shared(loss + sum(self.losses))
 
     def train_step(self, *args):
         return super().train_step(*_as_autoencoder(args))

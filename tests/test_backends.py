@@ -110,6 +110,72 @@ def test_the_last_part_is_what_a_split_validates_on(make, binary):
     np.testing.assert_allclose(history["val_loss"], held_out["loss"], rtol=1e-6)
 
 
+class Steps(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.training = self.testing = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.training += 1
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.testing += 1
+
+
+def test_arrays_without_a_batch_size_make_as_many_steps_as_asked_for(make, binary):
+    model, steps = make("mlp_vae"), Steps()
+    held_out = {"validation_data": (binary[:7], None), "validation_steps": 2}
+    options = {"epochs": 2, "verbose": 0, "callbacks": [steps]}
+    model.fit(binary, steps_per_epoch=4, **held_out, **options)
+    assert (steps.training, steps.testing) == (8, 4)
+    assert model.predict(binary, steps=6, verbose=0).shape == binary.shape
+    of_steps, of_size = (
+        model.evaluate(binary, verbose=0, return_dict=True, **by)
+        for by in ({"steps": 3}, {"batch_size": 4})
+    )
+    assert of_steps == pytest.approx(of_size, rel=1e-6)
+
+
+REPLICAS = """
+import sys
+import keras, numpy as np, tensorflow as tf
+import keras_vae
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+x = np.random.default_rng(0).random((8, 4, 4, 1), dtype="float32")
+found = []
+for strategy in (tf.distribute.get_strategy(), both):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():  # without noise: each sees the same loss
+        model = keras_vae.vq_vae((4, 4, 1), 4, 2, (4,), blocks=0, codebook_update="fixed", seed=0)
+        model.compile(keras.optimizers.SGD(1e-3))
+    batches = tf.data.Dataset.from_tensor_slices((x,)).batch(8)
+    batches = strategy.experimental_distribute_dataset(batches)
+    losses = model.evaluate(x, batch_size=8, verbose=0, return_dict=True)
+    history = model.fit(batches, epochs=2, verbose=0).history
+    found.append([losses["loss"], *history["loss"], *model.get_weights()[1].ravel()])
+np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
+assert abs(found[0][1] - found[0][2]) > 1e-3 * abs(found[0][1])  # it has learned
+"""
+
+
+@on_tensorflow
+def test_two_replicas_train_as_one():
+    run = [sys.executable, "-c", REPLICAS]
+    process = subprocess.run(run, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+
+
+@on_tensorflow
+def test_the_graphs_of_many_models_are_no_reason_to_warn(make, caplog):
+    for _ in range(4):
+        model = make("mlp_vae", (3,))
+        for n in (3, 5):
+            model.generate(n)
+    assert "retracing" not in caplog.text
+
+
 @on_tensorflow
 @pytest.mark.parametrize("wrong", [{"validation_split": 1.5}, {"validation_split": 0.95}])
 def test_a_split_that_leaves_nothing_is_refused(make, binary, wrong):

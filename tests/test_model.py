@@ -210,6 +210,20 @@ def _terms(model, x):
     return model.elbo_terms(ops.convert_to_tensor(x))
 
 
+def test_class_weights_of_some_labels_leave_the_others(frozen, vectors):
+    model, losses = frozen
+    labels = np.arange(12) % 3
+    weight = np.where(labels == 1, 3.0, 1.0)
+    expected = np.mean(weight * losses(vectors))
+    options = {"batch_size": 12, "verbose": 0}
+    history = model.fit(vectors, labels, class_weight={1: 3.0}, **options).history
+    assert history["loss"][0] == pytest.approx(expected, rel=1e-5)
+    got = model.train_on_batch(vectors, labels, class_weight={1: 3.0}, return_dict=True)
+    assert got["loss"] == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="class_weight needs the labels"):
+        model.fit(vectors, class_weight={1: 3.0})
+
+
 def test_class_weights_count_by_the_labels(frozen, vectors):
     model, losses = frozen
     labels = np.arange(12) % 2

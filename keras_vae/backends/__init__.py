@@ -9,4 +9,5 @@ _backend = import_module(f"{__name__}.{keras.backend.backend()}")
 compiled = _backend.compiled
 piped = _backend.piped
 quickened = _backend.quickened
+shared = _backend.shared
 transposed_convolution = _backend.transposed_convolution

@@ -16,3 +16,7 @@ def piped(arguments):
 
 def quickened(optimizer):
     return optimizer
+
+
+def shared(loss):
+    return loss

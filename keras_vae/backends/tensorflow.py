@@ -1,5 +1,6 @@
 """TensorFlow: graphs for inference, pipelines that end at once, its own kernel for Adam."""
 
+import functools
 import math
 import types
 
@@ -13,8 +14,9 @@ transposed_convolution = keras.layers.Conv2DTranspose
 
 def compiled(function, layer):
     """Returns `function` of tensors, which uses the variables of `layer`, as one graph."""
-    # Without autograph, as Keras compiles its own steps.
-    return tf.function(function, autograph=False, reduce_retracing=True)
+    # Without autograph, as Keras compiles its own steps. A partial: by the code of a bare method
+    # TensorFlow would count the graphs of all models together, and warn of too many.
+    return tf.function(functools.partial(function), autograph=False, reduce_retracing=True)
 
 
 def piped(arguments):
@@ -23,23 +25,23 @@ def piped(arguments):
     The pipeline that Keras makes of arrays tunes its threads, and its end, that of every epoch,
     waits for the thread that does the tuning: in TensorFlow 2.21 up to as long as the epoch took.
     """
-    shuffle = arguments.get("shuffle", False)
-    if tf.distribute.has_strategy() or shuffle == "batch":
+    shuffle, of_classes = arguments.get("shuffle", False), arguments.get("class_weight")
+    if tf.distribute.has_strategy() or shuffle == "batch" or of_classes is not None:
         return arguments  # Keras knows how
     arguments = dict(arguments)
-    size = arguments.get("batch_size") or 32
-    held_out = arguments.get("validation_data")
+    size, held_out = arguments.get("batch_size"), arguments.get("validation_data")
     if is_array(arguments["x"]):
         arrays = [arguments.pop(name, None) for name in ("x", "y", "sample_weight")]
         if split := arguments.pop("validation_split", 0.0) if held_out is None else 0.0:
             arrays, held_out = _split(arrays, split)
-        arguments["x"] = _pipeline(arrays, size, shuffle)
+        steps = arguments.get("steps_per_epoch") or arguments.get("steps")
+        arguments["x"] = _pipeline(arrays, size, steps, shuffle)
         arguments.pop("batch_size", None)
         if shuffle:
             arguments["shuffle"] = False  # done
     if held_out is not None and is_array(held_out[0]):
         size = arguments.pop("validation_batch_size", None) or size
-        arguments["validation_data"] = _pipeline(held_out, size)
+        arguments["validation_data"] = _pipeline(held_out, size, arguments.get("validation_steps"))
     return arguments
 
 
@@ -53,8 +55,13 @@ def _split(arrays, split):
     return zip(*halves)
 
 
-def _pipeline(arrays, batch_size, shuffle=False):
-    """Batches of arrays, of which some may be None, in an order that is new at every epoch."""
+def _pipeline(arrays, batch_size, steps, shuffle=False):
+    """Batches of arrays, of which some may be None, in an order that is new at every epoch.
+
+    Without a batch size, as in Keras, as many examples as make the steps asked for; or else 32.
+    """
+    if batch_size is None:
+        batch_size = math.ceil(len(arrays[0]) / steps) if steps else 32
     with tf.device("CPU:0"):  # the data need not fit into an accelerator
         arrays = tuple(tf.convert_to_tensor(array) for array in arrays if array is not None)
     indices = tf.data.Dataset.range(len(arrays[0]))
@@ -65,6 +72,12 @@ def _pipeline(arrays, batch_size, shuffle=False):
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.with_options(options)
+
+
+def shared(loss):
+    """A replica's part of a loss, the mean over its own examples: Keras adds up their gradients."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return loss / replicas if replicas > 1 else loss
 
 
 def quickened(optimizer):

@@ -18,3 +18,8 @@ def piped(arguments):
 
 def quickened(optimizer):
     return optimizer
+
+
+def shared(loss):
+    """Returns the loss: DistributedDataParallel averages gradients itself."""
+    return loss

@@ -234,7 +234,9 @@ class VectorQuantizer(Latent):
         dead = ops.logical_or(new, frequency <= self.revive_below / k)
         error = ops.sum(ops.square(flat - quantized), axis=-1)
         # The Gumbel trick: the K largest are K draws without replacement, proportional to error.
-        uniform = keras.random.uniform(ops.shape(error), minval=1e-7, seed=self.seed_generator)
+        uniform = keras.random.uniform(
+            ops.shape(error), minval=1e-7, dtype="float32", seed=self.seed_generator
+        )
         order = ops.argsort(ops.log(-ops.log(uniform)) - ops.log(error + 1e-12))
         picks = ops.take(order, ops.arange(k, dtype="int32") % ops.shape(order)[0])
         codebook = ops.where(dead[:, None], ops.take(flat, picks, axis=0), codebook)
