@@ -2,9 +2,12 @@
 
 import math
 import numbers
+import re
 
 import numpy as np
 from keras import ops
+
+LARGEST_SEED = 2**31 - 1  # of torch
 
 
 def check_whole(name, value, minimum):
@@ -31,6 +34,23 @@ def check_sizes(name, values, minimum=1, allow_empty=False):
     if not isinstance(values, (tuple, list)) or not (values or allow_empty):
         raise ValueError(f"{name} must be a tuple of whole numbers. Received: {values!r}")
     return tuple(check_whole(f"each of {name}", value, minimum) for value in values)
+
+
+def check_seed(seed):
+    """Returns a seed of training; ValueError unless it is None or one that every backend takes."""
+    if seed is None or check_whole("seed", seed, 0) <= LARGEST_SEED:
+        return seed
+    raise ValueError(f"seed must be a whole number <= {LARGEST_SEED:,}. Received: {seed!r}")
+
+
+def check_name(name):
+    """Returns a model's name; ValueError unless TensorFlow's scopes and our files can hold it."""
+    if isinstance(name, str) and re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+        return name
+    raise ValueError(
+        "name must be up to 100 letters of a to z, digits, - and _, the first a letter or digit. "
+        f"Received: {name!r}"
+    )
 
 
 def named(what, identifier, base, kinds, rule):

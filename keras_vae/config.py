@@ -14,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import keras
 
+from keras_vae.checks import LARGEST_SEED
 from keras_vae.factories import FACTORIES
 from keras_vae.hdf5 import layers_by_place
 from keras_vae.priors import CodeTransformer
 
 LARGEST = 2**28  # numbers in a model, or for one example in a layer: 1 GiB of float32
-_LARGEST_SEED = 2**31 - 1  # of torch
 _MOST_PARTS = 64  # values of a list or dict, and what is built one by one, which takes time
 _PARTS = ("blocks", "couplings", "depth", "layers")
 _DEEPEST = 4
@@ -106,7 +106,7 @@ def _check_plain(name, value, depth=1):
                 f"Received: {reprlib.repr(value)}"
             )
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        most = _MOST_PARTS if name in _PARTS else _LARGEST_SEED if name == "seed" else LARGEST
+        most = _MOST_PARTS if name in _PARTS else LARGEST_SEED if name == "seed" else LARGEST
         least = 0 if isinstance(value, int) else -most
         if not least <= value <= most:
             raise ValueError(

@@ -158,6 +158,13 @@ def _from_npz(path):
             f"{path} must hold the array x_train, and may hold {', '.join(names[1:])}. "
             f"Received: {', '.join(found) or 'nothing'}"
         )
+    for name, array in parts.items():
+        least = 2 if name.startswith("x_") else 1
+        if array.ndim < least or array.dtype.kind not in "fiub":
+            raise ValueError(
+                f"{path}: {name} must hold numbers, of shape ({'n, ...' if least == 2 else 'n,'}). "
+                f"Received: {array.dtype} of shape {array.shape}"
+            )
     _check_enough(parts["x_train"])
     for name, array in parts.items():
         if name.startswith("x_") and array.ndim == 3:

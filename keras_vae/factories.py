@@ -3,7 +3,7 @@
 import keras
 
 from keras_vae import networks
-from keras_vae.checks import check_sizes, check_whole
+from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
 from keras_vae.latents import GaussianLatent, VectorQuantizer
 from keras_vae.likelihoods import LIKELIHOODS, Gaussian
 from keras_vae.model import VAE
@@ -45,8 +45,8 @@ def mlp_vae(
         capacity: nats that the rate is drawn to. Defaults to None, off.
         importance_weighted: whether the loss is the importance-weighted bound of `num_samples`
             samples. Defaults to False.
-        seed: seed of training's random numbers. Defaults to None.
-        name: name of the model.
+        seed: seed of training's random numbers, below 2^31. Defaults to None, a new one.
+        name: name of the model: letters, digits, - and _.
 
     Returns:
         A built `keras_vae.VAE`.
@@ -59,7 +59,7 @@ def mlp_vae(
     >>> model = keras_vae.mlp_vae((28, 28, 1), latent_dim=16)
     >>> model.fit(x_train, epochs=10)
     """
-    arguments = dict(locals())
+    arguments, seed = dict(locals()), check_seed(seed)
     input_shape = check_sizes("input_shape", input_shape)
     latent_dim = check_whole("latent_dim", latent_dim, 1)
     net = {
@@ -77,7 +77,7 @@ def mlp_vae(
         capacity=capacity,
         importance_weighted=importance_weighted,
         seed=seed,
-        name=name,
+        name=check_name(name),
     )
     return _recorded(model, "mlp_vae", arguments)
 
@@ -124,8 +124,8 @@ def conv_vae(
         capacity: nats that the rate is drawn to. Defaults to None, off.
         importance_weighted: whether the loss is the importance-weighted bound of `num_samples`
             samples. Defaults to False.
-        seed: seed of training's random numbers. Defaults to None.
-        name: name of the model.
+        seed: seed of training's random numbers, below 2^31. Defaults to None, a new one.
+        name: name of the model: letters, digits, - and _.
 
     Returns:
         A built `keras_vae.VAE`.
@@ -133,7 +133,7 @@ def conv_vae(
     Raises:
         ValueError: if an argument is out of its range.
     """
-    arguments = dict(locals())
+    arguments, seed = dict(locals()), check_seed(seed)
     input_shape = _image_shape(input_shape)
     latent_dim = check_whole("latent_dim", latent_dim, 1)
     net = {
@@ -154,7 +154,7 @@ def conv_vae(
         capacity=capacity,
         importance_weighted=importance_weighted,
         seed=seed,
-        name=name,
+        name=check_name(name),
     )
     return _recorded(model, "conv_vae", arguments)
 
@@ -199,8 +199,8 @@ def vq_vae(
             model does not generate.
         likelihood: as in `mlp_vae`. Defaults to None, `Gaussian(scale=0.1)`.
         beta: weight of the rate, which only the prior learns from. Defaults to 1.
-        seed: seed of training's random numbers. Defaults to None.
-        name: name of the model.
+        seed: seed of training's random numbers, below 2^31. Defaults to None, a new one.
+        name: name of the model: letters, digits, - and _.
 
     Returns:
         A built `keras_vae.VAE`.
@@ -208,7 +208,7 @@ def vq_vae(
     Raises:
         ValueError: if an argument is out of its range.
     """
-    arguments = dict(locals())
+    arguments, seed = dict(locals()), check_seed(seed)
     input_shape = _image_shape(input_shape)
     latent = VectorQuantizer(
         num_codes,
@@ -233,7 +233,7 @@ def vq_vae(
         likelihood=Gaussian(scale=0.1) if likelihood is None else likelihood,
         beta=beta,
         seed=seed,
-        name=name,
+        name=check_name(name),
     )
     return _recorded(model, "vq_vae", arguments)
 

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from keras_vae.callbacks import Ramp
-from keras_vae.checks import check_whole
-from keras_vae.files import write_json
+from keras_vae.checks import check_data, check_whole
+from keras_vae.files import read_json, write_json
 
 BEST = "best.weights.h5"
 
@@ -53,9 +53,14 @@ def train(
         The history: a list with a dict of logs for each epoch.
 
     Raises:
-        ValueError: if the folder holds a run of another plan.
+        ValueError: if the data is not what the model takes, or the folder holds a run of another
+            plan.
     """
     epochs, batch_size = check_whole("epochs", epochs, 1), check_whole("batch_size", batch_size, 1)
+    # As a whole: `fit` sees batches drawn from it, of which it checks the first.
+    x = check_data(x, model.data_shape, model.likelihood, "x_train")
+    if x_validation is not None:
+        x_validation = check_data(x_validation, model.data_shape, model.likelihood, "x_validation")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     plan = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "n": len(x), "run": plan}
@@ -103,7 +108,10 @@ def _resume(model, folder, plan):
     state = folder / "state.json"
     if not state.exists():
         return []
-    state = json.loads(state.read_text())
+    path, state = state, read_json(state)
+    kinds = {"plan": dict, "checkpoint": str, "history": list}
+    if not all(isinstance(state.get(key), kind) for key, kind in kinds.items()):
+        raise ValueError(f"{path} is damaged: it must hold {', '.join(kinds)}. Begin anew.")
     plan = json.loads(json.dumps(plan))
     if state["plan"] != plan:
         other = [key for key in plan if state["plan"].get(key) != plan[key]]

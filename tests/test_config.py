@@ -183,7 +183,7 @@ def test_an_error_from_the_depth_of_a_layer_is_a_refusal(monkeypatch):
 
 
 def test_a_model_from_a_config_is_the_one_that_the_factory_makes(factory):
-    arguments = {"input_shape": tuple(SHAPE), "seed": 3, "name": "my model"}
+    arguments = {"input_shape": tuple(SHAPE), "seed": 3, "name": "my-model"}
     keras.utils.set_random_seed(7)
     ours = FACTORIES[factory](**arguments)
     drawn = random.random()

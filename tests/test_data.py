@@ -33,8 +33,12 @@ def test_a_validation_part_in_the_npz_is_kept(tmp_path):
         (lambda path: np.savez(path, pictures=images(3)), "must hold the array x_train.*pictures"),
         (lambda path: np.savez(path, x_train=images(1)), "at least two images"),
         (lambda path: np.savez(path, x_train=np.array([{}], object)), "cannot be read"),
+        (lambda path: np.savez(path, x_train=np.float32(3)), r"x_train must hold .* shape \(\)"),
+        (lambda path: np.savez(path, x_train=np.ones(9)), r"x_train must hold .* shape \(9,\)"),
+        (lambda path: np.savez(path, x_train=[["a"]] * 9), "x_train must hold numbers"),
+        (lambda path: np.savez(path, x_train=images(9), y_train=3), r"y_train .* shape \(\)"),
     ],
-    ids=["html", "other-names", "one-image", "pickle"],
+    ids=["html", "other-names", "one-image", "pickle", "number", "line", "words", "one-label"],
 )
 def test_a_file_that_is_no_such_npz_is_refused(tmp_path, write, message):
     path = tmp_path / "bad.npz"

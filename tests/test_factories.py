@@ -137,3 +137,11 @@ def test_residual_blocks_change_no_shape():
     assert model.reconstruct(x).shape == x.shape
     assert sum("conv2d" in layer.name for layer in model.encoder.layers) == 2 * (1 + 2 * 2)
     assert np.isfinite(model.train_on_batch(x)).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seed": 2**31}, {"seed": -1}, {"seed": 0.5}, {"name": "my model"}, {"name": "a.b"}]
+)
+def test_a_seed_or_name_that_could_not_be_saved_is_refused_before_training(make, factory, wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
+        make(factory, **wrong)

@@ -197,6 +197,13 @@ np.savez(sys.argv[2], **numbers)
 """
 
 
+@pytest.mark.parametrize("wrong", [None, 3, b"conv-mnist"])
+def test_what_is_no_name_or_place_is_refused(wrong):
+    for function in (hub.load, hub.download):
+        with pytest.raises(ValueError, match="source must be the name of a model"):
+            function(wrong)
+
+
 def test_the_published_models_give_the_same_numbers_on_every_backend(tmp_path):
     """Of the suite on TensorFlow, all that are there; of another's, that one beside TensorFlow."""
     own = keras.backend.backend()

@@ -54,6 +54,22 @@ def test_only_the_last_checkpoint_is_kept_and_a_finished_run_is_not_trained_agai
         np.testing.assert_array_equal(other, one)
 
 
+@pytest.mark.parametrize(("name", "example"), [("x_train", 61), ("x_validation", 3)])
+def test_one_bad_example_among_many_is_named_and_nothing_is_written(tmp_path, name, example):
+    parts = {"x_train": X / np.float32(255), "x_validation": X[:8] / np.float32(255)}
+    parts[name][example, 2, 2] = np.nan
+    with pytest.raises(ValueError, match=f"{name} must be finite.*in example {example}:"):
+        train(model(), *parts.values(), tmp_path / "run", epochs=1, batch_size=4)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"plan": {}, "checkpoint": "a", "history": 3}'])
+def test_a_damaged_state_is_named(tmp_path, content):
+    (tmp_path / "state.json").write_text(content)
+    with pytest.raises(ValueError, match="state.json"):
+        run(tmp_path)
+
+
 def test_a_folder_with_a_run_of_another_plan_is_refused(tmp_path):
     run(tmp_path, plan={"model": "one"})
     with pytest.raises(ValueError, match="another plan"):

@@ -52,7 +52,9 @@ def train(
         ),
     ] = None,
     beta: Annotated[float, typer.Option(min=0, help="Weight of the rate in the loss.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Fixes weights, shuffling and noise.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Fixes weights, shuffling and noise.")
+    ] = 0,
     settings: Annotated[
         list[str] | None,
         typer.Option(
