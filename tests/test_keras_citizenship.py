@@ -363,3 +363,20 @@ def test_dropout_of_the_users_network_acts_in_training_only(vectors):
     tested = model.test_on_batch(vectors, return_dict=True)["rate"]
     np.testing.assert_allclose(tested, model.distortion_and_rate(vectors)[1].mean(), rtol=1e-5)
     assert abs(rate - tested) > 0.1 * abs(tested)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="has no float64 unless told so")
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "learned_gaussian"])
+def test_float64_as_keras_default_trains(make, factory, grey, likelihood):
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        model = make(factory, likelihood=likelihood)
+        assert np.isfinite(model.fit(grey, verbose=0).history["loss"]).all()
+        outputs = model.decoder(model.latent.lookup(model.latent.code(model.encoder(grey))))
+        sample = keras.ops.convert_to_numpy(model.likelihood.sample(outputs))
+        assert np.isfinite(sample).all()
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
