@@ -368,6 +368,8 @@ def test_dropout_of_the_users_network_acts_in_training_only(vectors):
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="has no float64 unless told so")
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "learned_gaussian"])
 def test_float64_as_keras_default_trains(make, factory, grey, likelihood):
+    if keras.backend.backend() == "torch" and factory != "mlp_vae":
+        pytest.skip("Keras's convolutions of float64 have no gradient on torch, seen of 2.13")
     floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
