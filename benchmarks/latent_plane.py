@@ -7,7 +7,7 @@ Trains the network of https://keras.io/examples/generative/vae (two latents, 30 
   those of the test among them;
 - as keras_vae trains: on binary images drawn anew at every step, of the 50,000 that are to train.
 
-Writes results/latent_plane.json. On two cores it takes about ten minutes.
+Writes results/latent_plane.json.
 """
 
 import time
