@@ -38,9 +38,12 @@ def check_sizes(name, values, minimum=1, allow_empty=False):
 
 def check_seed(seed):
     """Returns a seed of training; ValueError unless it is None or one that every backend takes."""
-    if seed is None or check_whole("seed", seed, 0) <= LARGEST_SEED:
-        return seed
-    raise ValueError(f"seed must be a whole number <= {LARGEST_SEED:,}. Received: {seed!r}")
+    if seed is None:
+        return None
+    seed = check_whole("seed", seed, 0)
+    if seed > LARGEST_SEED:
+        raise ValueError(f"seed must be a whole number <= {LARGEST_SEED:,}. Received: {seed}")
+    return seed
 
 
 def check_name(name):

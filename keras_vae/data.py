@@ -159,11 +159,11 @@ def _from_npz(path):
             f"Received: {', '.join(found) or 'nothing'}"
         )
     for name, array in parts.items():
-        least = 2 if name.startswith("x_") else 1
-        if array.ndim < least or array.dtype.kind not in "fiub":
+        images = name.startswith("x_")
+        if array.ndim < (2 if images else 1) or (images and array.dtype.kind not in "fiub"):
+            kind = "numbers of shape (n, ...)" if images else "labels of shape (n,)"
             raise ValueError(
-                f"{path}: {name} must hold numbers, of shape ({'n, ...' if least == 2 else 'n,'}). "
-                f"Received: {array.dtype} of shape {array.shape}"
+                f"{path}: {name} must hold {kind}. Received: {array.dtype} of shape {array.shape}"
             )
     _check_enough(parts["x_train"])
     for name, array in parts.items():

@@ -145,3 +145,14 @@ def test_residual_blocks_change_no_shape():
 def test_a_seed_or_name_that_could_not_be_saved_is_refused_before_training(make, factory, wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
         make(factory, **wrong)
+
+
+def test_numbers_of_numpy_as_arguments_are_saved(factory, make, tmp_path):
+    whole = {"seed": np.int32(3), "beta": np.float32(2), "filters": (np.int64(4),)}
+    if factory == "mlp_vae":
+        whole["hidden_units"] = whole.pop("filters")
+        whole["prior"] = {"name": "mixture", "components": np.int64(3)}
+    model = make(factory, **whole)
+    keras_vae.save_to_folder(model, tmp_path / "mine")
+    assert hub.load(tmp_path / "mine").made_by == model.made_by
+    assert json.loads((tmp_path / "mine/config.json").read_text())["arguments"]["seed"] == 3
