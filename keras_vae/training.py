@@ -105,10 +105,10 @@ def _batches(x, batch_size, seed, epochs):
 
 
 def _resume(model, folder, plan):
-    state = folder / "state.json"
-    if not state.exists():
+    path = folder / "state.json"
+    if not path.exists():
         return []
-    path, state = state, read_json(state)
+    state = read_json(path)
     kinds = {"plan": dict, "checkpoint": str, "history": list}
     if not all(isinstance(state.get(key), kind) for key, kind in kinds.items()):
         raise ValueError(f"{path} is damaged: it must hold {', '.join(kinds)}. Begin anew.")
