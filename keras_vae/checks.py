@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import os
 import re
 
 import numpy as np
@@ -34,6 +35,13 @@ def check_sizes(name, values, minimum=1, allow_empty=False):
     if not isinstance(values, (tuple, list)) or not (values or allow_empty):
         raise ValueError(f"{name} must be a tuple of whole numbers. Received: {values!r}")
     return tuple(check_whole(f"each of {name}", value, minimum) for value in values)
+
+
+def check_path(name, value):
+    """Returns a name or path as a string; ValueError if it is neither."""
+    if isinstance(value, (str, os.PathLike)):
+        return os.fspath(value)
+    raise ValueError(f"{name} must be a name, an address or a path. Received: {value!r}")
 
 
 def check_seed(seed):

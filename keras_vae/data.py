@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_vae.checks import as_array
 from keras_vae.pictures import read_folder
 
 DATASETS = {"mnist": "mnist", "fashion-mnist": "fashion_mnist"}  # our name: that of TFDS
@@ -160,15 +161,14 @@ def _from_npz(path):
         )
     for name, array in parts.items():
         images = name.startswith("x_")
-        if array.ndim < (2 if images else 1) or (images and array.dtype.kind not in "fiub"):
-            kind = "numbers of shape (n, ...)" if images else "labels of shape (n,)"
-            raise ValueError(
-                f"{path}: {name} must hold {kind}. Received: {array.dtype} of shape {array.shape}"
-            )
-    _check_enough(parts["x_train"])
-    for name, array in parts.items():
-        if name.startswith("x_") and array.ndim == 3:
+        if images:
+            as_array(array, f"{path}: {name}")
+        if array.ndim < (2 if images else 1):
+            shape = "(n, ...)" if images else "(n,)"
+            raise ValueError(f"{path}: {name} must have shape {shape}. Received: {array.shape}")
+        if images and array.ndim == 3:
             parts[name] = array[..., None]
+    _check_enough(parts["x_train"])
     return parts
 
 

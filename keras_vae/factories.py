@@ -1,7 +1,6 @@
 """The named combinations: mlp_vae, conv_vae and vq_vae, for data of any shape."""
 
 import keras
-import numpy as np
 
 from keras_vae import networks
 from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
@@ -243,9 +242,7 @@ FACTORIES = {"mlp_vae": mlp_vae, "conv_vae": conv_vae, "vq_vae": vq_vae}
 
 
 def plain(value):
-    """Returns a likelihood or prior of ours as a name and arguments, numbers of NumPy as Python's,
-    tuples as lists; everything else as it is.
-    """
+    """Returns a likelihood or prior of ours as a name and arguments; everything else as it is."""
     for name, kind in {**LIKELIHOODS, **PRIORS, **CODE_PRIORS}.items():
         if type(value) is kind:
             is_layer = isinstance(value, keras.layers.Layer)
@@ -253,11 +250,7 @@ def plain(value):
             config = value.get_config()
             own = {key: plain(config[key]) for key in config if key not in inherited}
             return {"name": name, **own}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return value.item() if isinstance(value, np.generic) else value
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _image_shape(input_shape):

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_vae import registry, sharing
+from keras_vae.checks import check_path
 from keras_vae.config import check_config, check_size
 from keras_vae.download import Place, fetch, parse
 from keras_vae.factories import FACTORIES
@@ -69,7 +70,7 @@ def load(
     >>> model = keras_vae.load("conv-mnist")
     >>> images = model.generate(16)
     """
-    source = _named(source)
+    source = check_path("source", source)
     options = {"cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
     if source in list_models() and revision is None:
         entry = info(source)
@@ -119,7 +120,7 @@ def download(
         HubError: if the Hub, or the way to it, fails; see `load`.
         ValueError: if there is nothing to download.
     """
-    source = _named(source)
+    source = check_path("source", source)
     place = _place(source, revision, {"cache_dir": cache_dir, "token": token})
     if place is None:
         raise ValueError(
@@ -127,15 +128,6 @@ def download(
             "without a connection."
         )
     return fetch(place, published=info(source) if source in list_models() else None)
-
-
-def _named(source):
-    """A source as a string."""
-    if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source)
-    raise ValueError(
-        f"source must be the name of a model, hf://org/repo or a folder. Received: {source!r}"
-    )
 
 
 def _bundled(name, entry, options):

@@ -33,10 +33,13 @@ def test_a_validation_part_in_the_npz_is_kept(tmp_path):
         (lambda path: np.savez(path, pictures=images(3)), "must hold the array x_train.*pictures"),
         (lambda path: np.savez(path, x_train=images(1)), "at least two images"),
         (lambda path: np.savez(path, x_train=np.array([{}], object)), "cannot be read"),
-        (lambda path: np.savez(path, x_train=np.float32(3)), r"x_train must hold .* shape \(\)"),
-        (lambda path: np.savez(path, x_train=np.ones(9)), r"x_train must hold .* shape \(9,\)"),
-        (lambda path: np.savez(path, x_train=[["a"]] * 9), "x_train must hold numbers"),
-        (lambda path: np.savez(path, x_train=images(9), y_train=3), r"y_train .* shape \(\)"),
+        (lambda path: np.savez(path, x_train=np.float32(3)), r"x_train must have shape .* \(\)"),
+        (lambda path: np.savez(path, x_train=np.ones(9)), r"x_train must have shape .* \(9,\)"),
+        (lambda path: np.savez(path, x_train=[["a"]] * 9), "x_train must be an array of numbers"),
+        (
+            lambda path: np.savez(path, x_train=images(9), y_train=3),
+            r"y_train must have shape .* \(\)",
+        ),
     ],
     ids=["html", "other-names", "one-image", "pickle", "number", "line", "words", "one-label"],
 )

@@ -200,7 +200,7 @@ np.savez(sys.argv[2], **numbers)
 @pytest.mark.parametrize("wrong", [None, 3, b"conv-mnist"])
 def test_what_is_no_name_or_place_is_refused(wrong):
     for function in (hub.load, hub.download):
-        with pytest.raises(ValueError, match="source must be the name of a model"):
+        with pytest.raises(ValueError, match="source must be a name, an address or a path"):
             function(wrong)
 
 

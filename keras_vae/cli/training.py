@@ -9,6 +9,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from keras_vae.checks import LARGEST_SEED
 from keras_vae.cli.base import app
 from keras_vae.cli.sources import report
 
@@ -53,7 +54,7 @@ def train(
     ] = None,
     beta: Annotated[float, typer.Option(min=0, help="Weight of the rate in the loss.")] = 1.0,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**31 - 1, help="Fixes weights, shuffling and noise.")
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Fixes weights, shuffling and noise.")
     ] = 0,
     settings: Annotated[
         list[str] | None,
