@@ -103,7 +103,7 @@ def as_array(x, name="x"):
             f"{name} must be an array of numbers, such as float32 in [0, 1] or uint8. "
             f"Received dtype: {x.dtype}"
         )
-    return x
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 def scaled(x):
@@ -132,11 +132,13 @@ def check_data(x, data_shape, likelihood, name="x"):
         raise ValueError(f"{name} must hold at least one example. Received shape: {x.shape}")
     if x.dtype == np.uint8 or x.dtype == bool:
         return x
-    if not np.isfinite(x).all():
-        bad = int(np.size(x) - np.isfinite(x).sum())
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(x.astype("float32") if x.dtype.itemsize > 4 else x)
+    if not finite.all():
         raise ValueError(
-            f"{name} must be finite. Received {bad} values that are NaN or infinite, the first "
-            f"in example {int(np.argwhere(~np.isfinite(x))[0][0])}: leave out those examples."
+            f"{name} must be finite. Received {int(np.sum(~finite))} values that are NaN, infinite "
+            f"or beyond float32, the first in example {int(np.argwhere(~finite)[0][0])}: leave out "
+            "those examples."
         )
     likelihood.check(x)
     return x

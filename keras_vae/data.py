@@ -100,7 +100,8 @@ def binarized_once(data: Data, seed: int = 777) -> tuple[np.ndarray, np.ndarray]
     """
     rng = np.random.RandomState(seed)
     parts = (data.x_validation, data.x_test)
-    return tuple(rng.binomial(1, part / 255.0).astype("float32") for part in parts)
+    grey = (part / 255.0 if part.dtype == np.uint8 else part for part in parts)
+    return tuple(rng.binomial(1, part).astype("float32") for part in grey)
 
 
 def _split(x_train, x_validation=None, y_train=None, y_validation=None, x_test=None, y_test=None):

@@ -21,7 +21,7 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
     All likelihoods are in nats per example, with every constant, at beta = 1; the K samples of
     the posterior serve all of them. `_stderr` is the standard error over the examples of x, that
     of the model's figure on data like these; `_mc_stderr` is the Monte-Carlo one, how far another
-    seed would move the figure for these examples (None for one sample, which cannot tell).
+    seed would move the figure for these examples. One example, or sample, cannot tell: None.
 
     Args:
         model: a `keras_vae.VAE`.
@@ -55,10 +55,10 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
     """
     check_whole("num_samples", num_samples, 1)
     options = {"seed": seed, "batch_size": batch_size}
-    with progress.bar("examples", len(as_array(x))) as done:
+    code = model.encode(x, batch_size)
+    with progress.bar("examples", len(code)) as done:
         terms = model.importance_terms(x, num_samples, progress=done, **options)
     num_samples = num_samples if model.latent.stochastic else 1
-    code = model.encode(x, batch_size)
     per_example = {
         "elbo": -terms["distortion"] - terms["rate"],
         "distortion": terms["distortion"],
@@ -76,7 +76,8 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
         **_use_of_latent(model, x, code, batch_size),
     }
     for name, values in per_example.items():
-        result[f"{name}_stderr"] = float(np.std(values) / math.sqrt(len(values)))
+        error = float(np.std(values) / math.sqrt(len(values)))
+        result[f"{name}_stderr"] = None if len(values) == 1 else error
     for name, key in (("elbo", "elbo_variance"), ("nll", "log_likelihood_variance")):
         error = math.sqrt(max(0.0, terms[key].sum())) / len(code)
         one_of_many = model.latent.stochastic and num_samples == 1
@@ -102,6 +103,8 @@ def published_metrics(model, protocol: str, *, source=None, num_samples=100) -> 
     if protocol not in PROTOCOLS:
         raise ValueError(f"Unknown protocol {protocol!r}. Available: {', '.join(PROTOCOLS)}.")
     parts = data.load(PROTOCOLS[protocol] if source is None else source)
+    if parts.x_test is None:
+        raise ValueError(f"{source} must hold x_test, the images that are measured.")
     if weights.likelihood_name(model) != "bernoulli":
         result = evaluate(model, parts.x_test, num_samples=num_samples)
     else:

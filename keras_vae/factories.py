@@ -1,8 +1,9 @@
 """The named combinations: mlp_vae, conv_vae and vq_vae, for data of any shape."""
 
 import keras
+import numpy as np
 
-from keras_vae import networks
+from keras_vae import networks, objective
 from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
 from keras_vae.latents import GaussianLatent, VectorQuantizer
 from keras_vae.likelihoods import LIKELIHOODS, Gaussian
@@ -239,6 +240,20 @@ def vq_vae(
 
 
 FACTORIES = {"mlp_vae": mlp_vae, "conv_vae": conv_vae, "vq_vae": vq_vae}
+
+
+def recorded(model):
+    """How a model of a factory would be made today: its name and arguments, or None and None."""
+    made_by = getattr(model, "made_by", None)
+    if not made_by:
+        return None, None
+    arguments = dict(made_by["arguments"])
+    for name, value in objective.settings(model).items():
+        then = arguments.get(name)
+        # Changed since, as beta may be; 0.1 is held as the nearest float32.
+        if then is not None and abs(value - np.float32(then)) > 0:
+            arguments[name] = value
+    return made_by["factory"], arguments
 
 
 def plain(value):

@@ -28,6 +28,7 @@ class Fitting:
                     "the likelihood and beta when the model is made. "
                     f"Received: {name}={value!r}"
                 )
+        self.__dict__.pop("_graphs", None)  # a part may have been changed, as Keras says of compile
         super().compile(optimizer=quickened(keras.optimizers.get(optimizer)), **kwargs)
 
     def compile_from_config(self, config):

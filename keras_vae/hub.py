@@ -12,7 +12,7 @@ from keras_vae import registry, sharing
 from keras_vae.checks import check_path
 from keras_vae.config import check_config, check_size
 from keras_vae.download import Place, fetch, parse
-from keras_vae.factories import FACTORIES
+from keras_vae.factories import FACTORIES, recorded
 from keras_vae.files import read_json
 from keras_vae.folder import CONFIG, METADATA, WEIGHTS, in_float32, read_entry, write_folder
 from keras_vae.model import VAE
@@ -277,8 +277,7 @@ def publish(
 def _recipe(model, factory, arguments):
     """Factory and arguments as JSON will hold them: as given, or else as the model knows them."""
     if factory is None and arguments is None:
-        made_by = getattr(model, "made_by", None) or {}
-        factory, arguments = made_by.get("factory"), made_by.get("arguments")
+        factory, arguments = recorded(model)
     if factory is None or arguments is None:
         raise ValueError(
             "It is not known how this model was made: give factory= (one of "

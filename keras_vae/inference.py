@@ -69,13 +69,15 @@ class Inference:
 
         Returns:
             float32 `(n, *latent_shape)`, nats. Near zero on all data: the latent has collapsed.
+
+        Raises:
+            ValueError: if the model's latent is a codebook, or `x` is not data that it takes.
         """
+        if not self.latent.stochastic:
+            raise ValueError("A VQ model has codes, no latents with a rate each. See encode(x).")
         x, encoder = self._checked(x), self._compiled(self._encoded)
-        return self._in_batches(
-            lambda batch: self.latent.rates(encoder(_tensor(batch))),
-            x,
-            batch_size,
-        )
+        rates = self.latent.rates
+        return self._in_batches(lambda batch: rates(encoder(_tensor(batch))), x, batch_size)
 
     def decode(self, z, batch_size=256):
         """Decodes latents to the mean of p(x|z).
@@ -243,13 +245,19 @@ class Inference:
         return check_data(x, self.data_shape, self.likelihood, name)
 
     def _compiled(self, method):
-        """A method of tensors, compiled when first asked for; the likelihood may be exchanged."""
-        # Not through Keras's own __setattr__, which tracks what it is given.
-        graphs = self.__dict__.setdefault("_graphs", {})
-        key = (method.__name__, self.likelihood)
-        if key not in graphs:
-            graphs[key] = compiled(method, self)
-        return graphs[key]
+        """A method of tensors, compiled when first asked for, and anew after a change of parts.
+
+        That is another likelihood, or other variables, as after `quantize` or `enable_lora`.
+        """
+        parts = [self.likelihood, *self.variables]
+        known, graphs = self.__dict__.get("_graphs", ([], {}))
+        if list(map(id, parts)) != list(map(id, known)):
+            graphs = {}
+            # Not through Keras's own __setattr__, which tracks what it is given.
+            self.__dict__["_graphs"] = parts, graphs
+        if method.__name__ not in graphs:
+            graphs[method.__name__] = compiled(method, self)
+        return graphs[method.__name__]
 
     def _encoded(self, x):
         return self.encoder(x)

@@ -115,7 +115,7 @@ class Gaussian(Likelihood):
 
     def log_prob(self, x, outputs):
         mean = ops.cast(outputs, "float32")
-        d = math.prod(x.shape[1:])
+        d = _values(x)
         squared_error = _sum_over_data(ops.square((x - mean) / self.scale), x)
         return -0.5 * d * math.log(2 * math.pi * self.scale**2) - 0.5 * squared_error
 
@@ -167,7 +167,7 @@ class LearnedGaussian(Likelihood, keras.layers.Layer):
 
     def log_prob(self, x, outputs):
         mean = ops.cast(outputs, "float32")
-        d = math.prod(x.shape[1:])
+        d = _values(x)
         squared_error = _sum_over_data(ops.square(x - mean), x) * ops.exp(-self.log_var)
         return -0.5 * d * (math.log(2 * math.pi) + self.log_var) - 0.5 * squared_error
 
@@ -201,6 +201,12 @@ def get(identifier) -> Likelihood:
         "such as Gaussian(scale=0.1)."
     )
     return named("Likelihood", identifier, Likelihood, LIKELIHOODS, rule)
+
+
+def _values(x):
+    """Values per example; a tensor where the sizes are known only when the graph runs."""
+    d = math.prod(ops.shape(x)[1:])
+    return ops.cast(d, "float32") if ops.is_tensor(d) else d
 
 
 def _sum_over_data(values, x):

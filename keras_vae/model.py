@@ -97,7 +97,10 @@ class VAE(Fitting, Inference, keras.Model):
         self.importance_weighted = importance_weighted
         objective.check(self, capacity)
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        # Not the latent's stream: the noise would be made of the bits that binarised the data. Far
+        # from it, as torch adds the number of the draw to the seed.
+        apart = None if seed is None else (seed + 2**30) % 2**31
+        self.seed_generator = keras.random.SeedGenerator(apart)
         self._beta = self._variable("beta", beta)
         self._capacity = None if capacity is None else self._variable("capacity", capacity)
         self.distortion_tracker = keras.metrics.Mean(name="distortion")
@@ -126,13 +129,19 @@ class VAE(Fitting, Inference, keras.Model):
             )
 
     @property
+    def metrics_names(self):
+        """Names of the numbers that `evaluate` returns as a list; of one metric they may be two."""
+        single = [metric.name for metric in self.metrics if not hasattr(metric, "names")]
+        return single + sorted(name for m in self.metrics for name in getattr(m, "names", ()))
+
+    @property
     def beta(self):
         """Weight of the rate in the loss: a variable, which assignment changes."""
         return self._beta
 
     @beta.setter
     def beta(self, value):
-        self._beta.assign(check_number("beta", float(value), 0))
+        self._beta.assign(check_number("beta", _as_number(value), 0))
 
     @property
     def capacity(self):
@@ -143,7 +152,7 @@ class VAE(Fitting, Inference, keras.Model):
     def capacity(self, value):
         if self._capacity is None:
             raise ValueError("This model has no capacity to change: make it with capacity=0.0.")
-        self._capacity.assign(check_number("capacity", float(value), 0))
+        self._capacity.assign(check_number("capacity", _as_number(value), 0))
 
     def call(self, inputs, training=False):
         """Reconstructions of data; within a training or test step, the terms of the loss."""
@@ -207,11 +216,7 @@ class VAE(Fitting, Inference, keras.Model):
             "decoder": serialize(self.decoder),
             "latent": serialize(self.latent),
             "likelihood": serialize(self.likelihood),
-            "beta": float(self._beta),
-            "num_samples": self.num_samples,
-            "free_bits": self.free_bits,
-            "capacity": None if self._capacity is None else float(self._capacity),
-            "importance_weighted": self.importance_weighted,
+            **objective.settings(self),
             "seed": self.seed,
         }
 
@@ -249,6 +254,11 @@ class VAE(Fitting, Inference, keras.Model):
         """Builds a model whose encoder was given no input shape, from the first data it meets."""
         if not self.built:
             self.build((None, *np.shape(x)[1:]))
+
+
+def _as_number(value):
+    """A variable's or tensor's number; what is none of these as it is."""
+    return float(value) if hasattr(value, "shape") else value
 
 
 def _as_autoencoder(args):

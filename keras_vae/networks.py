@@ -7,11 +7,14 @@ from keras import layers
 
 from keras_vae.backends import transposed_convolution
 
+# Not Keras's setting image_data_format: shapes here are (height, width, channels).
+_CONV = {"padding": "same", "data_format": "channels_last"}
+
 
 def mlp_encoder(input_shape, width, *, hidden_units, activation):
     """Dense layers from data to one tensor `(n, width)`."""
     x = inputs = keras.Input(input_shape)
-    x = layers.Flatten()(x)
+    x = layers.Flatten("channels_last")(x)
     for units in hidden_units:
         x = _dense(x, units, activation)
     return keras.Model(inputs, layers.Dense(width)(x), name="encoder")
@@ -30,7 +33,7 @@ def conv_encoder(input_shape, width, *, filters, hidden_units, blocks, kernel_si
     """Convolutions of stride 2, each with residual blocks, dense layers, to `(n, width)`."""
     inputs = keras.Input(input_shape)
     x = _downsample(inputs, filters, kernel_size, activation, blocks)
-    x = layers.Flatten()(x)
+    x = layers.Flatten("channels_last")(x)
     for units in hidden_units:
         x = _dense(x, units, activation)
     return keras.Model(inputs, layers.Dense(width)(x), name="encoder")
@@ -56,13 +59,13 @@ def code_encoder(input_shape, code_dim, *, filters, blocks, kernel_size, activat
     x = _downsample(inputs, filters, kernel_size, activation)
     for _ in range(blocks):
         x = _residual(x, activation)
-    return keras.Model(inputs, layers.Conv2D(code_dim, 1)(x), name="encoder")
+    return keras.Model(inputs, _conv(code_dim, 1)(x), name="encoder")
 
 
 def code_decoder(input_shape, code_dim, *, filters, blocks, kernel_size, activation):
     """The mirror image of `code_encoder`."""
     z = inputs = keras.Input((*_sizes(input_shape, filters)[-1], code_dim))
-    z = layers.Conv2D(filters[-1], 3, padding="same", activation=activation)(z)
+    z = _conv(filters[-1], 3, activation=activation)(z)
     for _ in range(blocks):
         z = _residual(z, activation)
     return keras.Model(
@@ -82,6 +85,10 @@ def _dense(x, units, activation):
     return layers.Dense(units, activation=activation)(x)
 
 
+def _conv(filters, kernel_size, **arguments):
+    return layers.Conv2D(filters, kernel_size, **_CONV, **arguments)
+
+
 def _sizes(input_shape, filters):
     """(height, width) before the first and after every stride of 2: sizes are rounded up."""
     sizes = [tuple(input_shape[:2])]
@@ -92,9 +99,9 @@ def _sizes(input_shape, filters):
 
 def _downsample(x, filters, kernel_size, activation, blocks=0):
     """Halves the size once for each of `filters`; residual blocks follow every halving."""
-    conv = {"strides": 2, "padding": "same", "activation": None if blocks else activation}
+    conv = {"strides": 2, "activation": None if blocks else activation}
     for width in filters:
-        x = _residuals(layers.Conv2D(width, kernel_size, **conv)(x), blocks, activation)
+        x = _residuals(_conv(width, kernel_size, **conv)(x), blocks, activation)
     return x
 
 
@@ -105,15 +112,15 @@ def _upsample(z, input_shape, filters, kernel_size, activation, blocks=0):
     without, one more convolution does.
     """
     sizes, channels = _sizes(input_shape, filters), input_shape[-1]
-    conv = {"strides": 2, "padding": "same", "activation": None if blocks else activation}
+    conv = {"strides": 2, "activation": None if blocks else activation}
     widths = [*reversed(filters[:-1]), channels if blocks else filters[0]]
     for width, target, size in zip(widths, sizes[-2::-1], sizes[:0:-1]):
         z = _residuals(z, blocks, activation)
-        z = transposed_convolution(width, kernel_size, **conv)(z)
+        z = transposed_convolution(width, kernel_size, **_CONV, **conv)(z)
         excess = tuple((0, 2 * have - want) for have, want in zip(size, target))
         if excess != ((0, 0), (0, 0)):
-            z = layers.Cropping2D(excess)(z)
-    return z if blocks else layers.Conv2D(channels, kernel_size, padding="same")(z)
+            z = layers.Cropping2D(excess, "channels_last")(z)
+    return z if blocks else _conv(channels, kernel_size)(z)
 
 
 def _residuals(x, blocks, activation):
@@ -126,5 +133,5 @@ def _residual(x, activation):
     """x + f(x), with f a 3x3 and a 1x1 convolution (van den Oord et al. 2017, section 4.1)."""
     width = x.shape[-1]
     y = layers.Activation(activation)(x)
-    y = layers.Conv2D(width, 3, padding="same", activation=activation)(y)
-    return layers.Add()([x, layers.Conv2D(width, 1)(y)])
+    y = _conv(width, 3, activation=activation)(y)
+    return layers.Add()([x, _conv(width, 1)(y)])

@@ -46,6 +46,17 @@ def weighted(terms, sample_weight):
     return {name: times(name, term) for name, term in terms.items()}
 
 
+def settings(model) -> dict:
+    """A model's arguments of the objective as plain values: those of today, as beta may change."""
+    return {
+        "beta": float(model.beta),
+        "num_samples": model.num_samples,
+        "free_bits": model.free_bits,
+        "capacity": None if model.capacity is None else float(model.capacity),
+        "importance_weighted": model.importance_weighted,
+    }
+
+
 def check(model, capacity):
     """Raises ValueError unless a model's latent and arguments allow for its objective."""
     if not isinstance(model.importance_weighted, bool):

@@ -126,8 +126,8 @@ def fingerprint(model) -> list[float]:
 
     The input is NumPy's legacy generator's, the same for ever and on every backend: uniform data
     for the encoder, normal latents or uniform codes for the decoder. Four numbers for each; if the
-    prior has weights two more, log p of these latents or codes in nats; if the likelihood has some
-    two more, log p of that data given what these decode to.
+    prior has weights two more, log p of these latents or codes in nats; if the likelihood has
+    a scale two more, log p of that data given what these decode to.
     """
     rng = np.random.RandomState(0)
     x, z = fixed_inputs(model, rng)
@@ -146,7 +146,7 @@ def fingerprint(model) -> list[float]:
     prior = getattr(model.latent, "prior", None)
     if prior is not None and prior.weights:
         numbers += [float(number) for number in keras.ops.convert_to_numpy(prior.log_prob(z))]
-    if getattr(model.likelihood, "weights", None):
+    if likelihood_name(model) != "bernoulli":
         log_prob = model.likelihood.log_prob(keras.ops.convert_to_tensor(x), outputs)
         numbers += [float(number) for number in keras.ops.convert_to_numpy(log_prob)]
     return numbers

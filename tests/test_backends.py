@@ -148,21 +148,33 @@ found = []
 for strategy in (tf.distribute.get_strategy(), both):
     keras.utils.set_random_seed(0)
     with strategy.scope():  # without noise: each sees the same loss
-        model = keras_vae.vq_vae((4, 4, 1), 4, 2, (4,), blocks=0, codebook_update="fixed", seed=0)
+        update = {"codebook_update": sys.argv[1], "revive_below": 0.0}
+        model = keras_vae.vq_vae((4, 4, 1), 4, 2, (4,), blocks=0, seed=0, **update)
+        model.latent.frequency.assign(np.full(4, 0.25))  # as if the codes were placed
         model.compile(keras.optimizers.SGD(1e-3))
     batches = tf.data.Dataset.from_tensor_slices((x,)).batch(8)
     batches = strategy.experimental_distribute_dataset(batches)
     losses = model.evaluate(x, batch_size=8, verbose=0, return_dict=True)
     history = model.fit(batches, epochs=2, verbose=0).history
-    found.append([losses["loss"], *history["loss"], *model.get_weights()[1].ravel()])
+    arrays = [model.get_weights()[1], keras.ops.convert_to_numpy(model.latent.codebook)]
+    found.append([losses["loss"], *history["loss"], *np.concatenate(arrays, axis=None)])
 np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
 assert abs(found[0][1] - found[0][2]) > 1e-3 * abs(found[0][1])  # it has learned
+with both.scope():  # codes placed and revived by draws
+    model = keras_vae.vq_vae((4, 4, 1), 4, 2, (4,), blocks=0, codebook_update=sys.argv[1], seed=0)
+    before = model.latent.anchor.numpy()
+    model.compile(keras.optimizers.SGD(1e-3))
+model.fit(x, batch_size=8, epochs=2, verbose=0)
+for variable in (model.latent.anchor, model.latent.frequency):
+    np.testing.assert_array_equal(*(value.numpy() for value in variable.value.values))
+assert sys.argv[1] == "fixed" or abs(model.latent.anchor.numpy() - before).min() > 1e-4
 """
 
 
 @on_tensorflow
-def test_two_replicas_train_as_one():
-    run = [sys.executable, "-c", REPLICAS]
+@pytest.mark.parametrize("codebook_update", ["fixed", "ema"])
+def test_two_replicas_train_as_one(codebook_update):
+    run = [sys.executable, "-c", REPLICAS, codebook_update]
     process = subprocess.run(run, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
 
@@ -197,6 +209,42 @@ def test_compiled_inference_follows_the_likelihood(make, binary):
     logits = np.log(model.decode(np.ones((2, 3)))) - np.log1p(-model.decode(np.ones((2, 3))))
     model.likelihood = keras_vae.likelihoods.Gaussian()
     np.testing.assert_allclose(model.decode(np.ones((2, 3))), logits, rtol=1e-4, atol=1e-5)
+
+
+def test_compiled_inference_follows_other_variables_and_a_new_compile(make, binary):
+    model = make("mlp_vae", likelihood="gaussian")
+    for change in (lambda layer: layer.enable_lora(2), lambda layer: layer.quantize("int8")):
+        before = model.reconstruct(binary)
+        for layer in (*model.encoder.layers, *model.decoder.layers):
+            if isinstance(layer, keras.layers.Dense):
+                change(layer)
+        model.compile(keras.optimizers.Adam(0.1))
+        if not model.encoder.layers[-1].quantization_mode:
+            model.train_on_batch(binary)
+        after = model.reconstruct(binary)
+        np.testing.assert_allclose(after, model.predict(binary, verbose=0), atol=1e-5)
+        assert np.abs(after - before).max() > 1e-4
+    density = model.elbo(binary, seed=0)
+    model.likelihood.scale = 0.5
+    model.compile("adam")
+    assert np.abs(model.elbo(binary, seed=0) - density).mean() > 1
+
+
+@on_tensorflow
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "learned_gaussian"])
+def test_images_whose_size_the_pipeline_does_not_say(make, factory, grey, likelihood):
+    """As those of `tf.io.decode_png` and of most generators."""
+    import tensorflow as tf
+
+    images = tf.TensorSpec((None, None, 1), "float32")
+    pipeline = tf.data.Dataset.from_generator(lambda: iter(grey), output_signature=images)
+    pipeline = pipeline.batch(4).repeat()
+    model = make(factory, likelihood=likelihood)
+    losses = model.fit(pipeline, steps_per_epoch=3, shuffle=False, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    got = model.evaluate(pipeline, steps=3, verbose=0, return_dict=True)
+    expected = model.evaluate(grey, batch_size=4, verbose=0, return_dict=True)
+    assert got == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6])

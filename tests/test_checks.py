@@ -72,6 +72,16 @@ def test_numbers_of_every_kind_are_data(dtype):
     np.testing.assert_array_equal(checks.check_data(x, (3,), Bernoulli()), x)
 
 
+def test_what_float32_cannot_hold_is_not_finite():
+    with pytest.raises(ValueError, match="2 values that are NaN, infinite or beyond float32"):
+        checks.check_data(np.array([[1e300, 0], [-1e39, 1]]), (2,), Gaussian())
+
+
+def test_the_order_of_an_array_s_bytes_is_the_machine_s():
+    x = checks.check_data(np.arange(4.0).reshape(2, 2).astype(">f4"), (2,), Gaussian())
+    assert x.dtype.isnative and x.ravel().tolist() == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("x", [[["a", "b"]], [[None, 1]], np.array([[1 + 2j, 0]])])
 def test_what_is_no_number_is_refused(x):
     with pytest.raises(ValueError, match="x must be an array of numbers.*Received dtype"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 
 import matplotlib.image
 import numpy as np
@@ -211,6 +212,17 @@ def test_evaluate_prints_the_figures_of_the_library(here, folder, npz):
     assert float(cells["nll"][0]) == pytest.approx(expected["nll"], rel=1e-4)
     assert float(cells["nll"][1]) == pytest.approx(expected["nll_stderr"], rel=1e-4)
     assert "nll_stderr" not in cells and cells["num_samples"][0].strip() == "3"
+
+
+def test_square_brackets_in_a_name_are_no_markup(here, folder, npz):
+    shutil.copytree(folder, here / "run[" / "a]")
+    result = run("evaluate", "run[/a]", "--images", npz, "--n", 2, "--num-samples", 2)
+    assert result.exit_code == 0 and "run[/a], 2 images" in result.stdout
+
+
+def test_a_folder_in_a_picture_s_place_is_named(here, folder):
+    (here / "a.png").mkdir()
+    assert refused(run("generate", folder, "--out", "a.png")) == "Error: Is a directory: a.png"
 
 
 def test_a_folder_of_pictures_serves_every_command(here, folder):

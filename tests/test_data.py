@@ -71,6 +71,8 @@ def test_binarisation_draws_validation_first_from_the_legacy_generator():
     np.random.seed(777)  # the way the published code does it
     np.testing.assert_array_equal(validation, np.random.binomial(1, x[10:14] / 255.0))
     np.testing.assert_array_equal(test, np.random.binomial(1, x[14:] / 255.0))
+    floats = data.Data(*((part / 255).astype("float64") for part in (x[:10], x[10:14], x[14:])))
+    np.testing.assert_array_equal(data.binarized_once(floats)[1], test)
 
 
 @pytest.mark.parametrize("name", data.DATASETS)

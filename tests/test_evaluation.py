@@ -124,6 +124,22 @@ def test_bits_per_dim_of_a_gaussian_decoder_that_ignores_its_latent():
     assert result["active_units"] == 0
 
 
+def test_one_example_cannot_tell_how_others_differ(mlp):
+    result = keras_vae.evaluate(mlp, X[:1], num_samples=2)
+    assert result["elbo_stderr"] is None and result["elbo_mc_stderr"] > 0
+
+
+def test_a_number_is_no_data(mlp):
+    with pytest.raises(ValueError, match=r"must have shape \(n, "):
+        keras_vae.evaluate(mlp, 3.0)
+
+
+def test_a_protocol_needs_its_test_images(mlp, tmp_path):
+    np.savez(tmp_path / "mine.npz", x_train=np.zeros((12, 8, 8, 1), "uint8"))
+    with pytest.raises(ValueError, match="mine.npz must hold x_test"):
+        evaluation.published_metrics(mlp, "mnist-dynamic", source=str(tmp_path / "mine.npz"))
+
+
 def test_an_unknown_protocol_is_refused(mlp):
     with pytest.raises(ValueError, match="Unknown protocol 'grey'.*mnist-dynamic"):
         evaluation.published_metrics(mlp, "grey")

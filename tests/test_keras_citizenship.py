@@ -374,7 +374,9 @@ def test_float64_as_keras_default_trains(make, factory, grey, likelihood):
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     try:
-        model = make(factory, likelihood=likelihood)
+        prior = {"prior": "vamp"} if factory == "mlp_vae" and likelihood == "gaussian" else {}
+        model = make(factory, likelihood=likelihood, **prior)
+        assert np.isfinite(model.elbo(grey)).all()
         assert np.isfinite(model.fit(grey, verbose=0).history["loss"]).all()
         outputs = model.decoder(model.latent.lookup(model.latent.code(model.encoder(grey))))
         sample = keras.ops.convert_to_numpy(model.likelihood.sample(outputs))

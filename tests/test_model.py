@@ -1,5 +1,6 @@
 """VAE in training: the step, the loss, its terms, its weights, its noise and its doors."""
 
+import dataclasses
 import math
 
 import keras
@@ -566,3 +567,55 @@ def test_a_network_that_is_no_keras_model_is_refused(wrong):
 def test_a_loss_or_metrics_of_the_users_are_refused(gate, given):
     with pytest.raises(ValueError, match=f"compile\\(\\) takes no {next(iter(given))}"):
         gate.compile("adam", **given)
+
+
+@pytest.mark.parametrize("own_latent", [False, True])
+def test_the_noise_is_not_made_of_the_bits_that_binarised_the_data(own_latent):
+    """Coin flips: no model can say more of them than log 2 each, unless the noise tells."""
+    x = np.full((1000, 8), 0.5, "float32")
+    model = keras_vae.mlp_vae((8,), latent_dim=8, hidden_units=(32,), seed=5)
+    if own_latent:
+        latent = keras_vae.latents.GaussianLatent(seed=5)
+        model = keras_vae.VAE(model.encoder, model.decoder, latent, seed=5)
+    model.compile(keras.optimizers.Adam(1e-2))
+    losses = model.fit(x, batch_size=100, epochs=10, verbose=0).history["loss"]
+    assert losses[-1] == pytest.approx(8 * math.log(2), rel=0.03)
+
+
+def test_a_likelihood_that_cannot_be_hashed(gate, grey):
+    @dataclasses.dataclass
+    class Laplace(keras_vae.likelihoods.Likelihood):
+        scale: float = 1.0
+
+        def log_prob(self, x, outputs):
+            return -ops.sum(ops.abs(x - outputs), axis=(-3, -2, -1)) / self.scale
+
+        def mean(self, outputs):
+            return outputs
+
+    model = keras_vae.VAE(gate.encoder, gate.decoder, likelihood=Laplace())
+    assert np.isfinite(model.elbo(grey)).all() and model.reconstruct(grey).shape == grey.shape
+
+
+def test_the_names_of_the_metrics_are_those_of_the_list(make, factory, grey):
+    model = make(factory)
+    listed = model.evaluate(grey, verbose=0)
+    assert len(listed) == len(model.metrics_names)
+    named = model.evaluate(grey, verbose=0, return_dict=True)
+    assert dict(zip(model.metrics_names, listed)) == pytest.approx(named, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["beta", "capacity"])
+@pytest.mark.parametrize("value", [None, "1", math.nan, -1])
+def test_only_a_number_of_at_least_0_can_be_assigned(make, name, value):
+    model = make("mlp_vae", capacity=1.0)
+    with pytest.raises(ValueError, match=f"{name} must be a finite number >= 0"):
+        setattr(model, name, value)
+    setattr(model, name, np.float32(2))
+    setattr(model, name, getattr(model, name))
+    assert float(getattr(model, name)) == 2
+
+
+def test_a_vq_model_has_no_rates_of_latents(make, grey):
+    with pytest.raises(ValueError, match="codes, no latents"):
+        make("vq_vae").latent_rates(grey)

@@ -82,3 +82,15 @@ def test_without_activation_and_hidden_units_an_mlp_is_linear(make):
     middle = model.reconstruct((a + b) / 2)
     ends = (model.reconstruct(a) + model.reconstruct(b)) / 2
     np.testing.assert_allclose(middle, ends, rtol=1e-4, atol=1e-6)
+
+
+def test_shapes_are_height_width_channels_whatever_keras_is_set_to(make, factory, tmp_path):
+    x = np.random.default_rng(0).random((2, 9, 7, 2), dtype="float32")
+    expected = make(factory, (9, 7, 2))
+    keras.config.set_image_data_format("channels_first")
+    try:
+        model = make(factory, (9, 7, 2))
+        model.set_weights(expected.get_weights())
+        np.testing.assert_allclose(model.reconstruct(x), expected.reconstruct(x), atol=1e-6)
+    finally:
+        keras.config.set_image_data_format("channels_last")

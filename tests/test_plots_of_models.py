@@ -151,6 +151,16 @@ def test_what_cannot_be_drawn_is_refused(drawn, grey):
         plots.code_usage([1, 4], 4)
     with pytest.raises(ValueError, match="at least one point"):
         plots.rate_distortion({"none": []})
+    with pytest.raises(ValueError, match="finite numbers of shape"):
+        plots.rate_bars(np.zeros((0, 3)))
+    for labels in (np.zeros(11), np.zeros((12, 1))):
+        with pytest.raises(ValueError, match=r"labels must have shape \(12,\)"):
+            plots.latent_plane(drawn["plane"], grey, labels)
+
+
+def test_points_may_be_an_array():
+    axes = plots.rate_distortion({"ours": np.array([[3.0, 1.0], [1.0, 5.0]])}).axes[0]
+    assert axes.lines[0].get_xdata().tolist() == [1, 3]
 
 
 def test_colour_images_are_drawn_too(make):

@@ -234,3 +234,22 @@ def test_a_prior_of_another_model_s_width_is_refused():
     keras_vae.mlp_vae((6,), latent_dim=2, prior=prior)
     with pytest.raises(ValueError, match=r"prior is one over latents of shape \(2,\)"):
         keras_vae.mlp_vae((6,), latent_dim=3, prior=prior)
+
+
+def test_pseudo_inputs_are_no_training_data():
+    """They leave no trace in the statistics of a batch normalisation."""
+    encoder = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.BatchNormalization(momentum=0.5, name="norm"),
+            keras.layers.Dense(4),
+        ]
+    )
+    decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(6)])
+    latent = keras_vae.latents.GaussianLatent(priors.VampPrior(3, seed=0))
+    model = keras_vae.VAE(encoder, decoder, latent, likelihood="gaussian")
+    latent.prior.pseudo_inputs.assign(np.full((3, 6), 9.0))
+    model.compile(keras.optimizers.SGD(0.0))
+    model.train_on_batch(np.full((8, 6), 0.5, "float32"))
+    mean = ops.convert_to_numpy(encoder.get_layer("norm").moving_mean)
+    np.testing.assert_allclose(mean, 0.25, rtol=1e-5)

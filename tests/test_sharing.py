@@ -63,6 +63,28 @@ def test_a_model_knows_how_it_was_made_when_it_is_saved(model, tmp_path):
     assert config == model.made_by and config["arguments"].items() >= ARGUMENTS.items()
 
 
+@pytest.mark.parametrize("name", ["beta", "capacity", "num_samples", "free_bits"])
+def test_what_was_changed_of_the_objective_is_saved(name, tmp_path):
+    start = {"beta": 0.1, "capacity": 1.0 if name == "capacity" else None, "num_samples": 2}
+    model = keras_vae.mlp_vae(X.shape[1:], 2, (4,), **start)
+    setattr(model, name, 3)
+    keras_vae.save_to_folder(model, tmp_path)
+    loaded = keras_vae.load(tmp_path)
+    assert float(getattr(loaded, name)) == 3
+    arguments = json.loads((tmp_path / "config.json").read_text())["arguments"]
+    assert arguments == {**model.made_by["arguments"], name: 3}  # 0.1 is not 0.10000000149
+
+
+def test_another_scale_in_the_config_is_no_longer_that_model(tmp_path):
+    model = keras_vae.mlp_vae(X.shape[1:], 2, (4,), likelihood="gaussian")
+    keras_vae.save_to_folder(model, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["arguments"]["likelihood"] = {"name": "gaussian", "scale": 0.5}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(keras_vae.weights.WeightsError, match="outputs of .* not the published"):
+        keras_vae.load(tmp_path)
+
+
 def test_a_model_of_our_objects_and_numpys_numbers_is_saved_by_itself(tmp_path):
     likelihood, prior = keras_vae.likelihoods.Gaussian(0.5), keras_vae.priors.RealNVP()
     options = {"likelihood": likelihood, "prior": prior, "beta": np.float32(0.5)}

@@ -7,6 +7,8 @@ import keras
 _backend = import_module(f"{__name__}.{keras.backend.backend()}")
 
 compiled = _backend.compiled
+of_first_replica = _backend.of_first_replica
+over_replicas = _backend.over_replicas
 piped = _backend.piped
 quickened = _backend.quickened
 shared = _backend.shared

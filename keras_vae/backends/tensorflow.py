@@ -80,6 +80,21 @@ def shared(loss):
     return loss / replicas if replicas > 1 else loss
 
 
+def over_replicas(values):
+    """The sum of all replicas' values, in a step of theirs."""
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return values
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def of_first_replica(values):
+    """The first replica's values, for all of them."""
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return values
+    first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
+    return over_replicas(tf.where(first, values, tf.zeros_like(values)))
+
+
 def quickened(optimizer):
     """Makes Adam update each variable in one pass over memory, where Keras takes a dozen."""
     plain = type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW)

@@ -23,7 +23,8 @@ class _Sentences(TyperGroup):
 
 def _sentence(error):
     if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.strerror}: {error.filename}"
+        # The second is the file asked for, where one was written to be moved there.
+        return f"{error.strerror}: {error.filename2 or error.filename}"
     return " ".join(str(error).split())
 
 

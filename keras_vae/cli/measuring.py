@@ -27,6 +27,7 @@ def evaluate(
     own binary images, is that of keras-vae verify.
     """
     from rich.table import Table
+    from rich.text import Text
 
     from keras_vae import evaluation
 
@@ -37,7 +38,8 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
         return
-    table = Table("quantity", title=f"{name}, {len(x)} images")
+    # As text: square brackets in a string would be markup.
+    table = Table("quantity", title=Text(f"{name}, {len(x)} images"))
     for heading in ("value", "standard error"):
         table.add_column(heading, justify="right")
     for key, value in figures.items():

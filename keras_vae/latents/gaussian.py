@@ -33,7 +33,8 @@ class GaussianLatent(Latent):
         self.prior = priors.get(prior)
 
     def connect(self, encoder, data_shape):
-        self.prior.connect(lambda x: self.posterior(encoder(x)), data_shape)
+        # Told that this is no training: on JAX it would not know otherwise, elsewhere it would be.
+        self.prior.connect(lambda x: self.posterior(encoder(x, training=False)), data_shape)
 
     def build(self, input_shape):
         if isinstance(input_shape[0], (tuple, list)):

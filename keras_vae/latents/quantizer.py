@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vae.backends import of_first_replica, over_replicas
 from keras_vae.checks import check_number, check_whole
 from keras_vae.latents.base import Latent
 from keras_vae.priors import get_code_prior
@@ -27,7 +28,8 @@ class VectorQuantizer(Latent):
     size. Codes that are hardly used are moved onto vectors of the batch that are badly
     represented, drawn in proportion to their squared error. The first training batch places a
     new codebook as a whole in the same way. Nothing moves in evaluation, nor while `trainable`
-    is False; a "fixed" codebook never does, so that a prior can be trained alone.
+    is False; a "fixed" codebook never does, so that a prior can be trained alone. Sample weights
+    weigh the loss, not the averages, the revival and the codes' use: each example counts once.
 
     Args:
         num_codes: size K of the codebook. Defaults to 512.
@@ -220,12 +222,13 @@ class VectorQuantizer(Latent):
     def _update(self, flat, codebook, codes, quantized):
         """One step of the moving averages, then revival of the codes that are hardly used."""
         k = self.num_codes
-        total = ops.cast(ops.shape(flat)[0], "float32")
-        share = ops.segment_sum(ops.ones_like(flat[:, 0]), codes, num_segments=k) / total
+        total = over_replicas(ops.cast(ops.shape(flat)[0], "float32"))
+        counts = ops.segment_sum(ops.ones_like(flat[:, 0]), codes, num_segments=k)
+        share = over_replicas(counts) / total
         frequency = self.decay * self.frequency + (1 - self.decay) * share
         if self.codebook_update == "ema":
             # frequency * code is the running sum of the vectors; a code never used keeps its place.
-            mean = ops.segment_sum(flat, codes, num_segments=k) / total
+            mean = over_replicas(ops.segment_sum(flat, codes, num_segments=k)) / total
             running = self.decay * self.frequency[:, None] * codebook + (1 - self.decay) * mean
             codebook = ops.where(
                 frequency[:, None] > 0, running / ops.maximum(frequency[:, None], 1e-30), codebook
@@ -239,7 +242,8 @@ class VectorQuantizer(Latent):
         )
         order = ops.argsort(ops.log(-ops.log(uniform)) - ops.log(error + 1e-12))
         picks = ops.take(order, ops.arange(k, dtype="int32") % ops.shape(order)[0])
-        codebook = ops.where(dead[:, None], ops.take(flat, picks, axis=0), codebook)
+        revived = of_first_replica(ops.take(flat, picks, axis=0))
+        codebook = ops.where(dead[:, None], revived, codebook)
         if self.codebook_update == "gradient":
             codebook = codebook - ops.stop_gradient(ops.convert_to_tensor(self.offset))
         self.anchor.assign(codebook)
@@ -256,6 +260,8 @@ class CodebookUse(keras.metrics.Metric):
     Args:
         num_codes: size of the codebook.
     """
+
+    names = ("perplexity", "codebook_usage")
 
     def __init__(self, num_codes, name="use", **kwargs):
         super().__init__(name=name, **kwargs)

@@ -22,7 +22,7 @@ def rate_bars(rates, threshold=0.01):
         ValueError: if `rates` has another number of axes, or is not finite.
     """
     rates = np.asarray(rates, dtype="float64")
-    if rates.ndim == 2:
+    if rates.ndim == 2 and rates.size:
         rates = rates.mean(axis=0)
     if rates.ndim != 1 or not rates.size or not np.isfinite(rates).all():
         raise ValueError(
@@ -85,7 +85,7 @@ def rate_distortion(curves):
     Raises:
         ValueError: if there is nothing to draw.
     """
-    if not any(curves.values()):
+    if not any(len(points) for points in curves.values()):
         raise ValueError("curves must hold at least one point, (rate, distortion).")
     axes = _axes("rate, nats per example", "distortion, nats per example")
     for label, points in curves.items():

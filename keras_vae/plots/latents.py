@@ -105,6 +105,8 @@ def latent_plane(model, x=None, labels=None, *, steps=21, span=3.0):
     if beside:
         z = model.encode(x)
         classes = np.zeros(len(z)) if labels is None else np.asarray(labels)
+        if classes.shape != (len(z),):
+            raise ValueError(f"labels must have shape ({len(z)},). Received: {classes.shape}")
         for label in np.unique(classes):
             beside[0].scatter(*z[classes == label].T, s=2, linewidths=0, label=str(label))
         beside[0].set(xlim=extent[:2], ylim=extent[2:])

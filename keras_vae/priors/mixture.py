@@ -107,7 +107,8 @@ class VampPrior(_Mixture):
     def parts(self):
         mean, log_var = self._posterior(ops.convert_to_tensor(self.pseudo_inputs))
         mean, log_var = (ops.reshape(t, (self.components, -1)) for t in (mean, log_var))
-        return ops.full((self.components,), -math.log(self.components)), mean, log_var
+        log_weight = ops.full((self.components,), -math.log(self.components), dtype="float32")
+        return log_weight, mean, log_var
 
     def get_config(self):
         own = {"components": self.components, "seed": self.seed, "data_shape": self.data_shape}
