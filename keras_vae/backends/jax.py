@@ -69,7 +69,7 @@ def _depth_to_space(self, inputs):
     kernel = ops.flip(ops.reshape(kernel, (taps, 2, taps, 2, depth, width)), axis=(0, 2))
     kernel = ops.reshape(ops.transpose(kernel, (0, 2, 5, 1, 3, 4)), (taps, taps, width, -1))
     x = ops.pad(inputs, ((0, 0), (low, high), (low, high), (0, 0)))
-    x = ops.conv(x, kernel, padding="valid")
+    x = ops.conv(x, kernel, padding="valid", data_format="channels_last")
     n, rows, columns = ops.shape(x)[:3]
     x = ops.reshape(x, (n, rows, columns, 2, 2, depth))
     x = ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (n, 2 * rows, 2 * columns, depth))
