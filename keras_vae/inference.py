@@ -53,9 +53,8 @@ class Inference:
         encoder = self._compiled(self._encoded)
 
         def sample(batch, start):
-            noise = normal_noise(
-                noise_streams(seed, start, len(batch)), 1, self.latent.latent_shape
-            )
+            streams = noise_streams(seed, start, len(batch))
+            noise = normal_noise(streams, 1, self.latent.latent_shape)
             return self.latent.infer(encoder(_tensor(batch)), noise=noise)["z"]
 
         return self._in_batches(sample, x, batch_size, with_start=True)
