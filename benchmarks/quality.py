@@ -61,7 +61,7 @@ def measured(name: str, options) -> bool:
 
 def retrained(name: str, options) -> bool:
     """Makes a published model anew; writes and says whether it is as good as the published one."""
-    from zoo.train import finished, read_recipe
+    from zoo.train import finished, read_recipe, stages
 
     entry, recipe = hub.info(name), read_recipe(name)
     run = (record.folder(options) if options.smoke else options.runs).resolve() / name
@@ -70,7 +70,7 @@ def retrained(name: str, options) -> bool:
         command += ["--data", str(source)]
     if options.smoke:
         command += ["--epochs", "1"]
-        for stage in {"training", "prior"} & recipe.keys():
+        for stage in stages(recipe):
             recipe[stage]["epochs"] = 1
     subprocess.run(command, cwd=record.ROOT, check=True)
     model, history = finished(recipe, run)

@@ -1,4 +1,4 @@
-"""Recipes: they make models; a prior over codes is trained after all else."""
+"""Recipes: they make models, in stages: a refinement goes on, a prior over codes comes last."""
 
 import copy
 
@@ -7,7 +7,7 @@ import pytest
 
 from keras_vae import hub
 from keras_vae.training import train
-from zoo.train import RECIPES, build, build_for_prior, finished, read_recipe
+from zoo.train import RECIPES, build, finished, read_recipe, stages
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 TWO_STAGES = {
@@ -25,6 +25,24 @@ TWO_STAGES = {
     "training": {"epochs": 2, "batch_size": 16, "learning_rate": 1e-2, "seed": 1},
     "prior": {"epochs": 2, "batch_size": 16, "learning_rate": 1e-2, "seed": 2},
 }
+REFINED = {
+    "model": {
+        "factory": "mlp_vae",
+        "arguments": {
+            "input_shape": [8, 8, 1],
+            "latent_dim": 3,
+            "hidden_units": [8],
+            "prior": {"name": "realnvp", "couplings": 2, "hidden_units": [8]},
+            "num_samples": 3,
+            "importance_weighted": True,
+        },
+    },
+    "training": {
+        **TWO_STAGES["training"],
+        "arguments": {"num_samples": 1, "importance_weighted": False},
+    },
+    "refinement": {"epochs": 1, "batch_size": 16, "learning_rate": 1e-2, "seed": 2},
+}
 X = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), dtype="uint8")
 
 
@@ -40,23 +58,23 @@ def test_an_unknown_recipe_gets_the_names():
         read_recipe("mnist")
 
 
-def run(folder, recipe=TWO_STAGES, stages=("training", "prior")):
+def run(folder, recipe=TWO_STAGES, only=None):
     model = None
-    for name in stages:
-        model = build_for_prior(recipe, model, 4) if model else build(recipe, 4)
+    for name in only or stages(recipe):
+        model = build(recipe, name, model, 4)
         options = {key: recipe[name][key] for key in ("epochs", "batch_size", "seed")}
-        train(model, X, None, folder / name if name == "prior" else folder, **options)
+        train(model, X, None, folder if name == "training" else folder / name, **options)
     return model
 
 
 def test_the_second_stage_trains_the_prior_and_nothing_else(tmp_path):
-    first = run(tmp_path, stages=("training",))
+    first = run(tmp_path, only=("training",))
     model = run(tmp_path)
     for ours, theirs in ((model.encoder, first.encoder), (model.decoder, first.decoder)):
         for a, b in zip(ours.get_weights(), theirs.get_weights()):
             np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(model.encode(X), first.encode(X))
-    fresh = build_for_prior(TWO_STAGES, first)
+    fresh = build(TWO_STAGES, "prior", first)
     moved = [
         (a != b).any()
         for a, b in zip(model.latent.prior.get_weights(), fresh.latent.prior.get_weights())
@@ -73,6 +91,25 @@ def test_a_finished_run_gives_back_the_model_that_the_recipe_names(tmp_path):
     arguments = TWO_STAGES["model"]["arguments"]
     hub.save_to_folder(again, tmp_path / "saved", factory="vq_vae", arguments=arguments)
     np.testing.assert_allclose(hub.load(tmp_path / "saved").elbo(X), model.elbo(X), rtol=1e-5)
+
+
+def test_a_refinement_goes_on_from_the_stage_before_with_the_objective_of_the_model(tmp_path):
+    first = run(tmp_path, REFINED, only=("training",))
+    assert (first.num_samples, first.importance_weighted) == (1, False)
+    begun = build(REFINED, "refinement", first)
+    assert (begun.num_samples, begun.importance_weighted) == (3, True)
+    np.testing.assert_allclose(
+        begun.elbo(X, num_samples=1, seed=0), first.elbo(X, num_samples=1, seed=0), rtol=1e-5
+    )
+    model = run(tmp_path, REFINED)
+    assert len(stages(REFINED)) == 2 and model.importance_weighted
+    moved = [(a != b).any() for a, b in zip(model.get_weights(), first.get_weights())]
+    assert np.mean(moved) > 0.5
+    again, history = finished(REFINED, tmp_path)
+    assert [entry["epoch"] for entry in history] == [1, 2, 1]
+    np.testing.assert_allclose(
+        again.elbo(X, num_samples=1, seed=0), model.elbo(X, num_samples=1, seed=0), rtol=1e-5
+    )
 
 
 def test_an_unfinished_run_is_not_published(tmp_path):

@@ -1,7 +1,12 @@
 """Makes a model from its recipe: python -m zoo.train NAME [--data FILE.npz] [--out FOLDER].
 
-A recipe with a table [prior] has two stages: the model under the uniform prior first; then, in
-the run's folder prior/, the prior over the codes alone, with everything else as it is.
+The table [training] is the first stage of a recipe. Others go on from what the one before made,
+each with an optimizer and a schedule of its own, in the run's folder of their name:
+
+- [refinement] trains all of the model on; the objective may be another one than before: what
+  [training.arguments] says of it takes the place of [model.arguments] in the first stage.
+- [prior] trains the prior over the codes alone, with everything else as it is; the model before
+  it has the uniform prior.
 """
 
 import argparse
@@ -11,6 +16,7 @@ import tomllib
 from pathlib import Path
 
 RECIPES = Path(__file__).parent / "recipes"
+STAGES = ("training", "refinement", "prior")
 
 
 def read_recipe(name: str) -> dict:
@@ -21,35 +27,56 @@ def read_recipe(name: str) -> dict:
     return tomllib.loads((RECIPES / f"{name}.toml").read_text())
 
 
-def build(recipe: dict, steps_per_epoch: int = 1):
-    """Returns the model of a recipe's first stage, compiled with optimizer and schedule."""
-    arguments = recipe["model"]["arguments"]
-    if "prior" in recipe:
-        arguments = {key: value for key, value in arguments.items() if key != "prior"}
-    return _compiled(recipe, recipe["training"], arguments, steps_per_epoch)
+def stages(recipe: dict) -> list:
+    """Returns the names of a recipe's stages, in their order."""
+    return [name for name in STAGES if name in recipe]
 
 
-def build_for_prior(recipe: dict, first, steps_per_epoch: int = 1):
-    """Returns the model of the second stage: that of the first, fixed, and a new prior."""
-    arguments = {**recipe["model"]["arguments"], "codebook_update": "fixed"}
-    model = _compiled(recipe, recipe["prior"], arguments, steps_per_epoch)
-    for name in ("encoder", "decoder", "likelihood"):
-        part = getattr(model, name)
-        if hasattr(part, "set_weights"):  # a likelihood has some only if it learns its scale
-            part.set_weights(getattr(first, name).get_weights())
-            part.trainable = False
-    model.latent.anchor.assign(first.latent.codebook)
-    model.latent.frequency.assign(first.latent.frequency)
+def build(recipe: dict, name: str = "training", before=None, steps_per_epoch: int = 1):
+    """Returns the model of a stage, compiled with optimizer and schedule.
+
+    Args:
+        recipe: as `read_recipe` returns it.
+        name: of the stage. Defaults to `"training"`, the first.
+        before: the model that the stage before made; None for the first.
+        steps_per_epoch: batches in an epoch, for the schedule. Defaults to 1.
+    """
+    stage, arguments = recipe[name], dict(recipe["model"]["arguments"])
+    arguments |= stage.get("arguments", {})
+    if name == "prior":
+        arguments["codebook_update"] = "fixed"
+    elif "prior" in recipe:
+        del arguments["prior"]
+    model = _compiled(recipe, stage, arguments, steps_per_epoch)
+    if name == "refinement":
+        model.set_weights(before.get_weights())
+    if name == "prior":
+        _fix(model, before)
     return model
 
 
 def finished(recipe: dict, run: Path):
     """Returns the model that a finished run made, and the histories of its stages."""
-    model, history = _restored(build(recipe), recipe["training"], run)
-    if "prior" not in recipe:
-        return model, history
-    model, more = _restored(build_for_prior(recipe, model), recipe["prior"], run / "prior")
-    return model, history + more
+    model, history = None, []
+    for name in stages(recipe):
+        model, more = _restored(build(recipe, name, model), recipe[name], _folder(run, name))
+        history += more
+    return model, history
+
+
+def _folder(run, name):
+    return run if name == "training" else run / name
+
+
+def _fix(model, before):
+    """Gives a model all but the prior over codes of the one before, not to be trained."""
+    for name in ("encoder", "decoder", "likelihood"):
+        part = getattr(model, name)
+        if hasattr(part, "set_weights"):  # a likelihood has some only if it learns its scale
+            part.set_weights(getattr(before, name).get_weights())
+            part.trainable = False
+    model.latent.anchor.assign(before.latent.codebook)
+    model.latent.frequency.assign(before.latent.frequency)
 
 
 def _compiled(recipe, stage, arguments, steps_per_epoch):
@@ -86,9 +113,8 @@ def main():
     parser.add_argument("--epochs", type=int, help="stop after fewer epochs, to try things out")
     options = parser.parse_args()
     recipe = read_recipe(options.name)
-    stages = [stage for stage in ("training", "prior") if stage in recipe]
-    for stage in stages:
-        recipe[stage]["epochs"] = options.epochs or recipe[stage]["epochs"]
+    for name in stages(recipe):
+        recipe[name]["epochs"] = options.epochs or recipe[name]["epochs"]
 
     from keras_vae import data
     from keras_vae.training import train
@@ -96,15 +122,15 @@ def main():
     parts = data.load(options.data or recipe["data"]["name"])
     folder = Path(options.out or f"runs/{options.name}")
     model = None
-    for name in stages:
+    for name in stages(recipe):
         stage = recipe[name]
         steps = math.ceil(len(parts.x_train) / stage["batch_size"])
-        model = build_for_prior(recipe, model, steps) if model else build(recipe, steps)
+        model = build(recipe, name, model, steps)
         train(
             model,
             parts.x_train,
             parts.x_validation,
-            folder / "prior" if name == "prior" else folder,
+            _folder(folder, name),
             epochs=stage["epochs"],
             batch_size=stage["batch_size"],
             seed=stage["seed"],
