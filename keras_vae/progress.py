@@ -1,6 +1,11 @@
-"""The progress bar of what takes long, in a terminal and nowhere else."""
+"""What takes long shows a bar, in a terminal and nowhere else."""
 
 from contextlib import contextmanager
+
+
+def in_terminal(stream) -> bool:
+    """Whether somebody reads along: `sys.stdout` and `sys.stderr` are None where closed."""
+    return stream is not None and stream.isatty()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 from keras_vae.callbacks import Ramp
 from keras_vae.checks import check_data, check_whole
 from keras_vae.files import read_json, write_json
+from keras_vae.progress import in_terminal
 
 BEST = "best.weights.h5"
 
@@ -179,7 +180,7 @@ class _Progress(keras.callbacks.Callback):
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.epochs, self.steps = epochs, steps
-        self.terminal = sys.stderr.isatty()
+        self.terminal = in_terminal(sys.stderr)
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),

@@ -101,6 +101,12 @@ def test_the_list_has_a_row_for_each_model_with_its_numbers(registry):
     assert [cell.strip() for cell in second.split("│")[4:7]] == ["-", "-", "0.5"]
 
 
+def test_closed_outputs_are_no_error(registry, monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    assert cli.app(["list"], standalone_mode=False) is None
+
+
 def test_a_pattern_chooses_and_one_without_matches_names_what_there_is(registry):
     assert "mlp-mnist" not in run("list", "vq-*").stdout
     nothing = run("list", "cifar*")

@@ -45,6 +45,12 @@ def test_a_run_killed_in_mid_epoch_ends_as_an_uninterrupted_one(tmp_path, monkey
     assert resumed[-1]["loss"] == pytest.approx(history[-1]["loss"], rel=1e-5)
 
 
+def test_a_run_goes_on_where_its_outputs_are_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    assert len(run(tmp_path)[1]) == 3
+
+
 def test_only_the_last_checkpoint_is_kept_and_a_finished_run_is_not_trained_again(tmp_path):
     made, _ = run(tmp_path)
     assert [path.name for path in tmp_path.glob("*.h5")] == ["epoch-00003.weights.h5"]

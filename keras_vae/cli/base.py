@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from keras_vae.progress import in_terminal
+
 
 class _Sentences(TyperGroup):
     """Shows an expected error as one sentence on stderr, and exits with 1."""
@@ -53,7 +55,7 @@ def console():
     from rich.console import Console
 
     # A pipe has no width; rich would cut its lines at 80.
-    return Console(width=None if sys.stdout.isatty() else 120)
+    return Console(width=None if in_terminal(sys.stdout) else 120)
 
 
 def number(value):

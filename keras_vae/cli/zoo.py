@@ -9,6 +9,7 @@ import typer
 
 from keras_vae.cli.base import Json, app, console, number
 from keras_vae.cli.sources import read_images
+from keras_vae.progress import in_terminal
 
 
 @app.command("list", epilog="Example: keras-vae list '*mnist*'")
@@ -83,7 +84,7 @@ def verify(
     entries = {name: hub.info(name) for name in names}
     rows = []
     for name in entries:
-        if sys.stderr.isatty():  # stdout is the table's
+        if in_terminal(sys.stderr):  # stdout is the table's
             typer.echo(f"Measuring {name}" + (" (minutes)" if not quick else ""), err=True)
         found = evaluation.verify(name, source=data, quick=quick)
         rows += [{"model": name, **row} for row in found]
