@@ -33,15 +33,16 @@ REFINED = {
             "latent_dim": 3,
             "hidden_units": [8],
             "prior": {"name": "realnvp", "couplings": 2, "hidden_units": [8]},
-            "num_samples": 3,
-            "importance_weighted": True,
         },
     },
-    "training": {
-        **TWO_STAGES["training"],
-        "arguments": {"num_samples": 1, "importance_weighted": False},
+    "training": TWO_STAGES["training"],
+    "refinement": {
+        "epochs": 1,
+        "batch_size": 16,
+        "learning_rate": 1e-2,
+        "seed": 2,
+        "arguments": {"num_samples": 3, "importance_weighted": True},
     },
-    "refinement": {"epochs": 1, "batch_size": 16, "learning_rate": 1e-2, "seed": 2},
 }
 X = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), dtype="uint8")
 
@@ -93,7 +94,7 @@ def test_a_finished_run_gives_back_the_model_that_the_recipe_names(tmp_path):
     np.testing.assert_allclose(hub.load(tmp_path / "saved").elbo(X), model.elbo(X), rtol=1e-5)
 
 
-def test_a_refinement_goes_on_from_the_stage_before_with_the_objective_of_the_model(tmp_path):
+def test_a_refinement_goes_on_from_the_stage_before_under_its_own_objective(tmp_path):
     first = run(tmp_path, REFINED, only=("training",))
     assert (first.num_samples, first.importance_weighted) == (1, False)
     begun = build(REFINED, "refinement", first)

@@ -3,10 +3,11 @@
 The table [training] is the first stage of a recipe. Others go on from what the one before made,
 each with an optimizer and a schedule of its own, in the run's folder of their name:
 
-- [refinement] trains all of the model on; the objective may be another one than before: what
-  [training.arguments] says of it takes the place of [model.arguments] in the first stage.
+- [refinement] trains all of the model on.
 - [prior] trains the prior over the codes alone, with everything else as it is; the model before
   it has the uniform prior.
+
+A stage's `arguments` are added to those of the model there: objectives may differ by stage.
 """
 
 import argparse
