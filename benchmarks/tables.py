@@ -73,6 +73,7 @@ def reproduced(results) -> str:
         [
             f"`{result['name']}`" + (" made anew" if key.startswith("retrain-") else ""),
             check["quantity"],
+            f"{result['metrics']['num_samples']:,}" if check["quantity"] in ("elbo", "nll") else "",
             *(f"{check[part]:.6g}" for part in ("got", "published")),
             f"{check['tolerance']:.2g}",
             "yes" if check["pass"] else "**no**",
@@ -82,7 +83,8 @@ def reproduced(results) -> str:
         if key.startswith(("quality-", "retrain-"))
         for check in result["checks"]
     ]
-    headings = ("model", "quantity", "measured", "published", "tolerance", "agrees", "on")
+    # The ELBO is estimated from the K samples, too.
+    headings = ("model", "quantity", "K", "measured", "published", "tolerance", "agrees", "on")
     return _table(headings, rows)
 
 
