@@ -45,7 +45,7 @@ def mlp_vae(
         free_bits: nats that each latent may use before they cost. Defaults to 0.
         capacity: nats that the rate is drawn to. Defaults to None, off.
         importance_weighted: whether the loss is the importance-weighted bound of `num_samples`
-            samples. Defaults to False.
+            samples; `"dreg"` for less noise in its gradient. Defaults to False.
         seed: seed of training's random numbers, below 2^31. Defaults to None, a new one.
         name: name of the model: letters, digits, - and _.
 
@@ -124,7 +124,7 @@ def conv_vae(
         free_bits: nats that each latent may use before they cost. Defaults to 0.
         capacity: nats that the rate is drawn to. Defaults to None, off.
         importance_weighted: whether the loss is the importance-weighted bound of `num_samples`
-            samples. Defaults to False.
+            samples; `"dreg"` for less noise in its gradient. Defaults to False.
         seed: seed of training's random numbers, below 2^31. Defaults to None, a new one.
         name: name of the model: letters, digits, - and _.
 
@@ -251,7 +251,8 @@ def recorded(model):
     for name, value in objective.settings(model).items():
         then = arguments.get(name)
         # Changed since, as beta may be; 0.1 is held as the nearest float32.
-        if then is not None and abs(value - np.float32(then)) > 0:
+        held = np.float32(then) if isinstance(then, float) else then
+        if then is not None and value != held:
             arguments[name] = value
     return made_by["factory"], arguments
 

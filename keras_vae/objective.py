@@ -59,9 +59,10 @@ def settings(model) -> dict:
 
 def check(model, capacity):
     """Raises ValueError unless a model's latent and arguments allow for its objective."""
-    if not isinstance(model.importance_weighted, bool):
+    if not isinstance(model.importance_weighted, bool) and model.importance_weighted != "dreg":
         raise ValueError(
-            f"importance_weighted must be True or False. Received: {model.importance_weighted!r}"
+            'importance_weighted must be True, False or "dreg". '
+            f"Received: {model.importance_weighted!r}"
         )
     if model.free_bits and not model.latent.closed_form:
         raise ValueError(

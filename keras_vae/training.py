@@ -35,7 +35,8 @@ def train(
     """Trains a compiled model, keeping each epoch, and goes on from the last one kept.
 
     Shuffling and noise are set from `seed` and the epoch, so that a resumed run sees what an
-    uninterrupted one would have seen.
+    uninterrupted one would have seen. If the optimizer averages the weights (`use_ema=True`), the
+    average is what is validated, and what the model is left with.
 
     Args:
         model: a compiled `keras_vae.VAE`.
@@ -71,7 +72,16 @@ def train(
         _fit(model, x, x_validation, run, epochs, batch_size, seed, Ramp("beta", beta_warmup))
     if keep_best:
         model.load_weights(folder / BEST)
+    finish(model)
     return history
+
+
+def finish(model):
+    """Leaves a model with what its training made: with the average of its weights, if one is kept.
+
+    An optimizer of Keras keeps one with `use_ema=True`; checkpoints hold both.
+    """
+    model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
 def best_epoch(history) -> dict:
@@ -82,6 +92,8 @@ def best_epoch(history) -> dict:
 
 def _fit(model, x, x_validation, run, epochs, batch_size, seed, ramp):
     done, steps = len(run.history), math.ceil(len(x) / batch_size)
+    # The average is what is validated, as it is what comes out.
+    averaged = [keras.callbacks.SwapEMAWeights()] if model.optimizer.use_ema else []
     with _Progress(epochs, steps) as progress:
         # One fit for all epochs: at the end of each, TensorFlow was seen to wait for the thread
         # that tunes its input pipeline, about as long as the epoch had taken.
@@ -94,7 +106,7 @@ def _fit(model, x, x_validation, run, epochs, batch_size, seed, ramp):
             validation_data=None if x_validation is None else (x_validation, None),
             validation_batch_size=500,
             verbose=0,
-            callbacks=[ramp, run, progress],
+            callbacks=[ramp, *averaged, run, progress],
         )
 
 

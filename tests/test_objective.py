@@ -134,9 +134,51 @@ def test_the_importance_weighted_bound_is_tighter_than_the_elbo_and_below_the_ma
     assert losses[50] > -log_p.mean() - 0.01
 
 
+def gradients(parts, x, shift=0.0, beta=1.0, **arguments):
+    """Of the importance-weighted loss: those of the encoder's and of the decoder's bias."""
+    encoder, decoder = (keras.models.clone_model(parts[name]) for name in ("encoder", "decoder"))
+    kernel, bias = parts["encoder"].get_weights()
+    encoder.set_weights([kernel, bias + shift])
+    decoder.set_weights(parts["decoder"].get_weights())
+    parts = {**parts, "encoder": encoder, "decoder": decoder}
+    model = keras_vae.VAE(**parts, num_samples=4, beta=beta, seed=0, **arguments)
+    model.compile(keras.optimizers.SGD(1.0))
+    before = [part.get_weights()[1] for part in (encoder, decoder)]
+    loss = model.train_on_batch(x)
+    after = [part.get_weights()[1] for part in (encoder, decoder)]
+    return loss, *(then - now for then, now in zip(before, after))
+
+
+def test_the_doubly_reparameterised_gradient_is_without_noise_at_the_exact_posterior(exact):
+    parts, x, _ = exact
+    plain = gradients(parts, x, importance_weighted=True)
+    doubly = gradients(parts, x, importance_weighted="dreg")
+    # There log w is the same for every z: what is left of the gradient is the score of q.
+    assert np.abs(plain[1]).max() > 0.01
+    np.testing.assert_allclose(doubly[1], 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.3, 2.0])
+def test_the_doubly_reparameterised_gradient_is_that_of_the_bound_with_less_noise(exact, beta):
+    parts, x, _ = exact
+    options = {"shift": np.array([0.2, -0.1, 0.3, -0.2]), "beta": beta}
+    x = np.repeat(x, 5000, axis=0)
+    plain = gradients(parts, x, importance_weighted=True, **options)
+    doubly = gradients(parts, x, importance_weighted="dreg", **options)
+    assert doubly[0] == pytest.approx(plain[0], rel=1e-5)  # the same loss
+    np.testing.assert_allclose(doubly[2], plain[2], atol=1e-5)  # and gradient of the decoder
+    np.testing.assert_allclose(doubly[1], plain[1], atol=0.015)
+    assert np.abs(plain[1]).max() > 0.06
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [{"free_bits": 0.25}, {"capacity": 3.0}, {"num_samples": 2, "importance_weighted": True}],
+    [
+        {"free_bits": 0.25},
+        {"capacity": 3.0},
+        {"num_samples": 2, "importance_weighted": True},
+        {"num_samples": 2, "importance_weighted": "dreg", "prior": "realnvp"},
+    ],
 )
 def test_an_objective_trains_evaluates_and_is_kept_in_a_file(make, binary, tmp_path, arguments):
     model = make("mlp_vae", **arguments)
@@ -164,7 +206,7 @@ def test_an_objective_trains_evaluates_and_is_kept_in_a_file(make, binary, tmp_p
         ("mlp_vae", {"free_bits": -1}, "free_bits must be a finite number >= 0"),
         ("mlp_vae", {"capacity": "high"}, "capacity must be a finite number >= 0"),
         ("mlp_vae", {"free_bits": 0.1, "prior": "mixture"}, "standard normal prior"),
-        ("mlp_vae", {"importance_weighted": 5, "num_samples": 5}, "must be True or False"),
+        ("mlp_vae", {"importance_weighted": 5, "num_samples": 5}, 'must be True, False or "dreg"'),
         ("mlp_vae", {"importance_weighted": True}, "num_samples of at least 2"),
         (
             "conv_vae",

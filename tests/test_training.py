@@ -45,6 +45,43 @@ def test_a_run_killed_in_mid_epoch_ends_as_an_uninterrupted_one(tmp_path, monkey
     assert resumed[-1]["loss"] == pytest.approx(history[-1]["loss"], rel=1e-5)
 
 
+def averaging():
+    made = model()
+    made.compile(keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.9))
+    return made
+
+
+@pytest.mark.parametrize("keep_best", [False, True])
+def test_a_run_that_averages_its_weights_validates_and_leaves_the_average(tmp_path, keep_best):
+    made, history = run(tmp_path, averaging(), keep_best=keep_best)
+    got = made.evaluate(X[:8], batch_size=500, verbose=0, return_dict=True)
+    assert got["loss"] == pytest.approx(history[-1]["val_loss"], rel=1e-5)
+    again, _ = run(tmp_path, averaging(), keep_best=keep_best)  # it was finished
+    last = averaging()
+    last.optimizer.build(last.trainable_variables)
+    last.load_weights(next(tmp_path.glob("epoch-*.h5")))
+    for one, other in zip(made.get_weights(), again.get_weights()):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+    # A checkpoint goes on from the weights themselves.
+    average, kept = (m.decoder.get_weights()[0] for m in (made, last))
+    assert np.abs(kept - average).max() > 1e-3
+
+
+def test_a_resumed_run_has_the_average_of_an_uninterrupted_one(tmp_path, monkeypatch):
+    whole, _ = run(tmp_path / "whole", averaging())
+
+    def kill(self, batch, logs=None):
+        if self.epoch == 2:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(training._Progress, "on_train_batch_end", kill)
+        run(tmp_path / "killed", averaging())
+    resumed, _ = run(tmp_path / "killed", averaging())
+    for one, other in zip(whole.get_weights(), resumed.get_weights()):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+
+
 def test_a_run_goes_on_where_its_outputs_are_closed(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdout", None)
     monkeypatch.setattr("sys.stderr", None)

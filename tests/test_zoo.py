@@ -40,6 +40,8 @@ REFINED = {
         "epochs": 1,
         "batch_size": 16,
         "learning_rate": 1e-2,
+        "decay_to": 1.0,
+        "average": 0.9,
         "seed": 2,
         "arguments": {"num_samples": 3, "importance_weighted": True},
     },

@@ -7,7 +7,9 @@ each with an optimizer and a schedule of its own, in the run's folder of their n
 - [prior] trains the prior over the codes alone, with everything else as it is; the model before
   it has the uniform prior.
 
-A stage's `arguments` are added to those of the model there: objectives may differ by stage.
+A stage's `arguments` are added to those of the model there: objectives may differ by stage. The
+learning rate falls along a cosine to `decay_to` of itself, which is 0 unless the stage says so; with
+`average`, what a stage makes is the exponential moving average of its weights of that decay a step.
 """
 
 import argparse
@@ -88,21 +90,23 @@ def _compiled(recipe, stage, arguments, steps_per_epoch):
     keras.utils.set_random_seed(stage["seed"])
     model = hub.build(recipe["model"]["factory"], arguments)
     rate = keras.optimizers.schedules.CosineDecay(
-        stage["learning_rate"], stage["epochs"] * steps_per_epoch
+        stage["learning_rate"], stage["epochs"] * steps_per_epoch, alpha=stage.get("decay_to", 0.0)
     )
-    model.compile(
-        keras.optimizers.Adam(rate, beta_2=stage.get("adam_beta_2", 0.999)),
-        jit_compile=stage.get("jit_compile", "auto"),
-    )
+    average = stage.get("average")
+    averaged = {"use_ema": True, "ema_momentum": average} if average else {}
+    model.compile(keras.optimizers.Adam(rate, **averaged))
     return model
 
 
 def _restored(model, stage, run):
+    from keras_vae.training import finish
+
     state = json.loads((run / "state.json").read_text())
     if len(state["history"]) != stage["epochs"]:
         raise SystemExit(f"{run} is not finished: {len(state['history'])} epochs")
     model.optimizer.build(model.trainable_variables)
     model.load_weights(run / state["checkpoint"])
+    finish(model)
     return model, state["history"]
 
 

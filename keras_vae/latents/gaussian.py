@@ -102,6 +102,24 @@ class GaussianLatent(Latent):
             rate = ops.broadcast_to(ops.sum(kl, axis=_latent_axes(kl)), ops.shape(log_ratio))
         return _fold(z), log_ratio, rate
 
+    def rescale(self, h, z, scale):
+        """The samples of `propose` again, with other gradients.
+
+        Args:
+            h: what the encoder returned for `n` examples.
+            z: samples of it, as `propose` returns them.
+            scale: numbers `(num_samples, n)`, of which no gradient is taken.
+
+        Returns:
+            `z`, of which the encoder's gradient is multiplied by `scale`; and log p(z) - log q(z|x)
+            as in `propose`, which depends on the encoder through z alone.
+        """
+        mean, log_var = map(ops.stop_gradient, self.posterior(h))
+        z = ops.reshape(z, (*ops.shape(scale)[:1], *ops.shape(mean)))
+        scale = ops.reshape(scale, (*ops.shape(scale), *[1] * len(self.latent_shape)))
+        z = ops.stop_gradient(z) + scale * (z - ops.stop_gradient(z))
+        return _fold(z), self._log_ratio(z, log_var, (z - mean) * ops.exp(-0.5 * log_var))
+
     def rates(self, h):
         """KL(q(z_j|x) || N(0, 1)) of each latent, `(n, *latent_shape)`, in nats."""
         return _normal_kl(*self.posterior(h))
