@@ -8,8 +8,9 @@ each with an optimizer and a schedule of its own, in the run's folder of their n
   it has the uniform prior.
 
 A stage's `arguments` are added to those of the model there: objectives may differ by stage. The
-learning rate falls along a cosine to `decay_to` of itself, which is 0 unless the stage says so; with
-`average`, what a stage makes is the exponential moving average of its weights of that decay a step.
+learning rate falls along a cosine to `decay_to` of itself, which is 0 unless the stage says so.
+With `average`, what comes of a stage is the exponential moving average of its weights, of that
+decay a step.
 """
 
 import argparse

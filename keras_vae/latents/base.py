@@ -79,6 +79,20 @@ class Latent(keras.layers.Layer):
         """
         raise NotImplementedError
 
+    def rescale(self, h, z, scale):
+        """The samples of `propose` again, with other gradients.
+
+        Args:
+            h: what the encoder returned for `n` examples.
+            z: samples of it, as `propose` returns them.
+            scale: numbers `(num_samples, n)`, of which no gradient is taken.
+
+        Returns:
+            `z`, of which the encoder's gradient is multiplied by `scale`; and log p(z) - log q(z|x)
+            as in `propose`, which depends on the encoder through z alone.
+        """
+        raise NotImplementedError
+
     def track(self, terms):
         """Updates the latent's own metrics from what `infer` returned."""
 

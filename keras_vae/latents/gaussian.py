@@ -103,17 +103,6 @@ class GaussianLatent(Latent):
         return _fold(z), log_ratio, rate
 
     def rescale(self, h, z, scale):
-        """The samples of `propose` again, with other gradients.
-
-        Args:
-            h: what the encoder returned for `n` examples.
-            z: samples of it, as `propose` returns them.
-            scale: numbers `(num_samples, n)`, of which no gradient is taken.
-
-        Returns:
-            `z`, of which the encoder's gradient is multiplied by `scale`; and log p(z) - log q(z|x)
-            as in `propose`, which depends on the encoder through z alone.
-        """
         mean, log_var = map(ops.stop_gradient, self.posterior(h))
         z = ops.reshape(z, (*ops.shape(scale)[:1], *ops.shape(mean)))
         scale = ops.reshape(scale, (*ops.shape(scale), *[1] * len(self.latent_shape)))
