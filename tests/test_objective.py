@@ -191,9 +191,11 @@ def test_an_objective_trains_evaluates_and_is_kept_in_a_file(make, binary, tmp_p
     assert history["val_loss"][-1] < history["val_loss"][0]
     assert model.evaluate(binary, batch_size=12, verbose=0)[0] == history["val_loss"][-1]
     model.save(tmp_path / "model.keras")
+    keras_vae.save_to_folder(model, tmp_path / "folder")
+    loaded = keras_vae.load(tmp_path / "folder")
     again = keras.saving.load_model(tmp_path / "model.keras")
     for name in ("free_bits", "importance_weighted", "num_samples"):
-        assert getattr(again, name) == getattr(model, name)
+        assert getattr(again, name) == getattr(loaded, name) == getattr(model, name)
     assert again.get_config()["capacity"] == arguments.get("capacity")
     assert again.evaluate(binary, batch_size=12, verbose=0)[0] == pytest.approx(
         history["val_loss"][-1], rel=1e-5
