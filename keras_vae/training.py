@@ -93,7 +93,8 @@ def best_epoch(history) -> dict:
 def _fit(model, x, x_validation, run, epochs, batch_size, seed, ramp):
     done, steps = len(run.history), math.ceil(len(x) / batch_size)
     # The average is what is validated, as it is what comes out.
-    averaged = [keras.callbacks.SwapEMAWeights()] if model.optimizer.use_ema else []
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of loss scaling
+    averaged = [keras.callbacks.SwapEMAWeights()] if optimizer.use_ema else []
     with _Progress(epochs, steps) as progress:
         # One fit for all epochs: at the end of each, TensorFlow was seen to wait for the thread
         # that tunes its input pipeline, about as long as the epoch had taken.
