@@ -159,7 +159,7 @@ def test_the_doubly_reparameterised_gradient_is_without_noise_at_the_exact_poste
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.3, 2.0])
-def test_the_doubly_reparameterised_gradient_is_that_of_the_bound_with_less_noise(exact, beta):
+def test_the_doubly_reparameterised_gradient_is_that_of_the_bound(exact, beta):
     parts, x, _ = exact
     options = {"shift": np.array([0.2, -0.1, 0.3, -0.2]), "beta": beta}
     x = np.repeat(x, 5000, axis=0)
