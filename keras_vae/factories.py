@@ -250,9 +250,9 @@ def recorded(model):
     arguments = dict(made_by["arguments"])
     for name, value in objective.settings(model).items():
         then = arguments.get(name)
-        # Changed since, as beta may be; 0.1 is held as the nearest float32.
+        # Changed since, as beta may be; 0.1 is held as the nearest float32. NaN is no argument.
         held = np.float32(then) if isinstance(then, float) else then
-        if then is not None and value != held:
+        if then is not None and value == value and value != held:
             arguments[name] = value
     return made_by["factory"], arguments
 
