@@ -90,6 +90,7 @@ def conv_vae(
     *,
     hidden_units=(256,),
     blocks=0,
+    stem=0,
     kernel_size=3,
     activation="relu",
     prior=None,
@@ -113,6 +114,8 @@ def conv_vae(
             `(256,)`.
         blocks: residual blocks after each convolution of stride 2, and as many in the decoder.
             Defaults to 0.
+        stem: width of a convolution of 3 x 3 at full size, with as many residual blocks, before
+            the first of stride 2; the decoder mirrors it. Defaults to 0, none.
         kernel_size: of the strided convolutions and the last one, in pixels. Defaults to 3.
         activation: name of a Keras activation, or None. Defaults to `"relu"`.
         prior: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, a dict of such a name and
@@ -141,6 +144,7 @@ def conv_vae(
         "filters": check_sizes("filters", filters),
         "hidden_units": check_sizes("hidden_units", hidden_units, allow_empty=True),
         "blocks": check_whole("blocks", blocks, 0),
+        "stem": check_whole("stem", stem, 0),
         "kernel_size": check_whole("kernel_size", kernel_size, 1),
         "activation": _of_convolutions(activation),
     }

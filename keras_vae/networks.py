@@ -29,10 +29,12 @@ def mlp_decoder(input_shape, latent_dim, *, hidden_units, activation):
     return keras.Model(inputs, layers.Reshape(input_shape)(z), name="decoder")
 
 
-def conv_encoder(input_shape, width, *, filters, hidden_units, blocks, kernel_size, activation):
+def conv_encoder(
+    input_shape, width, *, filters, hidden_units, blocks, stem, kernel_size, activation
+):
     """Convolutions of stride 2, each with residual blocks, dense layers, to `(n, width)`."""
     inputs = keras.Input(input_shape)
-    x = _downsample(inputs, filters, kernel_size, activation, blocks)
+    x = _downsample(inputs, filters, kernel_size, activation, blocks, stem)
     x = layers.Flatten("channels_last")(x)
     for units in hidden_units:
         x = _dense(x, units, activation)
@@ -40,7 +42,7 @@ def conv_encoder(input_shape, width, *, filters, hidden_units, blocks, kernel_si
 
 
 def conv_decoder(
-    input_shape, latent_dim, *, filters, hidden_units, blocks, kernel_size, activation
+    input_shape, latent_dim, *, filters, hidden_units, blocks, stem, kernel_size, activation
 ):
     """The encoder's mirror image: dense layers, transposed convolutions of stride 2."""
     z = inputs = keras.Input((latent_dim,))
@@ -49,7 +51,7 @@ def conv_decoder(
     small = (*_sizes(input_shape, filters)[-1], filters[-1])
     z = layers.Dense(math.prod(small), activation=None if blocks else activation)(z)
     z = layers.Reshape(small)(z)
-    z = _upsample(z, input_shape, filters, kernel_size, activation, blocks)
+    z = _upsample(z, input_shape, filters, kernel_size, activation, blocks, stem)
     return keras.Model(inputs, z, name="decoder")
 
 
@@ -97,29 +99,36 @@ def _sizes(input_shape, filters):
     return sizes
 
 
-def _downsample(x, filters, kernel_size, activation, blocks=0):
-    """Halves the size once for each of `filters`; residual blocks follow every halving."""
-    conv = {"strides": 2, "activation": None if blocks else activation}
+def _downsample(x, filters, kernel_size, activation, blocks=0, stem=0):
+    """Halves the size once for each of `filters`; residual blocks follow every halving.
+
+    With a stem, a convolution of that width and as many blocks come before the first.
+    """
+    linear = {"activation": None if blocks else activation}
+    if stem:
+        x = _residuals(_conv(stem, 3, **linear)(x), blocks, activation)
     for width in filters:
-        x = _residuals(_conv(width, kernel_size, **conv)(x), blocks, activation)
+        x = _residuals(_conv(width, kernel_size, strides=2, **linear)(x), blocks, activation)
     return x
 
 
-def _upsample(z, input_shape, filters, kernel_size, activation, blocks=0):
+def _upsample(z, input_shape, filters, kernel_size, activation, blocks=0, stem=0):
     """Doubles the size as often as it was halved, cropping where the halving had rounded up.
 
     With residual blocks, which come before every doubling, the last doubling makes the outputs;
-    without, one more convolution does.
+    without, one more convolution does. It does so with a stem, too, after as many blocks.
     """
     sizes, channels = _sizes(input_shape, filters), input_shape[-1]
     conv = {"strides": 2, "activation": None if blocks else activation}
-    widths = [*reversed(filters[:-1]), channels if blocks else filters[0]]
+    widths = [*reversed(filters[:-1]), stem or (channels if blocks else filters[0])]
     for width, target, size in zip(widths, sizes[-2::-1], sizes[:0:-1]):
         z = _residuals(z, blocks, activation)
         z = transposed_convolution(width, kernel_size, **_CONV, **conv)(z)
         excess = tuple((0, 2 * have - want) for have, want in zip(size, target))
         if excess != ((0, 0), (0, 0)):
             z = layers.Cropping2D(excess, "channels_last")(z)
+    if stem:
+        return _conv(channels, 3)(_residuals(z, blocks, activation))
     return z if blocks else _conv(channels, kernel_size)(z)
 
 

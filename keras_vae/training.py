@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import platform
 import shutil
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_vae.backends import accelerator
 from keras_vae.callbacks import Ramp
 from keras_vae.checks import check_data, check_whole
 from keras_vae.files import read_json, write_json
@@ -168,10 +170,21 @@ class _Run(keras.callbacks.Callback):
             os.replace(self.folder / f"partial-{BEST}", self.folder / BEST)
         os.replace(partial, self.folder / name)
         state = {"plan": self.plan, "checkpoint": name, "history": self.history}
+        state["made_on"] = made_on()
         write_json(self.folder / "state.json", state)
         for old in self.folder.glob("*epoch-*.weights.h5"):
             if old.name != name:
                 old.unlink()
+
+
+def made_on() -> dict:
+    """What this process trains on: `backend`, `keras` and `machine`."""
+    parts = [f"{os.cpu_count()} CPU cores", platform.machine(), accelerator()]
+    return {
+        "backend": keras.backend.backend(),
+        "keras": keras.version(),
+        "machine": ", ".join(part for part in parts if part),
+    }
 
 
 def _peak_memory_mb():
@@ -186,6 +199,8 @@ def _peak_memory_mb():
 
 class _Progress(keras.callbacks.Callback):
     """A bar over all epochs in a terminal; a line for each epoch elsewhere."""
+
+    async_safe = True  # Keras need not wait for the figures of a batch: a GPU would wait with it
 
     def __init__(self, epochs, steps):
         super().__init__()

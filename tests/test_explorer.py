@@ -24,6 +24,7 @@ MODELS = [
     ("conv_vae", (9, 7, 3), {"filters": (4, 5), "kernel_size": 4, "activation": "silu"}),
     ("conv_vae", (7, 10, 1), {"filters": (5, 3), "blocks": 2, "kernel_size": 5}),
     ("conv_vae", (5, 6, 3), {"blocks": 1, "kernel_size": 1, "activation": "gelu"}),
+    ("conv_vae", (9, 6, 1), {"blocks": 1, "stem": 3, "hidden_units": ()}),
     (
         "conv_vae",
         (6, 6, 1),

@@ -78,6 +78,7 @@ def test_every_factory_refuses_arguments_out_of_range(make, factory, arguments, 
         ("mlp_vae", {"prior": "flow"}, "prior must be an object of keras_vae.priors"),
         ("conv_vae", {"filters": ()}, "filters must be a tuple of whole numbers"),
         ("conv_vae", {"blocks": -1}, "blocks must be a whole number >= 0"),
+        ("conv_vae", {"stem": -1}, "stem must be a whole number >= 0"),
         ("conv_vae", {"kernel_size": 0}, "kernel_size must be a whole number >= 1"),
         ("conv_vae", {"num_samples": True}, "num_samples must be a whole number >= 1"),
         ("vq_vae", {"num_codes": 0}, "num_codes must be a whole number >= 1"),
@@ -136,6 +137,22 @@ def test_residual_blocks_change_no_shape():
     model = keras_vae.conv_vae((17, 23, 2), 3, (4, 6), hidden_units=(), blocks=2)
     assert model.reconstruct(x).shape == x.shape
     assert sum("conv2d" in layer.name for layer in model.encoder.layers) == 2 * (1 + 2 * 2)
+    assert np.isfinite(model.train_on_batch(x)).all()
+
+
+@pytest.mark.parametrize("blocks", [0, 2])
+def test_a_stem_works_at_full_size(blocks):
+    x = np.random.default_rng(0).random((2, 17, 23, 2)).astype("float32")
+    model = keras_vae.conv_vae((17, 23, 2), 3, (4, 6), hidden_units=(), blocks=blocks, stem=5)
+    assert model.reconstruct(x).shape == x.shape
+    first = [layer for layer in model.encoder.layers if "conv2d" in layer.name][: 1 + 2 * blocks]
+    assert {layer.output.shape[1:] for layer in first} == {(17, 23, 5)}
+    *others, last = [layer for layer in model.decoder.layers if layer.name.startswith("conv2d")]
+    assert last.kernel.shape == (3, 3, 5, 2) and last.activation is keras.activations.linear
+    wide = [layer for layer in others if layer.output.shape[1:] == (18, 24, 5)]
+    assert len(wide) == 1  # the doubling; its excess of a row and a column is cropped
+    at_full_size = [layer for layer in others if layer.output.shape[1:] == (17, 23, 5)]
+    assert len(at_full_size) == 2 * blocks
     assert np.isfinite(model.train_on_batch(x)).all()
 
 

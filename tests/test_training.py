@@ -1,5 +1,8 @@
 """Training runs in a folder: resumed runs equal uninterrupted ones."""
 
+import json
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -160,6 +163,13 @@ def test_every_epoch_notes_the_time_and_the_memory_that_the_process_took(tmp_pat
     peaks = [entry["peak_memory_mb"] for entry in history]
     assert peaks == sorted(peaks)  # a peak does not come down
     assert 100 < peaks[0] < 100_000  # Python, NumPy and a backend take more than 100 MB
+
+
+def test_the_state_says_on_what_the_run_was_made(tmp_path):
+    run(tmp_path)
+    made_on = json.loads((tmp_path / "state.json").read_text())["made_on"]
+    assert made_on["backend"] == keras.backend.backend() and made_on["keras"] == keras.version()
+    assert made_on["machine"].startswith(f"{os.cpu_count()} CPU cores")
 
 
 def test_an_epoch_that_diverged_is_not_the_best():

@@ -13,7 +13,6 @@ With --pin COMMIT it only notes the commit on the Hub that holds the entry's wei
 import argparse
 import json
 import os
-import platform
 import re
 from pathlib import Path
 
@@ -80,8 +79,6 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
     if state["plan"]["run"] != recipe:
         raise SystemExit(f"{run} was made by another recipe than zoo/recipes/{name}.toml")
 
-    import keras
-
     from keras_vae import data, hub, registry, weights
 
     model, history = finished(recipe, run)
@@ -107,9 +104,7 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
             "seed": recipe["training"]["seed"],
             "seconds": round(sum(epoch["seconds"] for epoch in history)),
             **_memory(history),
-            "backend": keras.backend.backend(),
-            "keras": keras.version(),
-            "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+            **state["made_on"],
         },
     }
     _draw(model, name, source or dataset)

@@ -6,6 +6,7 @@ import keras
 
 _backend = import_module(f"{__name__}.{keras.backend.backend()}")
 
+accelerator = _backend.accelerator
 compiled = _backend.compiled
 of_first_replica = _backend.of_first_replica
 over_replicas = _backend.over_replicas

@@ -7,6 +7,12 @@ import keras
 from keras import ops
 
 
+def accelerator():
+    """Returns the name of what computes besides the processor, or None."""
+    device = jax.local_devices()[0]
+    return None if device.platform == "cpu" else device.device_kind
+
+
 def compiled(function, layer):
     """Returns `function` of tensors, which uses the variables of `layer`, compiled."""
 

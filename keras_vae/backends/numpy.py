@@ -5,6 +5,10 @@ import keras
 transposed_convolution = keras.layers.Conv2DTranspose
 
 
+def accelerator():
+    return None
+
+
 def compiled(function, layer):
     """Returns `function`."""
     return function

@@ -12,6 +12,14 @@ from keras_vae.checks import check_number, check_whole, is_array
 transposed_convolution = keras.layers.Conv2DTranspose
 
 
+def accelerator():
+    """Returns the name of what computes besides the processor, or None."""
+    devices = tf.config.list_physical_devices("GPU")
+    if not devices:
+        return None
+    return tf.config.experimental.get_device_details(devices[0]).get("device_name", "GPU")
+
+
 def compiled(function, layer):
     """Returns `function` of tensors, which uses the variables of `layer`, as one graph."""
     # Without autograph, as Keras compiles its own steps. A partial: by the code of a bare method

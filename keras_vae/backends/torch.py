@@ -6,6 +6,11 @@ import torch
 transposed_convolution = keras.layers.Conv2DTranspose
 
 
+def accelerator():
+    """Returns the name of what computes besides the processor, or None."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
 def compiled(function, layer):
     """Returns `function` of tensors without gradients."""
     return torch.no_grad()(function)
