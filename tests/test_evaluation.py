@@ -145,7 +145,7 @@ def test_an_unknown_protocol_is_refused(mlp):
         evaluation.published_metrics(mlp, "grey")
 
 
-# On other backends the quick ones: test_hub.py holds all models' numbers there against TensorFlow's.
+# On other backends the quick ones: test_hub.py holds every model's numbers against TensorFlow's.
 QUICK = ["mlp-mnist", "vq-mnist"]
 
 
