@@ -96,10 +96,17 @@ def test_what_is_drawn_is_encoded_while_it_is_drawn(opened, make, grey):
 def test_a_finger_draws_in_the_colour_that_is_chosen(opened, make):
     model = make("mlp_vae", (8, 8, 3))
     page = opened(model, has_touch=True, viewport={"width": 390, "height": 844})
+    # A tap returns before the page has heard of it: what it does is waited for.
     page.get_by_role("button", name="Clear").tap()
+    page.get_by_text("Your drawing, encoded and decoded.").wait_for()
     page.get_by_label("Colour of the brush").fill("#ff0000")
     box = page.locator("#paper").bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_function("""() => {
+        const { width, height } = byId("paper");
+        const context = byId("paper").getContext("2d");
+        return context.getImageData(width / 2, height / 2, 1, 1).data[0] > 0;
+    }""")
     drawing = page.evaluate("async () => Array.from((await ready).paper.read())")
     red, green, blue = np.reshape(drawing, (-1, 3)).sum(axis=0)
     assert red > 0.1 and green == blue == 0
