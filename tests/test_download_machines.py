@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import signal
@@ -89,17 +90,22 @@ def test_two_and_eight_processes_load_at_once_into_an_empty_cache(loopback, file
 
 def test_after_a_kill_in_mid_download_a_new_load_is_whole(loopback, files, tmp_path):
     loopback.add("me/mine", files)
-    loopback.fail(WEIGHTS, stall(len(files["model.weights.h5"]) // 2))
-    process = start(ONE, loopback, tmp_path)
+    weights = files["model.weights.h5"]
+    loopback.fail(WEIGHTS, stall(len(weights) // 2))
     cache = tmp_path / "cache"
+    # The large file's own: those of the small ones come and go.
+    incomplete = f"{hashlib.sha256(weights).hexdigest()}*.incomplete"
     deadline = time.monotonic() + 60
-    partial = []
-    while not any(path.stat().st_size for path in partial) and time.monotonic() < deadline:
-        time.sleep(0.02)
-        partial = list(cache.rglob("*.incomplete"))
-    process.kill()
-    assert process.wait(60) == -signal.SIGKILL
-    assert 0 < partial[0].stat().st_size < len(files["model.weights.h5"])
+    with start(ONE, loopback, tmp_path) as process:
+        try:
+            while not any(path.stat().st_size for path in cache.rglob(incomplete)):
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.02)
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGKILL
+    (partial,) = cache.rglob(incomplete)
+    assert 0 < partial.stat().st_size < len(weights)
     with pytest.raises(hub_errors.OfflineError):
         keras_vae.load(MINE, cache_dir=cache, local_files_only=True)
     loopback.faults.clear()
