@@ -25,6 +25,8 @@ class CodeTransformer(Prior):
         dropout: fraction of the blocks' outputs dropped in training. Defaults to 0.
     """
 
+    over_codes = True
+
     def __init__(self, width=128, blocks=4, heads=4, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         self.width = check_whole("width", width, 1)
