@@ -108,7 +108,7 @@ class VAE(Fitting, Inference, keras.Model):
         if not shape or any(isinstance(size, (tuple, list)) for size in shape) or not shape[-1]:
             raise ValueError(
                 "The encoder must take one input of a known number of axes and channels, such as "
-                "keras.Input((28, 28, 1)) or, for images of any size, keras.Input((None, None, 3)). "
+                "keras.Input((28, 28, 1)), or keras.Input((None, None, 3)) for images of any size. "
                 f"Received shape: {input_shape}"
             )
         self.data_shape = shape

@@ -48,7 +48,7 @@ class DiscreteLatent(Latent):
         raise NotImplementedError
 
     def embed(self, codes):
-        """Returns the vectors of integer codes: `(n, *positions)` to `(n, *positions, code_dim)`."""
+        """Returns the vectors of codes: `(n, *positions)` to `(n, *positions, code_dim)`."""
         raise NotImplementedError
 
     @property
