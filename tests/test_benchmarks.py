@@ -1,5 +1,6 @@
 """Benchmarks: each runs, its mathematics is right, and what is shown is what was measured."""
 
+import importlib
 import json
 import math
 import re
@@ -25,22 +26,45 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 5)) @ RNG.normal(size=(5, 5)) + 1.0
 
 
-def run(name, *arguments):
-    command = [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)]
-    return subprocess.run(command, cwd=record.ROOT, capture_output=True, text=True)
-
-
 def contents(folder):
     files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
     return {path: path.read_bytes() for path in files}
 
 
+@pytest.fixture
+def run(monkeypatch):
+    """A function that runs a benchmark with arguments, in this process, and returns its status."""
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        try:
+            importlib.import_module(f"benchmarks.{name}").main()
+        except SystemExit as status:
+            return status.code
+        return 0
+
+    return run
+
+
+# What starts processes of its own, of each backend or each contender, is long.
+PROCESSES = ["backends", "load_time", "speed"]
+# One model of each kind will do: the published figures are tested with all of them.
+SOME = {"quality": ["mlp-mnist", "vq-mnist"]}
+
+
 @on_default_backend
-@pytest.mark.parametrize("name", [name for name in scripts() if name != "tables"])
-def test_a_benchmark_runs_in_seconds_and_leaves_the_tree_as_it_is(name, tmp_path):
+@pytest.mark.filterwarnings("ignore:No artists with labels")  # a smoke run measures half of them
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if name in PROCESSES else [])
+        for name in scripts()
+        if name != "tables"
+    ],
+)
+def test_a_benchmark_runs_in_seconds_and_leaves_the_tree_as_it_is(name, run, tmp_path):
     before = contents(tables.README.parent)
-    process = run(name, "--smoke", "--out", tmp_path)
-    assert process.returncode == 0, process.stderr
+    assert run(name, *SOME.get(name, []), "--smoke", "--out", tmp_path) == 0
     results = tables.read_results(tmp_path)
     assert results
     assert all("versions" in result and "commit" in result for result in results.values())
@@ -58,19 +82,18 @@ def test_the_list_has_a_line_for_every_benchmark():
 
 
 @on_default_backend
-def test_a_model_off_the_published_figures_is_told_by_the_exit_code(tmp_path):
+def test_a_model_off_the_published_figures_is_told_by_the_exit_code(run, tmp_path):
     data = f"mnist={record.digits(tmp_path / 'other.npz')}"
-    process = run("quality", "mlp-mnist", "--num-samples", 2, "--data", data, "--out", tmp_path)
-    assert process.returncode == 1, process.stderr
+    assert run("quality", "mlp-mnist", "--num-samples", 2, "--data", data, "--out", tmp_path) == 1
     checks = json.loads((tmp_path / "quality-mlp-mnist-k2.json").read_text())["checks"]
     assert not all(check["pass"] for check in checks)
     assert "nll" not in {check["quantity"] for check in checks}  # that of K = 2 is another
 
 
 @on_default_backend
-def test_a_model_is_made_anew_from_its_recipe_and_measured(tmp_path):
-    process = run("quality", "--retrain", "mlp-mnist", "--smoke", "--out", tmp_path)
-    assert process.returncode == 0, process.stderr
+@pytest.mark.long  # two stages of training, in a process of their own
+def test_a_model_is_made_anew_from_its_recipe_and_measured(run, tmp_path):
+    assert run("quality", "--retrain", "mlp-mnist", "--smoke", "--out", tmp_path) == 0
     result = json.loads((tmp_path / "retrain-mlp-mnist.json").read_text())
     assert result["training"]["epochs"] == len(stages(read_recipe("mlp-mnist")))  # one of each
     assert np.isfinite(result["metrics"]["elbo"])
