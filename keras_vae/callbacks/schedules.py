@@ -38,7 +38,7 @@ class Ramp(keras.callbacks.Callback):
         if self.model.objective.get(self.name) is None:
             raise ValueError(
                 f"The objective of this model has no {self.name!r} to raise. Its settings: "
-                f"{', '.join(self.model.objective.settings)}."
+                f"{', '.join(self.model.objective.settings())}."
             )
 
     def on_epoch_begin(self, epoch, logs=None):
