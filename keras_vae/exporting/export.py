@@ -12,7 +12,7 @@ from keras_vae.exporting import metadata
 from keras_vae.exporting.formats import FORMATS, traced
 from keras_vae.exporting.graphs import NAMES, example_inputs, graphs_of
 from keras_vae.files import read_json, replace_folder, write_json
-from keras_vae.folder import METADATA, in_float32
+from keras_vae.hub.folder import METADATA, in_float32
 from keras_vae.model import VAE
 
 TOLERANCE = 1e-4  # of the largest number of an output, or of 1 if all are smaller

@@ -8,12 +8,12 @@ from keras_vae import hub
 from keras_vae.exporting.formats import FORMATS, OPSET
 from keras_vae.exporting.graphs import graphs_of
 from keras_vae.priors import CODE_PRIORS, PRIORS
-from keras_vae.weights import likelihood_name
+from keras_vae.likelihoods import name_of
 
 
 def describe(model, format: str) -> dict:
     """What is to be known of the model and the format before a graph is run."""
-    is_bernoulli = likelihood_name(model) == "bernoulli"
+    is_bernoulli = name_of(model.likelihood) == "bernoulli"
     description = {
         "keras_vae": _own_version(),
         "format": format,
@@ -23,7 +23,7 @@ def describe(model, format: str) -> dict:
         "preprocessing": "uint8 is divided by 255; float32 "
         + ("in [0, 1]" if is_bernoulli else "is taken as it is")
         + "; nothing is binarised for encoding",
-        "likelihood": likelihood_name(model),
+        "likelihood": name_of(model.likelihood),
         "prior": prior_name(model),
     }
     if not model.latent.stochastic:

@@ -1,10 +1,9 @@
 """Building an untrained model from the content of a config.json, which may come from anyone."""
 
-import inspect
 import reprlib
 from functools import partial
 
-from keras_vae.factories import FACTORIES
+from keras_vae.factories import FACTORIES, parameters
 from keras_vae.hub import architecture, registry, rules
 from keras_vae.model import VAE
 
@@ -40,7 +39,7 @@ def _factory(factory, arguments):
         )
     if not isinstance(arguments, dict):
         raise ValueError(f"arguments must be a dict. Received: {reprlib.repr(arguments)}")
-    known = inspect.signature(FACTORIES[factory]).parameters
+    known = parameters(factory)
     if unknown := [reprlib.repr(name) for name in arguments if name not in known]:
         raise ValueError(
             f"{factory} does not take these arguments: {', '.join(unknown[:5])}. It takes: "

@@ -10,7 +10,7 @@ import json
 import numpy as np
 
 from keras_vae import data, plots
-from keras_vae.checks import as_array, scaled
+from keras_vae.checks import as_array, scale
 from keras_vae.hub import registry
 
 QUANTITIES = {
@@ -96,7 +96,7 @@ def draw(model, x=None):
         return None
     rows = [model.generate(64, seed=0)] if model.latent.generates else []
     if x is not None:
-        x = scaled(as_array(x)[:_COLUMNS])
+        x = scale(as_array(x)[:_COLUMNS])
         white = np.ones((_COLUMNS - len(x), *x.shape[1:]))
         rows += [x, white, model.reconstruct(x), white]
     return plots.image_grid(np.concatenate(rows), columns=_COLUMNS)
@@ -130,7 +130,7 @@ def _front_matter(entry, title):
             metric_args={"num_samples": metrics["num_samples"]} if key == "nll" else None,
         )
         for key in QUANTITIES
-        if key in metrics and (entry["observes"] != "reals" or key not in DENSITIES)
+        if key in metrics and (entry["code_length"] or key not in DENSITIES)
     ]
     kind = entry.get("factory", "vae").replace("_", "-")
     return ModelCardData(

@@ -17,32 +17,36 @@ def fingerprint(model) -> list[float]:
     """
     rng = np.random.RandomState(0)
     x, code = fixed_inputs(model, rng)
-    h = keras.tree.flatten(model.encoder(ops.convert_to_tensor(x)))
+    x = ops.convert_to_tensor(x)
+    h = keras.tree.flatten(model.encoder(x))
     encoded = np.concatenate([ops.convert_to_numpy(t).ravel() for t in h])
     # Not model.decode, which is compiled: that takes longer than these two examples.
-    outputs = model.decoder(model.latent.lookup(ops.convert_to_tensor(code)))
+    outputs = model.decoder(model.latent.decoder_input(ops.convert_to_tensor(code)))
     decoded = ops.convert_to_numpy(model.likelihood.mean(outputs)).ravel()
     numbers = []
     for output in (encoded, decoded):
         patterns = rng.choice([-1.0, 1.0], size=(4, output.size)) / np.sqrt(output.size)
         with np.errstate(invalid="ignore"):  # outputs that are not finite give no fingerprint
             numbers.extend(patterns @ output.astype("float64"))
-    prior = getattr(model.latent, "prior", None)
+    prior = model.latent.prior
     if prior is not None and prior.weights:
         numbers.extend(ops.convert_to_numpy(prior.log_prob(code)))
-    if type(model.likelihood).__name__ != "Bernoulli":
-        log_prob = model.likelihood.log_prob(ops.convert_to_tensor(x), outputs)
-        numbers.extend(ops.convert_to_numpy(log_prob))
+    if model.likelihood.observes != "binary":
+        numbers.extend(ops.convert_to_numpy(model.likelihood.log_prob(x, outputs)))
     return [float(number) for number in numbers]
 
 
 def fixed_inputs(model, rng: np.random.RandomState, n=2):
-    """Draws data for the encoder and codes for the decoder, `n` examples of each."""
-    x = rng.uniform(size=(n, *model.data_shape)).astype("float32")
-    shape = (n, *model.latent.latent_shape)
-    if model.latent.stochastic:
-        return x, rng.standard_normal(size=shape).astype("float32")
-    return x, rng.randint(model.latent.num_codes, size=shape)
+    """Draws data for the encoder and codes for the decoder, `n` examples of each.
+
+    Axes of any size are given 64.
+    """
+    data_shape = [size or 64 for size in model.data_shape]
+    spec = model.code_spec(data_shape)
+    x = rng.uniform(size=(n, *data_shape)).astype("float32")
+    if spec.num_codes is None:
+        return x, rng.standard_normal(size=(n, *spec.shape)).astype("float32")
+    return x, rng.randint(spec.num_codes, size=(n, *spec.shape))
 
 
 def tolerance(published: float) -> float:

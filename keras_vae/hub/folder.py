@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_vae import likelihoods, priors
 from keras_vae.factories import recorded
 from keras_vae.files import read_json, sha256, write_json
 from keras_vae.hub import architecture
@@ -119,16 +120,18 @@ def save_to_folder(model, folder):
 
 def describe(model, weights) -> dict:
     """What metadata.json and the registry say of a model and its file of weights."""
-    observes = "binary" if type(model.likelihood).__name__ == "Bernoulli" else "reals"
+    likelihood = model.likelihood
+    in_range = likelihood.observes in ("binary", "levels")
     return {
         "bytes": Path(weights).stat().st_size,
         "sha256": sha256(weights),
         "data_shape": list(model.data_shape),
         "parameters": model.count_params(),
-        "likelihood": type(model.likelihood).__name__,
-        "prior": type(getattr(model.latent, "prior", None)).__name__,
-        "observes": observes,
-        "input_range": [0, 1] if observes in ("binary", "levels") else "any finite number",
+        "likelihood": likelihoods.name_of(likelihood),
+        "observes": likelihood.observes,
+        "code_length": likelihood.is_code_length,
+        "input_range": [0, 1] if in_range else "any finite number",
+        "prior": priors.name_of(model.latent.prior),
         "generates": model.latent.generates,
         "fingerprint": fingerprint(model),
     }

@@ -104,12 +104,15 @@ def check_size(make):
 def _numbers(model):
     """The numbers in a model's weights, or for one example in a layer, whichever are more."""
     numbers = [model.count_params()]
-    numbers.append(math.prod(model.latent.latent_shape) * getattr(model.latent, "num_codes", 1))
     for layer in layers_by_place(model).values():
         layer.compute_output_spec = _counted(layer, numbers)
+        numbers.append(getattr(layer, "numbers_per_example", 0))
     # With a batch size, or Keras would not compute the shapes of a known input again.
-    h = model.encoder(keras.Input([size or 32 for size in model.data_shape], batch_size=1))
+    data_shape = [size or 64 for size in model.data_shape]
+    h = model.encoder(keras.Input(data_shape, batch_size=1))
     model.decoder(model.latent(h)[0])
+    spec = model.code_spec(data_shape)
+    numbers.append(math.prod(spec.shape) * (spec.num_codes or 1))
     return max(numbers)
 
 
