@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from keras_vae import data, hub, progress
-from keras_vae.hub import fingerprint as weights
 from keras_vae.checks import as_array, check_whole
+from keras_vae.hub import fingerprint as weights
 
 PROTOCOLS = {"mnist-dynamic": "mnist", "fashion-dynamic": "fashion-mnist"}
 _OF_GREY = (

@@ -291,10 +291,7 @@ def _check_activation(activation):
 
 def _arguments(given):
     """The arguments of a factory from its `locals()`, with the settings among them."""
-    return {
-        **{key: value for key, value in given.items() if key != "settings"},
-        **given["settings"],
-    }
+    return {**{key: value for key, value in given.items() if key != "settings"}, **given["settings"]}
 
 
 def _record(model, factory, arguments):

@@ -241,9 +241,7 @@ class VAE(Fitting, Inference, keras.Model):
         config = dict(config)
         made_by = config.pop("made_by", None)
         for name in _PARTS:
-            part = keras.saving.deserialize_keras_object(
-                config[name], custom_objects=custom_objects
-            )
+            part = keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
             config[name] = part
         return cls(**config).note_origin(made_by)
 

@@ -305,7 +305,7 @@ def test_a_model_that_is_not_built_or_not_in_float32_is_refused(make, tmp_path):
 def folder(tmp_path):
     arguments = {"input_shape": [4, 4, 1], "latent_dim": 2, "hidden_units": []}
     model = hub.build("mlp_vae", arguments)
-    keras_vae.save_to_folder(model, tmp_path / "small", factory="mlp_vae", arguments=arguments)
+    keras_vae.save_to_folder(model, tmp_path / "small")
     return tmp_path / "small"
 
 

@@ -91,8 +91,7 @@ def test_a_finished_run_gives_back_the_model_that_the_recipe_names(tmp_path):
     again, history = finished(TWO_STAGES, tmp_path)
     assert len(history) == 4
     np.testing.assert_allclose(again.elbo(X), model.elbo(X), rtol=1e-5)
-    arguments = TWO_STAGES["model"]["arguments"]
-    hub.save_to_folder(again, tmp_path / "saved", factory="vq_vae", arguments=arguments)
+    hub.save_to_folder(again, tmp_path / "saved")
     np.testing.assert_allclose(hub.load(tmp_path / "saved").elbo(X), model.elbo(X), rtol=1e-5)
 
 

@@ -47,7 +47,7 @@ def main():
 
 def pin(name: str, commit: str, repository: str | None = None):
     """Notes where on the Hub an entry's weights are."""
-    from keras_vae.sharing import check_repository
+    from keras_vae.hub.publish import check_repository
 
     if not re.fullmatch("[0-9a-f]{40}", commit):
         raise SystemExit(f"A commit is 40 hexadecimal digits, no branch or tag. Received: {commit}")
@@ -132,7 +132,8 @@ def _figures(model, dataset, source, num_samples):
 
 
 def _draw(model, name, source):
-    from keras_vae import cards, data, plots
+    from keras_vae import data, plots
+    from keras_vae.hub import cards
 
     parts = data.load(source)
     plots.save(cards.draw(model, parts.x_test), CARDS / f"{name}.png")
@@ -141,13 +142,13 @@ def _draw(model, name, source):
 
 
 def _entries():
-    from keras_vae import registry
+    from keras_vae.hub import registry
 
     return json.loads((registry.PRETRAINED / "registry.json").read_text())
 
 
 def _write(entries):
-    from keras_vae import registry
+    from keras_vae.hub import registry
     from keras_vae.files import write_json
 
     write_json(registry.PRETRAINED / "registry.json", dict(sorted(entries.items())))

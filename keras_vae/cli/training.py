@@ -111,7 +111,7 @@ def train(
         kept = f"Interrupted. The last finished epoch is kept in {run.resolve()}"
         typer.echo(f"{kept}\nGive the same command again to go on from there.", err=True)
         raise typer.Exit(130) from None
-    hub.save_to_folder(model, out, factory=factory, arguments=arguments)
+    hub.save_to_folder(model, out)
     best = training.best_epoch(history)
     typer.echo(f"Saved as it was after epoch {best['epoch']}: val_loss {best['val_loss']:.2f}.")
     typer.echo("Load it in Python:")

@@ -7,8 +7,8 @@ from pathlib import Path
 from keras_vae import hub
 from keras_vae.exporting.formats import FORMATS, OPSET
 from keras_vae.exporting.graphs import graphs_of
-from keras_vae.priors import CODE_PRIORS, PRIORS
 from keras_vae.likelihoods import name_of
+from keras_vae.priors import CODE_PRIORS, PRIORS
 
 
 def describe(model, format: str) -> dict:

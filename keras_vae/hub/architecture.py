@@ -98,7 +98,9 @@ def _plain(value):
         raise ValueError(_REFUSAL.format(f"{name} ({module})"))
     if ".ops." in f"{module}.":
         raise ValueError(_REFUSAL.format(f"keras.ops, here {name}, outside of a layer"))
-    part = {"class": name, "config": _plain(value["config"])}
+    # Without what is None, since a layer of another version of Keras may have other arguments.
+    config = {k: v for k, v in value["config"].items() if is_ours or v is not None}
+    part = {"class": name, "config": _plain(config)}
     return {**part, "calls": _plain(value["inbound_nodes"])} if "inbound_nodes" in value else part
 
 

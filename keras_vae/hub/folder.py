@@ -61,12 +61,16 @@ def check_file(path, entry):
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"The weights are missing: there is no file {path}.")
-    for key, got in (("bytes", lambda: path.stat().st_size), ("sha256", lambda: sha256(path))):
-        if entry.get(key) != got():
+    for key, name, measure in (("bytes", "size", _size), ("sha256", "sha256", sha256)):
+        if entry.get(key) != measure(path):
             raise WeightsError(
-                f"{path} has {key} {got()} where {entry.get(key)} was published: it is damaged or "
-                "another file. Get it again."
+                f"{path} has {name} {measure(path)} where {entry.get(key)} was published: it is "
+                "damaged or another file. Get it again."
             )
+
+
+def _size(path):
+    return path.stat().st_size
 
 
 @contextlib.contextmanager
@@ -123,7 +127,7 @@ def describe(model, weights) -> dict:
     likelihood = model.likelihood
     in_range = likelihood.observes in ("binary", "levels")
     return {
-        "bytes": Path(weights).stat().st_size,
+        "bytes": _size(weights),
         "sha256": sha256(weights),
         "data_shape": list(model.data_shape),
         "parameters": model.count_params(),

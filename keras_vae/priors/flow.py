@@ -91,9 +91,7 @@ class RealNVP(Prior):
 
     def formula(self):
         """The couplings in sampling order, the last first."""
-        kernels, biases = (
-            [ops.convert_to_numpy(w) for w in of] for of in (self.kernels, self.biases)
-        )
+        kernels, biases = ([ops.convert_to_numpy(w) for w in of] for of in (self.kernels, self.biases))
         couplings = [
             {
                 "kept": self.masks[i][0].astype(int),
