@@ -11,7 +11,11 @@ import json
 import keras
 
 from keras_vae.hub.rules import check_plain
+from keras_vae.latents import Latent
+from keras_vae.likelihoods import Likelihood
 from keras_vae.model import VAE
+from keras_vae.objectives import Objective
+from keras_vae.priors import Prior
 
 _CLASSES = {
     "keras": "Model Sequential",
@@ -38,7 +42,8 @@ _CLASSES = {
     "keras.constraints": "MaxNorm MinMaxNorm NonNeg UnitNorm",
 }
 _MODULES = {name: module for module, names in _CLASSES.items() for name in names.split()}
-_MOST = {"most": 1000, "deepest": 24}
+_OURS = (Latent, Prior, Likelihood, Objective)
+_MOST = {"most": 300, "deepest": 24}
 _MOST_PARTS = 2000  # layers, initializers, ...: each takes a millisecond or so to make
 
 
@@ -121,9 +126,9 @@ def _serialised(value):
         return {"class_name": "__keras_tensor__", "config": history}
     if "class" not in value:
         return {key: _serialised(item) for key, item in value.items()}
-    name, config = value["class"], _serialised(value["config"])
+    name, config = str(value["class"]), _serialised(value.get("config"))
     ours = keras.saving.get_registered_object(f"keras_vae>{name}")
-    if not isinstance(name, str) or not isinstance(config, dict) or not (ours or name in _MODULES):
+    if not (name in _MODULES if ours is None else issubclass(ours, _OURS)):
         raise ValueError(f"There is no class {name!r} of which an architecture may be made.")
     part = {"class_name": name, "config": config}
     if ours:

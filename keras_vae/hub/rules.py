@@ -90,7 +90,8 @@ def check_size(make):
         with ThreadPoolExecutor(1) as thread:
             numbers = thread.submit(count).result()
     except Exception as error:  # of Python, Keras or a backend, from inside a layer
-        reason = textwrap.shorten(str(error), 500, placeholder="...")
+        plain = re.sub(r"\x1b\[\d+m", "", str(error))  # Keras writes in bold
+        reason = textwrap.shorten(plain, 500, placeholder="...")
         raise ValueError(f"This config makes no model: {reason}") from error
     finally:
         random.setstate(state)
@@ -103,9 +104,9 @@ def check_size(make):
 
 def _numbers(model):
     """The numbers in a model's weights, or for one example in a layer, whichever are more."""
-    numbers = [model.count_params()]
+    numbers, axes = [model.count_params()], [64]
     for layer in layers_by_place(model).values():
-        layer.compute_output_spec = _counted(layer, numbers)
+        layer.compute_output_spec = _counted(layer, numbers, axes)
         numbers.append(getattr(layer, "numbers_per_example", 0))
     # With a batch size, or Keras would not compute the shapes of a known input again.
     data_shape = [size or 64 for size in model.data_shape]
@@ -116,18 +117,19 @@ def _numbers(model):
     return max(numbers)
 
 
-def _counted(layer, numbers):
+def _counted(layer, numbers, axes):
     """A layer's `compute_output_spec` that also notes the numbers which the layer computes."""
     compute_output_spec = layer.compute_output_spec
 
     def count_outputs(*args, **kwargs):
         outputs = compute_output_spec(*args, **kwargs)
-        shapes = [t.shape[1:] for t in keras.tree.flatten((args, kwargs)) if hasattr(t, "shape")]
-        numbers.extend(math.prod(t.shape[1:]) for t in keras.tree.flatten(outputs))
+        for shape in (t.shape[1:] for t in keras.tree.flatten(outputs)):
+            axes.extend(filter(None, shape))
+            numbers.append(math.prod(size or max(axes) for size in shape))  # unknown: the largest
         if "Attention" in type(layer).__name__:  # a score for every pair of positions
-            pairs = math.prod(shapes[0][:-1]) * math.prod(shapes[min(1, len(shapes) - 1)][:-1])
-            width = layer.num_heads if hasattr(layer, "num_heads") else shapes[0][-1]
-            numbers.append(pairs * width)
+            inputs = [t for t in keras.tree.flatten((args, kwargs)) if hasattr(t, "shape")]
+            pairs = [size or max(axes) for t in inputs[:2] for size in t.shape[1:-1]]
+            numbers.append(math.prod(pairs) * getattr(layer, "num_heads", inputs[0].shape[-1]))
         return outputs
 
     return count_outputs
