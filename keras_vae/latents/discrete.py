@@ -3,7 +3,6 @@
 import math
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_vae.checks import check_whole
@@ -49,7 +48,7 @@ class DiscreteLatent(Latent):
         raise NotImplementedError
 
     def embed(self, codes):
-        """Returns the vectors of integer codes: `(n, *positions)` to `(n, *positions, code_dim)`."""
+        """Returns the vectors of codes: `(n, *positions)` to `(n, *positions, code_dim)`."""
         raise NotImplementedError
 
     @property
@@ -111,11 +110,6 @@ class DiscreteLatent(Latent):
             "prior": keras.saving.serialize_keras_object(self.prior),
         }
         return {**super().get_config(), **own}
-
-    @classmethod
-    def from_config(cls, config):
-        prior = keras.saving.deserialize_keras_object(config["prior"])
-        return cls(**{**config, "prior": prior})
 
     def _code_length(self, codes, training):
         """-log p(codes), `(n,)`, in nats."""
