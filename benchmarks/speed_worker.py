@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def images(n, size):
-    """Returns random grey images, uint8 `(n, size, size, 1)`; their content does not affect speed."""
+    """Returns random grey images, uint8 `(n, size, size, 1)`: content does not affect speed."""
     return np.random.default_rng(0).integers(0, 256, (n, size, size, 1), dtype="uint8")
 
 

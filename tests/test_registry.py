@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import data, evaluation, hub, registry
+from keras_vae import data, hub, registry
 from keras_vae.cards import QUANTITIES
 from keras_vae.files import sha256
 from zoo import publish, train

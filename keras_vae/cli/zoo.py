@@ -148,7 +148,7 @@ def publish(
         str | None,
         typer.Option(
             "--data",
-            help="A data set such as mnist, an .npz file or a folder of pictures: the card shows 16.",
+            help="A data set such as mnist, an .npz or a folder of pictures; the card shows 16.",
         ),
     ] = None,
     as_json: Json = False,

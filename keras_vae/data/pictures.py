@@ -89,7 +89,7 @@ def check_shape(shape):
     """Raises ValueError unless a shape is `(height, width, channels)` of 1, 3 or 4 channels."""
     if len(shape) != 3 or shape[-1] not in _MODES:
         raise ValueError(
-            "A picture has a height, a width and 1, 3 or 4 channels; for other data use an .npz file. "
+            "A picture has a height, a width and 1, 3 or 4 channels; use an .npz for other data. "
             f"Received shape: {tuple(shape)}"
         )
 
