@@ -87,7 +87,7 @@ def _figures(name, images, num_samples, file):
     from keras_vae import hub
 
     model = hub.load(name)
-    observed = images["binary" if record.observes_binary(hub.info(name)["likelihood"]) else "grey"]
+    observed = images["binary" if model.likelihood.observes == "binary" else "grey"]
     grey = images["grey"] / np.float32(255)
     codes = model.encode(grey)
     outputs = model.decode(codes)

@@ -86,7 +86,7 @@ def tolerances(entry: dict) -> dict:
     """Returns the tolerances of a retrained model's figures, around the published ones."""
     published = entry["metrics"]
     allowed = {key: SHARE * published[key] for key in ("mse", "perplexity") if key in published}
-    if record.observes_binary(entry["likelihood"]):
+    if record.is_code_length(entry["likelihood"]):
         return {"elbo": NATS, "nll": NATS, **allowed}
     # A density of grey values is, but for the rate, the squared error in other units.
     return {**allowed, "rate": SHARE * published["rate"]}

@@ -110,7 +110,7 @@ def _draw_binary(axes, points, quality, colours):
         label = f"beta {point['beta']:g}"
         axes.annotate(label, place, (5, 3), textcoords="offset points", fontsize=7, color="0.3")
     for name, result in sorted(quality.items()):
-        if record.observes_binary(result["likelihood"]):
+        if record.is_code_length(result["likelihood"]):
             place = (result["metrics"]["rate"], result["metrics"]["distortion"])
             axes.plot(*place, "D", color=colours[name], markersize=7, label=name)
             curve.append(place)

@@ -90,11 +90,11 @@ def digits(path: Path) -> Path:
     return path
 
 
-def observes_binary(likelihood: str) -> bool:
-    """Returns whether a likelihood, given by the name in an entry or result, is of binary data."""
+def is_code_length(likelihood: str) -> bool:
+    """Returns whether NLLs under a likelihood, named in an entry or result, are code lengths."""
     from keras_vae import likelihoods
 
-    return likelihoods.get(likelihood).observes == "binary"
+    return likelihoods.get(likelihood).is_code_length
 
 
 def _git(*command):

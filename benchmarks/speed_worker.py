@@ -65,9 +65,9 @@ class KerasVae:
         """Returns the floating-point operations of one example's forward pass."""
         model = self.model
         count = sum(map(_flops, (*_layers(model.encoder), *_layers(model.decoder))))
-        if not model.latent.stochastic:
-            positions = int(np.prod(model.latent.latent_shape))
-            count += 2 * positions * model.latent.num_codes * model.latent.code_dim
+        spec = model.latent.code_spec
+        if spec.num_codes:  # the distances of every position to every code
+            count += 2 * int(np.prod(spec.shape)) * spec.num_codes * model.decoder.input_shape[-1]
         return count
 
 

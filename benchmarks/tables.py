@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 from benchmarks.markdown import markdown, plus_minus, whole
-from benchmarks.record import RESULTS, observes_binary
+from benchmarks.record import RESULTS, is_code_length
 from keras_vae.data import DATASETS
 
 README = Path(__file__).parent / "README.md"
@@ -52,7 +52,7 @@ def models(results) -> str:
     for result in _quality(results):
         m = result["metrics"]
         likelihoods = ["-"] * 4
-        if observes_binary(result["likelihood"]):
+        if is_code_length(result["likelihood"]):
             likelihoods = [
                 plus_minus(m["elbo"], m["elbo_stderr"]),
                 f"{plus_minus(m['nll'], m['nll_stderr'])} (K = {m['num_samples']:,})",
@@ -108,7 +108,7 @@ def published(results) -> str:
         ]
         for result in _quality(results):
             m = result["metrics"]
-            if observes_binary(result["likelihood"]) and m["protocol"] == table.get("ours"):
+            if is_code_length(result["likelihood"]) and m["protocol"] == table.get("ours"):
                 mine = [f"**`{result['name']}`**", f"**{m['nll']:.2f}**", f"{m['num_samples']:,}"]
                 rows.append((m["nll"], [*mine, "measured here", ""]))
         rows = [row for _, row in sorted(rows, key=lambda pair: pair[0])]
@@ -130,7 +130,7 @@ def densities(results) -> str:
                 ]
                 yield -nats, [_name(row), *figures, "exact"]
         for result in quality:
-            if not observes_binary(result["likelihood"]):
+            if not is_code_length(result["likelihood"]):
                 m = result["metrics"]
                 figures = [plus_minus(-m["nll"], m["nll_stderr"], 1), f"{m['bits_per_dim']:.3f}"]
                 yield m["nll"], [f"**`{result['name']}`**", *figures, "lower bound"]

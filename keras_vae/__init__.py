@@ -4,6 +4,7 @@ from keras_vae import callbacks as callbacks
 from keras_vae import data as data
 from keras_vae import latents as latents
 from keras_vae import likelihoods as likelihoods
+from keras_vae import objectives as objectives
 from keras_vae import priors as priors
 from keras_vae.evaluation import evaluate as evaluate
 from keras_vae.exporting import export as export

@@ -10,7 +10,7 @@ import json
 import numpy as np
 
 from keras_vae import plots, registry
-from keras_vae.checks import as_array, scaled
+from keras_vae.checks import as_array, scale
 
 QUANTITIES = {
     "elbo": "ELBO, nats per example",
@@ -101,7 +101,7 @@ def draw(model, x=None):
         return None
     rows = [model.generate(64, seed=0)] if model.latent.generates else []
     if x is not None:
-        x = scaled(as_array(x)[:_COLUMNS])
+        x = scale(as_array(x)[:_COLUMNS])
         white = np.ones((_COLUMNS - len(x), *model.data_shape))
         rows += [x, white, model.reconstruct(x), white]
     return plots.image_grid(np.concatenate(rows), columns=_COLUMNS)
@@ -118,11 +118,7 @@ def draw_latents(model, x, labels=None):
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    if not model.latent.stochastic:
-        return plots.code_usage(model.encode(x), model.latent.num_codes)
-    if model.latent.latent_shape == (2,):
-        return plots.latent_plane(model, x, labels)
-    return plots.rate_bars(model.latent_rates(x))
+    return plots.latent_use(model, x, labels)
 
 
 def caption(samples: bool, images: bool) -> str:

@@ -64,15 +64,18 @@ def check_name(name):
     )
 
 
-def named(what, identifier, base, kinds, rule):
-    """Returns a part from its name, a dict of the name and arguments, or itself.
+def get_part(what, identifier, base, kinds, rule):
+    """Returns a part of a model from its name, a dict of its name and arguments, or itself.
 
     Args:
         what: what the part is, for the message.
         identifier: what the user gave.
         base: class of the parts.
         kinds: `{name: class}` of ours.
-        rule: what would work, in a sentence, if `identifier` is none of these: a ValueError.
+        rule: what would work, in a sentence.
+
+    Raises:
+        ValueError: if `identifier` is none of these.
     """
     if isinstance(identifier, base):
         return identifier
@@ -84,6 +87,11 @@ def named(what, identifier, base, kinds, rule):
         except TypeError as error:
             raise ValueError(f"{what} {name!r} does not take {arguments}: {error}") from error
     raise ValueError(f"{rule} Received: {identifier!r}")
+
+
+def name_of_part(part, kinds):
+    """The name of a part in `{name: class}`, or its class's if it is none of these."""
+    return {kind: name for name, kind in kinds.items()}.get(type(part), type(part).__name__)
 
 
 def is_array(x):
@@ -106,8 +114,8 @@ def as_array(x, name="x"):
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
-def scaled(x):
-    """Scales uint8 to [0, 1]; everything else is cast to float32 as it is."""
+def scale(x):
+    """Scales uint8 images to [0, 1], to be shown; casts everything else to float32."""
     values = x.astype("float32")
     return values / np.float32(255) if x.dtype == np.uint8 else values
 
@@ -122,8 +130,9 @@ def check_data(x, data_shape, likelihood, name="x"):
         name: what the message calls the data.
     """
     x = as_array(x, name)
-    expected = ", ".join(map(str, ("n", *data_shape)))
-    if tuple(x.shape[1:]) != tuple(data_shape) or x.ndim != len(data_shape) + 1:
+    expected = ", ".join("any" if size is None else str(size) for size in ("n", *data_shape))
+    fits = all(size in (None, got) for size, got in zip(data_shape, x.shape[1:]))
+    if x.ndim != len(data_shape) + 1 or not fits:
         raise ValueError(
             f"{name} must have shape ({expected}). Received shape: {x.shape}."
             f"{_shape_advice(x.shape, tuple(data_shape), name)}"
@@ -160,6 +169,6 @@ def _shape_advice(shape, data_shape, name):
         return f" For a single example, pass {name}[None]; for a dataset, call .batch(128)."
     if tuple(shape[1:]) + (1,) == data_shape:
         return f" Add the channel axis: {name}[..., None]."
-    if len(shape) > 1 and math.prod(shape[1:]) == math.prod(data_shape):
+    if len(shape) > 1 and None not in data_shape and math.prod(shape[1:]) == math.prod(data_shape):
         return f" Perhaps {name}.reshape({('-1', *map(str, data_shape))})".replace("'", "") + "."
     return ""

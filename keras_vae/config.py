@@ -5,7 +5,6 @@ names a factory and gives it numbers, names, lists and dicts of them: it cannot 
 module or a file, and it cannot ask for more memory than a large model needs.
 """
 
-import inspect
 import math
 import random
 import re
@@ -15,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 
 from keras_vae.checks import LARGEST_SEED
-from keras_vae.factories import FACTORIES
+from keras_vae.factories import FACTORIES, parameters
 from keras_vae.hdf5 import layers_by_place
 from keras_vae.priors import CodeTransformer
 
@@ -38,7 +37,7 @@ def check_config(factory, arguments):
         )
     if not isinstance(arguments, dict):
         raise ValueError(f"arguments must be a dict. Received: {reprlib.repr(arguments)}")
-    known = inspect.signature(FACTORIES[factory]).parameters
+    known = parameters(factory)
     unknown = [reprlib.repr(name) for name in arguments if name not in known]
     if unknown:
         raise ValueError(
@@ -69,7 +68,8 @@ def _largest(factory, arguments):
     def count():
         with keras.StatelessScope(initialize_variables=False):  # weights have shapes, no memory
             model = FACTORIES[factory](**arguments)
-        distances = math.prod(model.latent.latent_shape) * getattr(model.latent, "num_codes", 1)
+        spec = model.latent.code_spec
+        distances = math.prod(size or 64 for size in spec.shape) * (spec.num_codes or 1)
         layers = layers_by_place(model).values()
         return max(model.count_params(), distances, *map(_numbers, layers))
 
@@ -92,7 +92,7 @@ def _numbers(layer):
         wide = max(4 * layer.width, layer.num_codes, layer.heads * layer.length)
         return layer.length * wide
     outputs = keras.tree.flatten(getattr(layer, "output", []))  # not of layers called by others
-    return max((math.prod(t.shape[1:]) for t in outputs), default=0)
+    return max((math.prod(size or 64 for size in t.shape[1:]) for t in outputs), default=0)
 
 
 def _check_plain(name, value, depth=1):

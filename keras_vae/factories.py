@@ -1,9 +1,11 @@
-"""The named combinations: mlp_vae, conv_vae and vq_vae, for data of any shape."""
+"""The named combinations of networks and latents: mlp_vae, conv_vae and vq_vae."""
+
+import inspect
+import json
 
 import keras
-import numpy as np
 
-from keras_vae import networks, objective
+from keras_vae import likelihoods, networks, objectives
 from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
 from keras_vae.latents import GaussianLatent, VectorQuantizer
 from keras_vae.likelihoods import LIKELIHOODS, Gaussian
@@ -19,13 +21,9 @@ def mlp_vae(
     activation="relu",
     prior=None,
     likelihood="bernoulli",
-    beta=1.0,
-    num_samples=1,
-    free_bits=0.0,
-    capacity=None,
-    importance_weighted=False,
     seed=None,
     name="mlp_vae",
+    **settings,
 ) -> VAE:
     """A VAE of dense layers, for images or vectors.
 
@@ -40,14 +38,10 @@ def mlp_vae(
             arguments, or an object of `keras_vae.priors`. Defaults to None, the standard normal.
         likelihood: `"bernoulli"`, `"gaussian"`, `"learned_gaussian"`, a dict of such a name and
             arguments, or an object of `keras_vae.likelihoods`. Defaults to `"bernoulli"`.
-        beta: weight of the KL divergence in the loss. Defaults to 1.
-        num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.
-        free_bits: nats that each latent may use before they cost. Defaults to 0.
-        capacity: nats that the rate is drawn to. Defaults to None, off.
-        importance_weighted: whether the loss is the importance-weighted bound of `num_samples`
-            samples; `"dreg"` for less noise in its gradient. Defaults to False.
         seed: seed of training's random numbers, below 2^31. Defaults to None, a new one.
         name: name of the model: letters, digits, - and _.
+        **settings: of the objective: `beta`, `num_samples`, `free_bits`, `capacity`,
+            `importance_weighted` or `objective`, as `VAE` takes them.
 
     Returns:
         A built `keras_vae.VAE`.
@@ -60,27 +54,25 @@ def mlp_vae(
     >>> model = keras_vae.mlp_vae((28, 28, 1), latent_dim=16)
     >>> model.fit(x_train, epochs=10)
     """
-    arguments, seed = dict(locals()), check_seed(seed)
+    arguments, seed = _arguments(locals()), check_seed(seed)
     input_shape = check_sizes("input_shape", input_shape)
     latent_dim = check_whole("latent_dim", latent_dim, 1)
+    likelihood = likelihoods.get(likelihood)
+    output_shape = likelihood.output_shape(input_shape)
     net = {
         "hidden_units": check_sizes("hidden_units", hidden_units, allow_empty=True),
         "activation": activation,
     }
     model = VAE(
         networks.mlp_encoder(input_shape, 2 * latent_dim, **net),
-        networks.mlp_decoder(input_shape, latent_dim, **net),
+        networks.mlp_decoder(output_shape, latent_dim, **net),
         GaussianLatent(prior, seed=seed),
         likelihood=likelihood,
-        beta=beta,
-        num_samples=num_samples,
-        free_bits=free_bits,
-        capacity=capacity,
-        importance_weighted=importance_weighted,
         seed=seed,
         name=check_name(name),
+        **settings,
     )
-    return _recorded(model, "mlp_vae", arguments)
+    return _record(model, "mlp_vae", arguments)
 
 
 def conv_vae(
@@ -95,13 +87,9 @@ def conv_vae(
     activation="relu",
     prior=None,
     likelihood="bernoulli",
-    beta=1.0,
-    num_samples=1,
-    free_bits=0.0,
-    capacity=None,
-    importance_weighted=False,
     seed=None,
     name="conv_vae",
+    **settings,
 ) -> VAE:
     """A convolutional VAE for images of any height, width and number of channels.
 
@@ -122,14 +110,10 @@ def conv_vae(
             arguments, or an object of `keras_vae.priors`. Defaults to None, the standard normal.
         likelihood: `"bernoulli"`, `"gaussian"`, `"learned_gaussian"`, a dict of such a name and
             arguments, or an object of `keras_vae.likelihoods`. Defaults to `"bernoulli"`.
-        beta: weight of the KL divergence in the loss. Defaults to 1.
-        num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.
-        free_bits: nats that each latent may use before they cost. Defaults to 0.
-        capacity: nats that the rate is drawn to. Defaults to None, off.
-        importance_weighted: whether the loss is the importance-weighted bound of `num_samples`
-            samples; `"dreg"` for less noise in its gradient. Defaults to False.
         seed: seed of training's random numbers, below 2^31. Defaults to None, a new one.
         name: name of the model: letters, digits, - and _.
+        **settings: of the objective: `beta`, `num_samples`, `free_bits`, `capacity`,
+            `importance_weighted` or `objective`, as `VAE` takes them.
 
     Returns:
         A built `keras_vae.VAE`.
@@ -137,31 +121,29 @@ def conv_vae(
     Raises:
         ValueError: if an argument is out of its range.
     """
-    arguments, seed = dict(locals()), check_seed(seed)
+    arguments, seed = _arguments(locals()), check_seed(seed)
     input_shape = _image_shape(input_shape)
     latent_dim = check_whole("latent_dim", latent_dim, 1)
+    likelihood = likelihoods.get(likelihood)
+    output_shape = likelihood.output_shape(input_shape)
     net = {
         "filters": check_sizes("filters", filters),
         "hidden_units": check_sizes("hidden_units", hidden_units, allow_empty=True),
         "blocks": check_whole("blocks", blocks, 0),
         "stem": check_whole("stem", stem, 0),
         "kernel_size": check_whole("kernel_size", kernel_size, 1),
-        "activation": _of_convolutions(activation),
+        "activation": _check_activation(activation),
     }
     model = VAE(
         networks.conv_encoder(input_shape, 2 * latent_dim, **net),
-        networks.conv_decoder(input_shape, latent_dim, **net),
+        networks.conv_decoder(output_shape, latent_dim, **net),
         GaussianLatent(prior, seed=seed),
         likelihood=likelihood,
-        beta=beta,
-        num_samples=num_samples,
-        free_bits=free_bits,
-        capacity=capacity,
-        importance_weighted=importance_weighted,
         seed=seed,
         name=check_name(name),
+        **settings,
     )
-    return _recorded(model, "conv_vae", arguments)
+    return _record(model, "conv_vae", arguments)
 
 
 def vq_vae(
@@ -178,15 +160,17 @@ def vq_vae(
     decay=0.99,
     revive_below=0.02,
     prior=None,
+    quantizer=None,
     likelihood=None,
-    beta=1.0,
     seed=None,
     name="vq_vae",
+    **settings,
 ) -> VAE:
     """A VQ-VAE (van den Oord et al. 2017, arXiv 1711.00937) for images of any size.
 
     Args:
-        input_shape: `(height, width, channels)`.
+        input_shape: `(height, width, channels)`; `(None, None, channels)` for images of any size
+            that the strides divide.
         num_codes: size of the codebook. Defaults to 512.
         code_dim: width of a code. Defaults to 64.
         filters: widths of the encoder's convolutions, each of stride 2: two make a 7 x 7 map of
@@ -200,12 +184,15 @@ def vq_vae(
         revive_below: codes used less than this fraction of the uniform share are revived.
             Defaults to 0.02.
         prior: over the codes: `"transformer"`, a dict of such a name and arguments, or a
-            `keras_vae.priors.CodeTransformer`. Defaults to None, the uniform prior, under which a
-            model does not generate.
+            `keras_vae.priors.CodeTransformer`. Defaults to None, the uniform prior: such a model
+            does not generate.
+        quantizer: any latent of `keras_vae.latents` that turns `(n, height, width, code_dim)` into
+            codes. Defaults to None, a `VectorQuantizer` of the arguments above.
         likelihood: as in `mlp_vae`. Defaults to None, `Gaussian(scale=0.1)`.
-        beta: weight of the rate, which only the prior learns from. Defaults to 1.
         seed: seed of training's random numbers, below 2^31. Defaults to None, a new one.
         name: name of the model: letters, digits, - and _.
+        **settings: of the objective: `beta`, `num_samples`, `free_bits`, `capacity`,
+            `importance_weighted` or `objective`, as `VAE` takes them.
 
     Returns:
         A built `keras_vae.VAE`.
@@ -213,56 +200,64 @@ def vq_vae(
     Raises:
         ValueError: if an argument is out of its range.
     """
-    arguments, seed = dict(locals()), check_seed(seed)
-    input_shape = _image_shape(input_shape)
-    latent = VectorQuantizer(
-        num_codes,
-        code_dim,
-        commitment=commitment,
-        codebook_update=codebook_update,
-        decay=decay,
-        revive_below=revive_below,
-        prior=prior,
-        seed=seed,
-    )
+    arguments, seed = _arguments(locals()), check_seed(seed)
+    input_shape = _image_shape(input_shape, any_size=True)
+    if quantizer is None:
+        quantizer = VectorQuantizer(
+            num_codes,
+            code_dim,
+            commitment=commitment,
+            codebook_update=codebook_update,
+            decay=decay,
+            revive_below=revive_below,
+            prior=prior,
+            seed=seed,
+        )
+    code_dim = check_whole("code_dim", getattr(quantizer, "code_dim", code_dim), 1)
+    likelihood = Gaussian(scale=0.1) if likelihood is None else likelihoods.get(likelihood)
     net = {
         "filters": check_sizes("filters", filters),
         "blocks": check_whole("blocks", blocks, 0),
         "kernel_size": check_whole("kernel_size", kernel_size, 1),
-        "activation": _of_convolutions(activation),
+        "activation": _check_activation(activation),
     }
     model = VAE(
-        networks.code_encoder(input_shape, latent.code_dim, **net),
-        networks.code_decoder(input_shape, latent.code_dim, **net),
-        latent,
-        likelihood=Gaussian(scale=0.1) if likelihood is None else likelihood,
-        beta=beta,
+        networks.code_encoder(input_shape, code_dim, **net),
+        networks.code_decoder(likelihood.output_shape(input_shape), code_dim, **net),
+        quantizer,
+        likelihood=likelihood,
         seed=seed,
         name=check_name(name),
+        **settings,
     )
-    return _recorded(model, "vq_vae", arguments)
+    return _record(model, "vq_vae", arguments)
 
 
 FACTORIES = {"mlp_vae": mlp_vae, "conv_vae": conv_vae, "vq_vae": vq_vae}
 
 
+def parameters(factory) -> tuple:
+    """The names of the arguments that a factory takes, given its name."""
+    own = inspect.signature(FACTORIES[factory]).parameters
+    return (*(name for name in own if name != "settings"), *objectives.SETTINGS)
+
+
 def recorded(model):
-    """How a model of a factory would be made today: its name and arguments, or None and None."""
-    made_by = getattr(model, "made_by", None)
-    if not made_by:
+    """The factory that made a model, and arguments that make it as it is now; or None and None.
+
+    Settings of the objective may have changed since, as `beta` may.
+    """
+    if not model.made_by:
         return None, None
-    arguments = dict(made_by["arguments"])
-    for name, value in objective.settings(model).items():
-        then = arguments.get(name)
-        # Changed since, as beta may be; 0.1 is held as the nearest float32. NaN is no argument.
-        held = np.float32(then) if isinstance(then, float) else then
-        if then is not None and value == value and value != held:
-            arguments[name] = value
-    return made_by["factory"], arguments
+    arguments = {key: v for key, v in model.made_by["arguments"].items() if key != "objective"}
+    given = {**objectives.DEFAULTS, **arguments}
+    now = model.objective.sugar().items()
+    changed = {key: value for key, value in now if value != given[key] and value == value}
+    return model.made_by["factory"], {**arguments, **changed}
 
 
 def plain(value):
-    """Returns a likelihood or prior of ours as a name and arguments; everything else as it is."""
+    """Returns a part of ours as a dict of its name and arguments; everything else as it is."""
     for name, kind in {**LIKELIHOODS, **PRIORS, **CODE_PRIORS}.items():
         if type(value) is kind:
             is_layer = isinstance(value, keras.layers.Layer)
@@ -270,21 +265,23 @@ def plain(value):
             config = value.get_config()
             own = {key: plain(config[key]) for key in config if key not in inherited}
             return {"name": name, **own}
-    return list(value) if isinstance(value, tuple) else value
+    return [plain(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
-def _image_shape(input_shape):
-    shape = check_sizes("input_shape", input_shape)
-    if len(shape) != 3:
+def _image_shape(input_shape, any_size=False):
+    shape = input_shape if isinstance(input_shape, (tuple, list)) else (input_shape,)
+    known = check_sizes("input_shape", [size or 1 for size in shape])
+    if len(shape) != 3 or shape[-1] is None or (None in shape and not any_size):
+        any_size = ", with None for a height and width of any size" if any_size else ""
         raise ValueError(
-            "input_shape must be (height, width, channels); for vectors use mlp_vae. "
+            f"input_shape must be (height, width, channels){any_size}; for vectors use mlp_vae. "
             f"Received: {input_shape!r}"
         )
-    return shape
+    return tuple(size and checked for size, checked in zip(shape, known))
 
 
-def _of_convolutions(activation):
-    if networks.gates(activation):
+def _check_activation(activation):
+    if networks.is_gated(activation):
         raise ValueError(
             'activation "glu" makes gated dense layers: it is for mlp_vae. '
             f"Received: {activation!r}"
@@ -292,9 +289,16 @@ def _of_convolutions(activation):
     return activation
 
 
-def _recorded(model, factory, arguments):
-    """Leaves on the model how it was made: `save_to_folder` writes it, `load` makes it again."""
+def _arguments(given):
+    """The arguments of a factory from its `locals()`, with the settings among them."""
+    return {**{key: value for key, value in given.items() if key != "settings"}, **given["settings"]}
+
+
+def _record(model, factory, arguments):
+    """Notes on the model how it was made, so that it can be saved as that."""
     arguments = {key: plain(value) for key, value in arguments.items()}
-    # Not through Keras's own __setattr__, which would wrap the dict to track layers in it.
-    object.__setattr__(model, "made_by", {"factory": factory, "arguments": arguments})
-    return model
+    try:
+        json.dumps(arguments)
+    except TypeError:  # parts of the user's own
+        return model
+    return model.note_origin({"factory": factory, "arguments": arguments})

@@ -1,4 +1,4 @@
-"""Keras's training methods for a VAE: the loss is the model's own, the data is checked first."""
+"""Keras's training methods for a VAE, which check the data first."""
 
 import inspect
 import types
@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.backends import piped, quickened
+from keras_vae.backends import pipe_arrays, speed_up_adam
 from keras_vae.checks import check_sample_weight, is_array
 
 
@@ -28,8 +28,8 @@ class Fitting:
                     "the likelihood and beta when the model is made. "
                     f"Received: {name}={value!r}"
                 )
-        self.__dict__.pop("_graphs", None)  # a part may have been changed, as Keras says of compile
-        super().compile(optimizer=quickened(keras.optimizers.get(optimizer)), **kwargs)
+        self.__dict__.pop("_graphs", None)  # parts may have changed
+        super().compile(optimizer=speed_up_adam(keras.optimizers.get(optimizer)), **kwargs)
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -44,8 +44,8 @@ class Fitting:
 
         Args:
             x: data `(n, *data_shape)`, uint8 or float in the likelihood's range, or a pipeline
-                (tf.data, PyDataset, torch DataLoader, generator) of such batches, of which the
-                first is checked.
+                of such batches (tf.data, PyDataset, torch DataLoader, generator), whose first one
+                is checked.
             y: labels; ignored.
             *args: as in `keras.Model.fit`.
             **kwargs: as in `keras.Model.fit`.
@@ -57,46 +57,48 @@ class Fitting:
             ValueError: if the data is not what the model takes.
         """
         self._compile_if_needed()
-        arguments = self._at_the_door(keras.Model.fit, x, y, *args, **kwargs)
+        arguments = self._check_call(keras.Model.fit, x, y, *args, **kwargs)
         if arguments.get("validation_data") is not None:
             validation = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
-            arguments["validation_data"] = self._checked_triple(*validation, "validation_data")
-        return super().fit(**piped({"shuffle": True, **arguments}))
+            arguments["validation_data"] = self._check_triple(*validation, "validation_data")
+        self.objective.end_ramps()  # one that was interrupted, say
+        return super().fit(**pipe_arrays({"shuffle": True, **arguments}))
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """Loss, distortion and rate, as in `keras.Model.evaluate`, with repeatable noise."""
         self._compile_if_needed()
-        generators = [self.seed_generator, self.latent.seed_generator]
-        states = [ops.convert_to_numpy(generator.state.value) for generator in generators]
+        noise = [v for v in self.variables if v.name == "seed_generator_state"]
+        states = [ops.convert_to_numpy(variable.value) for variable in noise]
         if not kwargs.get("_use_cached_eval_dataset"):
-            arguments = piped(self._at_the_door(keras.Model.evaluate, x, y, *args, **kwargs))
+            arguments = pipe_arrays(self._check_call(keras.Model.evaluate, x, y, *args, **kwargs))
         else:
             arguments = {"x": x, "y": y, **kwargs}
         try:
-            for key, generator in enumerate(generators):
-                generator.state.assign(np.array([key, 0]))
+            for key, variable in enumerate(noise):
+                variable.assign(np.array([key, 0]))
             return super().evaluate(**arguments)
         finally:
-            for state, generator in zip(states, generators):
-                generator.state.assign(state)
+            for state, variable in zip(states, noise):
+                variable.assign(state)
 
     def predict(self, x, *args, **kwargs):
         """Reconstructions of data, `(n, *data_shape)`, as in `keras.Model.predict`."""
-        return super().predict(**piped(self._at_the_door(keras.Model.predict, x, *args, **kwargs)))
+        arguments = self._check_call(keras.Model.predict, x, *args, **kwargs)
+        return super().predict(**pipe_arrays(arguments))
 
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         self._compile_if_needed()
         weighted = kwargs.get("class_weight") is not None
-        x, labels, sample_weight = self._checked_triple(x, y, sample_weight)
+        x, labels, sample_weight = self._check_triple(x, y, sample_weight)
         return super().train_on_batch(x, y if weighted else labels, sample_weight, **kwargs)
 
     def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         self._compile_if_needed()
-        x, y, sample_weight = self._checked_triple(x, y, sample_weight)
+        x, y, sample_weight = self._check_triple(x, y, sample_weight)
         return super().test_on_batch(x, y, sample_weight, **kwargs)
 
     def make_train_function(self, force=False):
-        # Whether a codebook moves is fixed when the step is traced: trace anew if that changed.
+        # Tracing a step fixes whether a codebook moves: trace again if that changed.
         frozen = not self.latent.trainable
         force = force or getattr(self, "_traced_frozen", frozen) != frozen
         self._traced_frozen = frozen
@@ -106,13 +108,13 @@ class Fitting:
         if not self.compiled:
             self.compile(keras.optimizers.Adam(1e-3))
 
-    def _at_the_door(self, method, *args, **kwargs):
-        """The arguments of a Keras method by name, its data checked."""
+    def _check_call(self, method, *args, **kwargs):
+        """Returns the arguments of a Keras method by name, after checking its data."""
         arguments = inspect.signature(method).bind(self, *args, **kwargs).arguments
         arguments = {**arguments, **arguments.pop("kwargs", {})}
         del arguments["self"]
         y = arguments.pop("y", None)
-        x, labels, sample_weight = self._checked_triple(
+        x, labels, sample_weight = self._check_triple(
             arguments["x"], y, arguments.pop("sample_weight", None)
         )
         if sample_weight is not None:
@@ -125,18 +127,18 @@ class Fitting:
             arguments["y"] = labels
         return {**arguments, "x": x}
 
-    def _checked_triple(self, x, y=None, sample_weight=None, name="x"):
-        """Checked data, labels only where Keras needs some to find the weights, checked weights."""
+    def _check_triple(self, x, y=None, sample_weight=None, name="x"):
+        """Checks data and weights; returns labels only where Keras needs some beside weights."""
         if not is_array(x):
-            return self._peeked(x, name), y, sample_weight
-        x = self._checked(x, name)
+            return self._check_first_batch(x, name), y, sample_weight
+        x = self._check_x(x, name)
         if sample_weight is None:
             return x, None, None
         sample_weight = check_sample_weight(sample_weight, len(x))
         return x, np.zeros(len(x), "uint8"), sample_weight
 
-    def _peeked(self, pipeline, name):
-        """Checks the first batch of a pipeline, and returns the pipeline with nothing lost."""
+    def _check_first_batch(self, pipeline, name):
+        """Checks the first batch of a pipeline; returns the pipeline, which still yields it."""
         if isinstance(pipeline, types.GeneratorType):
             first = next(pipeline, None)
             pipeline = _chain(first, pipeline)
@@ -152,9 +154,9 @@ class Fitting:
         if first is None:
             raise ValueError(f"{name} must hold at least one batch. Received an empty pipeline.")
         batch = keras.utils.unpack_x_y_sample_weight(first)[0]
-        if type(batch).__name__ == "PerReplica":  # of a distributed tf.data pipeline
+        if type(batch).__name__ == "PerReplica":  # from a distributed tf.data pipeline
             batch = batch.values[0]
-        self._checked(batch, f"the first batch of {name}")
+        self._check_x(batch, f"the first batch of {name}")
         return pipeline
 
 

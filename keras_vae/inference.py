@@ -1,15 +1,15 @@
-"""What a trained VAE is asked for: codes, images and likelihoods, as NumPy arrays.
+"""What a trained VAE computes: codes, images and likelihoods, as NumPy arrays.
 
-The random numbers here are NumPy's, one stream per example: a seed gives the same numbers on every
+The random numbers are NumPy's, one stream per example: a seed gives the same numbers on every
 backend and for every batch size.
 """
 
 import numpy as np
 from keras import ops
 
-from keras_vae.backends import compiled
-from keras_vae.checks import as_array, check_data, check_whole, scaled
-from keras_vae.noise import checked_seed, noise_streams, normal_noise
+from keras_vae.backends import compile_method
+from keras_vae.checks import as_array, check_data, check_sizes, check_whole
+from keras_vae.noise import check_noise_seed, noise_streams, normal_noise
 
 _ROWS = 4096  # decoder rows per pass of log_likelihood
 
@@ -18,7 +18,7 @@ class Inference:
     """The methods of a trained `VAE`. Uses its encoder, latent, decoder and likelihood."""
 
     def encode(self, x, batch_size=256):
-        """Encodes data to its deterministic representation.
+        """Encodes data to its deterministic code.
 
         Args:
             x: data `(n, *data_shape)`: uint8, or float in the likelihood's range. Grey values are
@@ -26,15 +26,15 @@ class Inference:
             batch_size: examples per pass. Defaults to 256.
 
         Returns:
-            The posterior mean, float32 `(n, *latent_shape)`; for a VQ model integer codes,
+            The posterior mean, float32 `(n, *code_shape)`; for a VQ model integer codes,
             `(n, *positions)`.
 
         Raises:
             ValueError: if `x` is not data that the model takes.
         """
-        x = self._checked(x)
+        x = self._check_x(x)
         code = self._compiled(self._code)
-        return self._in_batches(lambda batch: code(_tensor(batch)), x, batch_size)
+        return self._in_batches(lambda batch: code(self._tensor(batch)), x, batch_size)
 
     def sample_posterior(self, x, seed=None, *, batch_size=256):
         """Samples z = mean + eps * stddev from q(z|x), one for each example.
@@ -45,45 +45,55 @@ class Inference:
             batch_size: examples per pass. Defaults to 256.
 
         Returns:
-            float32 `(n, *latent_shape)`. A VQ model's posterior is one point: its codes.
+            Codes `(n, *code_shape)`. The posterior of a VQ model is a single point: its codes.
         """
-        if not self.latent.stochastic:
+        x, spec = self._check_x(x), self.code_spec(np.shape(x)[1:])
+        if spec.noise_shape is None:
             return self.encode(x, batch_size)
-        x, seed = self._checked(x), checked_seed(seed)
-        encoder = self._compiled(self._encoded)
+        seed, sampled = check_noise_seed(seed), self._compiled(self._sampled_code)
 
         def sample(batch, start):
-            streams = noise_streams(seed, start, len(batch))
-            noise = normal_noise(streams, 1, self.latent.latent_shape)
-            return self.latent.infer(encoder(_tensor(batch)), noise=noise)["z"]
+            noise = self._noise(noise_streams(seed, start, len(batch)), 1, spec)
+            return sampled(self._tensor(batch), noise)
 
         return self._in_batches(sample, x, batch_size, with_start=True)
 
     def latent_rates(self, x, batch_size=256):
-        """KL(q(z_j|x) || N(0, 1)) of each latent j, which the rate under N(0, I) is the sum of.
+        """The rate of each unit of the latent, if the rate is their sum.
+
+        For a `GaussianLatent` under N(0, I) that is KL(q(z_j|x) || N(0, 1)) of each latent j.
 
         Args:
-            x: data, as in `encode`, of a model with a `GaussianLatent`.
+            x: data, as in `encode`.
             batch_size: examples per pass. Defaults to 256.
 
         Returns:
-            float32 `(n, *latent_shape)`, nats. Near zero on all data: the latent has collapsed.
+            float32 `(n, *units)`, nats. A latent whose rate is near zero on all data has collapsed.
 
         Raises:
-            ValueError: if the model's latent is a codebook, or `x` is not data that it takes.
+            ValueError: if the rate is not a sum over units, or `x` is not data that the model
+                takes.
         """
-        if not self.latent.stochastic:
-            raise ValueError("A VQ model has codes, no latents with a rate each. See encode(x).")
-        x, encoder = self._checked(x), self._compiled(self._encoded)
-        rates = self.latent.rates
-        return self._in_batches(lambda batch: rates(encoder(_tensor(batch))), x, batch_size)
+        if not self.latent.has_unit_rates:
+            raise ValueError(
+                "The rate of this model is not a sum over its latents, as it is for a Gaussian "
+                "latent under the standard normal prior. evaluate(model, x) gives the rate."
+            )
+        x, spec = self._check_x(x), self.code_spec(np.shape(x)[1:])
+        unit_rates = self._compiled(self._unit_rates)
+
+        def rates(batch, start):
+            noise = self._noise(noise_streams(0, start, len(batch)), 1, spec)
+            return unit_rates(self._tensor(batch), noise)
+
+        return self._in_batches(rates, x, batch_size, with_start=True)
 
     def decode(self, z, batch_size=256):
-        """Decodes latents to the mean of p(x|z).
+        """Decodes codes to the mean of p(x|z).
 
         Args:
-            z: latents `(n, *latent_shape)`; for a VQ model integer codes `(n, *positions)` or
-                code vectors `(n, *positions, code_dim)`.
+            z: codes `(n, *code_shape)`, as `encode` returns them; for a VQ model integers
+                `(n, *positions)`, or vectors `(n, *positions, code_dim)`.
             batch_size: examples per pass. Defaults to 256.
 
         Returns:
@@ -100,23 +110,34 @@ class Inference:
         """Returns `decode(encode(x))`, float32 `(n, *data_shape)`. Deterministic."""
         return self.decode(self.encode(x, batch_size), batch_size)
 
-    def generate(self, n, seed=None, *, batch_size=256):
-        """Draws `n` latents from the prior and decodes them.
+    def generate(self, n, seed=None, *, size=None, batch_size=256):
+        """Draws `n` codes from the prior and decodes them.
 
         Args:
             n: number of images.
             seed: whole number that fixes the images, on every backend. Defaults to None.
+            size: height and width of the images, for a model that takes images of any size.
+                Defaults to None, the model's.
             batch_size: images per pass. Defaults to 256.
 
         Returns:
             float32 `(n, *data_shape)`: the means of p(x|z).
 
         Raises:
-            ValueError: if the model has no prior to draw from, as a VQ-VAE without a code prior.
+            ValueError: if the model has no prior to draw from, such as a VQ-VAE without a code
+                prior, or if `size` is missing or not needed.
         """
         n = check_whole("n", n, 1)
-        rng = np.random.default_rng(checked_seed(seed))
-        return self.decode(self.latent.sample_prior(n, rng), batch_size)
+        shape = self.data_shape if size is None else (*check_sizes("size", size), self.data_shape[-1])
+        if None in shape:
+            raise ValueError(
+                "This model takes images of any size: say which, such as "
+                "generate(16, size=(64, 64))."
+            )
+        if size is not None:
+            self._check_shape(shape)
+        rng = np.random.default_rng(check_noise_seed(seed))
+        return self.decode(self.latent.sample_prior(n, rng, self.code_spec(shape).shape), batch_size)
 
     def elbo(self, x, *, num_samples=None, seed=None, batch_size=256):
         """ELBO(x) = -distortion - rate, in nats per example: beta = 1 whatever the training's.
@@ -148,19 +169,15 @@ class Inference:
         Returns:
             Two arrays, float32 `(n,)`, in nats per example.
         """
+        self._check_bound()
         m = self.num_samples if num_samples is None else check_whole("num_samples", num_samples, 1)
-        x, seed = self._checked(x), checked_seed(seed)
-        elbo_parts = self._compiled(self._elbo_parts)
+        x, seed = self._check_x(x), check_noise_seed(seed)
+        spec, elbo_parts = self.code_spec(np.shape(x)[1:]), self._compiled(self._elbo_parts)
 
         def parts(batch, start):
             streams = noise_streams(seed, start, len(batch))
-            observed = self._observed(batch, streams)
-            noise = (
-                normal_noise(streams, m, self.latent.latent_shape)
-                if self.latent.stochastic
-                else None
-            )
-            return elbo_parts(observed, None if noise is None else ops.convert_to_tensor(noise))
+            observed = self._observe(batch, streams)
+            return elbo_parts(observed, self._noise(streams, m, spec))
 
         return tuple(self._in_batches(parts, x, batch_size, with_start=True).T)
 
@@ -183,18 +200,17 @@ class Inference:
         return terms["log_likelihood"].astype("float32")
 
     def importance_terms(self, x, num_samples=100, *, seed=None, batch_size=64, progress=None):
-        """What K samples of q(z|x) say of each example: the ELBO's parts and log p(x).
+        """The ELBO's parts and log p(x) of each example, from K samples of q(z|x).
 
-        With log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x), and the moments summed as the
-        samples come, so that the memory used does not grow with K.
+        The weights are log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x). Moments are summed as
+        the samples come, so the memory used does not grow with K.
 
         Args:
             x: data, as in `elbo`.
-            num_samples: samples K per example; a VQ model's posterior is one point, K = 1.
+            num_samples: samples K per example; 1 where the posterior is a single point.
             seed: whole number that fixes the noise, on every backend. Defaults to None.
             batch_size: examples per pass. Defaults to 64.
-            progress: a function that is called with the number of examples done, after every
-                pass. Defaults to None.
+            progress: called with the number of examples done after every pass. Defaults to None.
 
         Returns:
             A dict of float64 arrays, `(n,)`, in nats:
@@ -204,21 +220,24 @@ class Inference:
             `log_likelihood`: log 1/K sum_k w_k; `log_likelihood_variance`: its Monte-Carlo
             variance to first order in 1/K, (K sum w_k^2 / (sum w_k)^2 - 1) / K.
         """
-        total = check_whole("num_samples", num_samples, 1) if self.latent.stochastic else 1
-        x, seed = self._checked(x), checked_seed(seed)
-        encoder, proposed = self._compiled(self._encoded), self._compiled(self._proposed)
+        self._check_bound()
+        x, seed = self._check_x(x), check_noise_seed(seed)
+        spec = self.code_spec(np.shape(x)[1:])
+        num_samples = check_whole("num_samples", num_samples, 1)
+        total = 1 if spec.noise_shape is None else num_samples
+        encoder, sampled = self._compiled(self._encoded), self._compiled(self._sampled_terms)
 
         def terms(batch, start):
             n = len(batch)
             streams = noise_streams(seed, start, n)
-            observed = self._observed(batch, streams)
+            observed = self._observe(batch, streams)
             h = encoder(observed)
             chunk = max(1, _ROWS // n)
             log_sum = log_sum_squares = np.full(n, -np.inf)
             distortion, rate, elbo, squares = np.zeros((4, n))
             for done in range(0, total, chunk):
-                noise = normal_noise(streams, min(chunk, total - done), self.latent.latent_shape)
-                parts = ops.convert_to_numpy(proposed(observed, h, ops.convert_to_tensor(noise)))
+                noise = self._noise(streams, min(chunk, total - done), spec)
+                parts = ops.convert_to_numpy(sampled(observed, h, noise))
                 log_p, log_ratio, rates = parts.astype("float64")  # (k, n)
                 log_w = np.logaddexp.reduce(log_p + log_ratio, axis=0)
                 log_sum = np.logaddexp(log_sum, log_w)
@@ -239,9 +258,23 @@ class Inference:
         parts = self._in_batches(terms, x, batch_size, with_start=True, progress=progress)
         return dict(zip(names, parts.T))
 
-    def _checked(self, x, name="x"):
+    def _check_x(self, x, name="x"):
         self._build_for(x)
-        return check_data(x, self.data_shape, self.likelihood, name)
+        x = check_data(x, self.data_shape, self.likelihood, name)
+        self._check_shape(x.shape[1:])
+        return x
+
+    def _check_shape(self, shape):
+        """Raises ValueError for a shape that the networks do not take."""
+        if None not in self.data_shape and tuple(shape) != self.data_shape:
+            raise ValueError(
+                f"This model makes data of shape {self.data_shape} only. Received: {tuple(shape)}"
+            )
+        self.code_spec(shape)
+
+    def _check_bound(self):
+        if self.latent.no_bound:
+            raise ValueError(self.latent.no_bound)
 
     def _compiled(self, method):
         """A method of tensors, compiled when first asked for, and anew after a change of parts.
@@ -255,7 +288,7 @@ class Inference:
             # Not through Keras's own __setattr__, which tracks what it is given.
             self.__dict__["_graphs"] = parts, graphs
         if method.__name__ not in graphs:
-            graphs[method.__name__] = compiled(method, self)
+            graphs[method.__name__] = compile_method(method, self)
         return graphs[method.__name__]
 
     def _encoded(self, x):
@@ -264,23 +297,42 @@ class Inference:
     def _code(self, x):
         return self.latent.code(self.encoder(x))
 
-    def _decoded(self, z):
-        return self.likelihood.mean(self.decoder(self.latent.lookup(z)))
+    def _decoded(self, code):
+        return self.likelihood.mean(self.decoder(self.latent.decoder_input(code)))
+
+    def _sampled_code(self, x, noise):
+        return self.latent.draw(self.encoder(x), noise).code[0]
+
+    def _unit_rates(self, x, noise):
+        return self.latent.draw(self.encoder(x), noise).unit_rates
 
     def _elbo_parts(self, x, noise):
-        terms = self.elbo_terms(x, noise=noise)
-        return ops.stack([terms["distortion"], terms["rate"]], axis=1)
+        terms = self.terms(x, noise=noise)
+        return ops.stack([terms.distortion, terms.rate], axis=1)
 
-    def _proposed(self, x, h, noise):
+    def _sampled_terms(self, x, h, noise):
         """log p(x|z), log p(z) - log q(z|x) and the rate of posterior samples, `(3, k, n)`."""
-        z, log_ratio, rates = self.latent.propose(h, noise)
-        return ops.stack([self._log_prob(x, self.decoder(z)), log_ratio, rates])
+        draw = self.latent.draw(h, noise)
+        log_prob = self.log_prob(x, self.decoder(draw.decoder_input))
+        log_ratio = -draw.rate if draw.log_ratio is None else draw.log_ratio
+        return ops.stack([log_prob, log_ratio, draw.rate])
 
-    def _observed(self, batch, streams):
+    def _tensor(self, batch):
+        """A batch of data as the networks take it."""
+        return ops.convert_to_tensor(self.likelihood.read(batch))
+
+    def _observe(self, batch, streams):
         def uniform(shape):
             return np.stack([rng.random(shape[1:], dtype="float32") for rng in streams])
 
-        return ops.convert_to_tensor(self.likelihood.observe(scaled(batch), uniform))
+        return ops.convert_to_tensor(self.likelihood.observe(self.likelihood.read(batch), uniform))
+
+    @staticmethod
+    def _noise(streams, num_samples, spec):
+        """Noise for so many samples, a tensor; None if the posterior is a single point."""
+        if spec.noise_shape is None:
+            return None
+        return ops.convert_to_tensor(normal_noise(streams, num_samples, spec.noise_shape))
 
     @staticmethod
     def _in_batches(function, x, batch_size, with_start=False, progress=None):
@@ -294,7 +346,3 @@ class Inference:
                 progress(start + len(batch))
         return np.concatenate(parts)
 
-
-def _tensor(batch):
-    """A batch of data as the networks take it."""
-    return ops.convert_to_tensor(scaled(batch))

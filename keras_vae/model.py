@@ -1,4 +1,4 @@
-"""VAE: an encoder, a latent, a decoder and a likelihood, trained on the beta-ELBO."""
+"""VAE: an encoder, a latent, a decoder and a likelihood, trained on an objective."""
 
 from functools import partial
 
@@ -6,9 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import likelihoods, objective
-from keras_vae.backends import shared
-from keras_vae.checks import check_number, check_whole
+from keras_vae import likelihoods, objectives
+from keras_vae.backends import share_loss
 from keras_vae.fitting import Fitting
 from keras_vae.inference import Inference
 from keras_vae.latents import GaussianLatent, Latent
@@ -24,11 +23,8 @@ class VAE(Fitting, Inference, keras.Model):
         distortion = -E_q[log p(x|z)], rate = KL(q(z|x) || p(z)) or a code length
 
     summed over pixels and latents, averaged over the batch (with sample weights w: mean(w * loss)).
-    The penalty is a VQ latent's commitment term and whatever regularizers the networks have.
-    With `free_bits` L the rate counts as sum_j max(L, KL_j), KL_j the batch's mean for latent j;
-    with `capacity` C as |rate - C|; an importance-weighted loss of K samples is
-    -log 1/K sum_k p(x|z_k) (p(z_k) / q(z_k|x))^beta. The metrics `distortion` and `rate` are the
-    ELBO's own under each of them.
+    The penalty is a VQ latent's commitment term and any regularizers of the networks. Other
+    objectives change the loss; the metrics `distortion` and `rate` are always the ELBO's own.
     Labels are ignored. Under a Bernoulli likelihood grey images are binarised by sampling, anew at
     every training step; `evaluate` draws the same numbers each time it is called.
     `model(x)` and `predict(x)` return reconstructions. `fit` compiles with Adam(1e-3) if `compile`
@@ -37,24 +33,24 @@ class VAE(Fitting, Inference, keras.Model):
     Args:
         encoder: any Keras model from data to `[mean, log_var]`, or to one tensor of width
             2 * latent_dim with the mean first; for a VQ model, to `(n, *positions, code_dim)`.
-        decoder: any Keras model from latents to logits (Bernoulli) or the mean (Gaussian), in the
-            shape of the data.
+            Its input shape may hold None for the height and width of images of any size.
+        decoder: any Keras model from what the latent makes to logits (Bernoulli) or the mean
+            (Gaussian), in the shape of the data.
         latent: a `keras_vae.latents.Latent`. Defaults to `GaussianLatent()`.
         likelihood: `"bernoulli"` (default), `"gaussian"`, `"learned_gaussian"`, or an object of
             `keras_vae.likelihoods`.
-        beta: weight of the rate in the loss, at least 0. Defaults to 1, the ELBO. `model.beta` is
-            a variable: `model.beta = 0.5` takes effect in mid-fit. It is no part of weights files.
-        num_samples: Monte-Carlo samples of z per example in the loss. Defaults to 1.
-        free_bits: nats that each latent may use before they cost (Kingma et al. 2016, arXiv
-            1606.04934, eq. 15). Needs a `GaussianLatent` under N(0, I). Defaults to 0.
-        capacity: nats that the rate is drawn to, with beta as the weight (Burgess et al. 2018,
-            arXiv 1804.03599, eq. 8). Defaults to None, off. A variable, as beta is.
-        importance_weighted: whether the loss is the bound of Burda et al. 2015 (arXiv 1509.00519,
-            eq. 8) with K = `num_samples`, at least 2, in place of the ELBO. `"dreg"` is the same
-            loss with the doubly reparameterised gradient (Tucker et al. 2019, arXiv 1810.04152,
-            eq. 6), of the same mean and less noise, at the price of decoding twice. Defaults to
-            False.
         seed: seed of training's random numbers. Defaults to None, a new one for each model.
+        **settings: of the objective, and the `name` of the model.
+            `beta`: weight of the rate in the loss, at least 0. Defaults to 1, the ELBO.
+            `model.beta = 0.5` takes effect in mid-fit. It is not a weight: files of weights do not
+            hold it.
+            `num_samples`: Monte-Carlo samples of z per example. Defaults to 1.
+            `free_bits`: nats that each latent may use at no cost. Defaults to 0.
+            `capacity`: nats that the rate is pulled towards, with beta as the weight. Defaults to
+            None, off. It changes by assignment, as beta does.
+            `importance_weighted`: True for the importance-weighted bound of `num_samples` samples
+            in place of the ELBO; `"dreg"` for a gradient with less noise. Defaults to False.
+            `objective`: an object of `keras_vae.objectives`, in place of all of these.
 
     Raises:
         ValueError: if an argument is out of its range or the networks do not fit together.
@@ -66,23 +62,14 @@ class VAE(Fitting, Inference, keras.Model):
     >>> model.fit(x_train, epochs=10, validation_data=(x_test, None))
     """
 
+    made_by = None  # the factory and arguments that made the model, see `keras_vae.factories`
+
     def __init__(
-        self,
-        encoder,
-        decoder,
-        latent=None,
-        *,
-        likelihood="bernoulli",
-        beta=1.0,
-        num_samples=1,
-        free_bits=0.0,
-        capacity=None,
-        importance_weighted=False,
-        seed=None,
-        **kwargs,
+        self, encoder, decoder, latent=None, *, likelihood="bernoulli", seed=None, **settings
     ):
+        objective = {key: settings.pop(key) for key in objectives.SETTINGS if key in settings}
         # No autocast: data stays in float32; the networks cast by their own policies.
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(autocast=False, **settings)
         for name, value in {"encoder": encoder, "decoder": decoder}.items():
             if not isinstance(value, keras.layers.Layer):
                 raise ValueError(f"{name} must be a keras.Model or layer. Received: {value!r}")
@@ -95,17 +82,12 @@ class VAE(Fitting, Inference, keras.Model):
         self.decoder = decoder
         self.latent = GaussianLatent(seed=seed) if latent is None else latent
         self.likelihood = likelihoods.get(likelihood)
-        self.num_samples = check_whole("num_samples", num_samples, 1)
-        self.free_bits = check_number("free_bits", free_bits, 0)
-        self.importance_weighted = importance_weighted
-        objective.check(self, capacity)
+        self.objective = objectives.get(**objective)
         self.seed = seed
-        # Not the latent's stream: the noise would be made of the bits that binarised the data. Far
-        # from it, as torch adds the number of the draw to the seed.
+        # Not the latent's stream, or the bits that binarise the data would be those of the noise.
+        # Far from it, because torch adds the number of the draw to the seed.
         apart = None if seed is None else (seed + 2**30) % 2**31
         self.seed_generator = keras.random.SeedGenerator(apart)
-        self._beta = self._variable("beta", beta)
-        self._capacity = None if capacity is None else self._variable("capacity", capacity)
         self.distortion_tracker = keras.metrics.Mean(name="distortion")
         self.rate_tracker = keras.metrics.Mean(name="rate")
         self.data_shape = None
@@ -115,88 +97,132 @@ class VAE(Fitting, Inference, keras.Model):
 
     def build(self, input_shape):
         """Builds the parts and checks that they fit together, once the data's shape is known."""
-        sizes = tuple(input_shape)[1:]
-        if not sizes or not all(isinstance(size, int) for size in sizes):
+        shape = tuple(input_shape)[1:]
+        if not shape or any(isinstance(size, (tuple, list)) for size in shape) or not shape[-1]:
             raise ValueError(
-                "The encoder must take one input of a fully defined shape, such as "
-                f"keras.Input((28, 28, 1)). Received shape: {input_shape}"
+                "The encoder must take one input of a known number of axes and channels, such as "
+                "keras.Input((28, 28, 1)) or, for images of any size, keras.Input((None, None, 3)). "
+                f"Received shape: {input_shape}"
             )
-        self.data_shape = sizes
-        self.latent.connect(self.encoder, self.data_shape)
-        z, _ = self.latent(self.encoder(keras.Input(self.data_shape)))
-        outputs = self.decoder(z)
-        if getattr(outputs, "shape", (None,))[1:] != self.data_shape:
+        self.data_shape = shape
+        self.latent.connect(self.encoder, shape)
+        h = self.encoder(keras.Input(shape))
+        decoder_input, _ = self.latent(h)
+        if self.latent.code_spec is None:  # of a latent whose own `build` does not set it
+            self.latent.code_spec = self.latent.spec(keras.tree.map_structure(_shape, h))
+        self.objective.check(self.latent)
+        outputs, expected = self.decoder(decoder_input), self.likelihood.output_shape(shape)
+        if not _agree(getattr(outputs, "shape", (None,))[1:], expected):
+            what = "the data's shape" if expected == shape else "the likelihood's output shape"
             raise ValueError(
-                f"The decoder must return one tensor of the data's shape, {self.data_shape} per "
-                f"example. Received: {getattr(outputs, 'shape', outputs)}"
+                f"The decoder must return one tensor of {what}, {expected} per example. "
+                f"Received: {getattr(outputs, 'shape', outputs)}"
             )
+
+    def code_spec(self, data_shape):
+        """Returns the `CodeSpec` of examples of a shape.
+
+        Raises:
+            ValueError: if the model takes any size but reconstructs this one at another.
+        """
+        if None not in self.data_shape:
+            return self.latent.code_spec
+        shape, known = tuple(data_shape), self.__dict__.setdefault("_known_specs", {})
+        if shape not in known:
+            h = self.encoder(keras.Input(shape))
+            made = self.decoder(self.latent(h)[0]).shape[1:]
+            if made != self.likelihood.output_shape(shape):
+                size, back = (" x ".join(map(str, of[:-1])) for of in (shape, made))
+                raise ValueError(
+                    f"Data of size {size} would come back as {back}: the strides of the networks "
+                    f"must divide its sizes. Crop or resize it, to {back} for example."
+                )
+            known[shape] = self.latent.spec(keras.tree.map_structure(_shape, h))
+        return known[shape]
 
     @property
     def metrics_names(self):
-        """Names of the numbers that `evaluate` returns as a list; of one metric they may be two."""
+        """Names of the numbers that `evaluate` returns as a list; one metric may have two."""
         single = [metric.name for metric in self.metrics if not hasattr(metric, "names")]
         return single + sorted(name for m in self.metrics for name in getattr(m, "names", ()))
 
     @property
     def beta(self):
         """Weight of the rate in the loss: a variable, which assignment changes."""
-        return self._beta
+        return self.objective.get("beta")
 
     @beta.setter
     def beta(self, value):
-        self._beta.assign(check_number("beta", _as_number(value), 0))
+        self.objective.set("beta", value)
 
     @property
     def capacity(self):
-        """Nats that the rate is drawn to: None, or a variable, which assignment changes."""
-        return self._capacity
+        """Nats that the rate is pulled towards: None, or a variable, which assignment changes."""
+        return self.objective.get("capacity")
 
     @capacity.setter
     def capacity(self, value):
-        if self._capacity is None:
-            raise ValueError("This model has no capacity to change: make it with capacity=0.0.")
-        self._capacity.assign(check_number("capacity", _as_number(value), 0))
+        self.objective.set("capacity", value)
+
+    @property
+    def num_samples(self):
+        """Posterior samples of each example in the loss."""
+        return self.objective.num_samples
 
     def call(self, inputs, training=False):
-        """Reconstructions of data; within a training or test step, the terms of the loss."""
+        """Reconstructions of data; for the dict of a training or test step, the `Terms`."""
         if isinstance(inputs, dict):
             uniform = partial(keras.random.uniform, dtype="float32", seed=self.seed_generator)
-            observed = self.likelihood.observe(_as_float(inputs["data"]), uniform)
-            return self.elbo_terms(observed, training=training)
-        code = self.latent.code(self.encoder(_as_float(inputs)))
-        return self.likelihood.mean(self.decoder(self.latent.lookup(code)))
+            x = self.likelihood.observe(self._read(inputs["data"]), uniform)
+            return self.terms(x, training=training)
+        code = self.latent.code(self.encoder(self._read(inputs)))
+        return self.likelihood.mean(self.decoder(self.latent.decoder_input(code)))
+
+    def terms(self, x, *, noise=None, training=False):
+        """One pass over a batch: what objectives are made of.
+
+        Args:
+            x: a tensor `(n, *data_shape)`, as the likelihood describes it (binary for Bernoulli).
+            noise: the latent's random numbers, `(M, n, *noise_shape)`; drawn if None.
+            training: whether this is a training step.
+
+        Returns:
+            A `keras_vae.objectives.Terms`.
+        """
+        # `training` must be explicit: JAX does not pass it down to nested models.
+        h = self.encoder(x, training=training)
+        draw = self.latent.draw(h, noise, self.num_samples, training)
+        outputs = self.decoder(draw.decoder_input, training=training)
+        return objectives.Terms(x, h, draw, outputs, self.log_prob(x, outputs))
+
+    def log_prob(self, x, outputs):
+        """log p(x|z), `(M, n)`, of decoder outputs with the sample axis folded into the batch."""
+        outputs = ops.reshape(outputs, (-1, ops.shape(x)[0], *ops.shape(outputs)[1:]))
+        return self.likelihood.log_prob(x, outputs)
 
     def elbo_terms(self, x, *, noise=None, training=False):
         """The terms of the ELBO in nats per example, for gradients of your own.
 
         Args:
-            x: a tensor `(n, *data_shape)`, as the likelihood speaks of it (binary for Bernoulli).
-            noise: the latent's random numbers, `(num_samples, n, *latent_shape)`; drawn if None.
-            training: whether this is a training step.
+            x: as in `terms`.
+            noise: as in `terms`.
+            training: as in `terms`.
 
         Returns:
-            A dict of `distortion`, `rate`, `penalty`, each `(n,)`, and the latent's own terms;
-            with free bits `rates`, the rate of each latent; `bound`, `(n,)`, if the loss is
-            importance-weighted.
+            A dict of `distortion`, `rate` and `penalty`, each `(n,)`.
         """
-        # JAX hands `training` down to nested models only if told to.
-        h = self.encoder(x, training=training)
-        if self.importance_weighted:
-            return self._importance_weighted(x, h, noise, training)
-        terms = self.latent.infer(h, self.num_samples, noise, training)
-        if self.free_bits:
-            terms["rates"] = self.latent.rates(h)
-        log_prob = self._log_prob(x, self.decoder(terms.pop("z"), training=training))
-        return {"distortion": -ops.mean(log_prob, axis=0), **terms}
+        terms = self.terms(x, noise=noise, training=training)
+        return {name: getattr(terms, name) for name in ("distortion", "rate", "penalty")}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The beta-ELBO, negative, of a batch: `y_pred` holds its terms, see `elbo_terms`."""
-        terms = objective.weighted(y_pred, sample_weight)
-        self.distortion_tracker.update_state(terms["distortion"])
-        self.rate_tracker.update_state(terms["rate"])
-        self.latent.track(terms)
-        loss = objective.loss(terms, self._beta, self.free_bits, self._capacity)
-        return shared(loss + sum(self.losses))
+        """The objective's loss of a batch: `y_pred` holds its `Terms`."""
+        if sample_weight is not None:
+            weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+            y_pred = y_pred._replace(weight=weight)
+        self.distortion_tracker.update_state(y_pred.weigh(y_pred.distortion))
+        self.rate_tracker.update_state(y_pred.weigh(y_pred.rate))
+        self.latent.track(y_pred.draw, 1.0 if y_pred.weight is None else y_pred.weight)
+        return share_loss(self.objective.loss(self, y_pred, training) + sum(self.losses))
 
     def train_step(self, *args):
         return super().train_step(*_as_autoencoder(args))
@@ -204,61 +230,29 @@ class VAE(Fitting, Inference, keras.Model):
     def test_step(self, *args):
         return super().test_step(*_as_autoencoder(args))
 
-    def save_own_variables(self, store):
-        """Leaves beta out of weights files: it belongs to the training, and to the config."""
-
-    def load_own_variables(self, store):
-        """Leaves beta as it is."""
-
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
         config = {name: value for name, value in super().get_config().items() if name != "autocast"}
-        return {
-            **config,
-            "encoder": serialize(self.encoder),
-            "decoder": serialize(self.decoder),
-            "latent": serialize(self.latent),
-            "likelihood": serialize(self.likelihood),
-            **objective.settings(self),
-            "seed": self.seed,
-        }
+        parts = {name: serialize(getattr(self, name)) for name in _PARTS}
+        return {**config, **parts, "seed": self.seed, "made_by": self.made_by}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in ("encoder", "decoder", "latent", "likelihood")
-        }
-        return cls(**{**config, **parts})
+        config = dict(config)
+        made_by = config.pop("made_by", None)
+        for name in _PARTS:
+            part = keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            config[name] = part
+        return cls(**config).note_origin(made_by)
 
-    def _variable(self, name, value):
-        """A number that a callback may change, at least 0."""
-        initializer = keras.initializers.Constant(check_number(name, value, 0))
-        options = {"trainable": False, "dtype": "float32", "name": name}
-        return self.add_weight(shape=(), initializer=initializer, **options)
+    def note_origin(self, made_by):
+        """Notes which factory and arguments made the model; returns the model."""
+        # Not through Keras's own __setattr__, which would wrap the dict to track layers in it.
+        object.__setattr__(self, "made_by", made_by)
+        return self
 
-    def _importance_weighted(self, x, h, noise, training):
-        z, log_ratio, rates = self.latent.propose(h, noise, self.num_samples)
-        log_prob = self._log_prob(x, self.decoder(z, training=training))  # (K, n)
-        bound = objective.importance_weighted(log_prob, self._beta * log_ratio)
-        if training and self.importance_weighted == "dreg":
-            weights = ops.softmax(ops.stop_gradient(log_prob + self._beta * log_ratio), axis=0)
-            # The score of q, reparameterised: of w_k d/dz log w_k there remains, at beta 1, w_k^2.
-            z, log_ratio = self.latent.rescale(h, z, 1.0 - self._beta * (1.0 - weights))
-            again = self._log_prob(x, self.decoder(z, training=training))
-            gradient = ops.sum(weights * (again + self._beta * log_ratio), axis=0)
-            bound = ops.stop_gradient(bound - gradient) + gradient
-        return {
-            "distortion": -ops.mean(log_prob, axis=0),
-            "rate": ops.mean(rates, axis=0),
-            "penalty": ops.zeros_like(bound),
-            "bound": bound,
-        }
-
-    def _log_prob(self, x, outputs):
-        """log p(x|z), `(M, n)`, of outputs with the sample axis folded into the batch."""
-        outputs = ops.reshape(outputs, (-1, *ops.shape(x)))
-        return self.likelihood.log_prob(x, outputs)
+    def _read(self, x):
+        return self.likelihood.read(ops.convert_to_tensor(x))
 
     def _build_for(self, x):
         """Builds a model whose encoder was given no input shape, from the first data it meets."""
@@ -266,9 +260,17 @@ class VAE(Fitting, Inference, keras.Model):
             self.build((None, *np.shape(x)[1:]))
 
 
-def _as_number(value):
-    """A variable's or tensor's number; what is none of these as it is."""
-    return float(value) if hasattr(value, "shape") else value
+_PARTS = ("encoder", "decoder", "latent", "likelihood", "objective")
+
+
+def _shape(tensor):
+    return tuple(tensor.shape)
+
+
+def _agree(shape, expected):
+    """Whether two shapes are the same where both are known."""
+    pairs = zip(shape, expected)
+    return len(shape) == len(expected) and all(None in pair or pair[0] == pair[1] for pair in pairs)
 
 
 def _as_autoencoder(args):
@@ -276,9 +278,3 @@ def _as_autoencoder(args):
     *state, data = args
     x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     return *state, ({"data": x}, x, sample_weight)
-
-
-def _as_float(x):
-    x = ops.convert_to_tensor(x)
-    values = ops.cast(x, "float32")
-    return values / 255.0 if keras.backend.standardize_dtype(x.dtype) == "uint8" else values

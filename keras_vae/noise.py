@@ -1,4 +1,4 @@
-"""Random numbers of a trained model: NumPy's, one stream per example, the same on every backend."""
+"""Random numbers of a trained model: NumPy's, one stream per example, for every backend."""
 
 import random
 
@@ -7,7 +7,7 @@ import numpy as np
 from keras_vae.checks import check_whole
 
 
-def checked_seed(seed):
+def check_noise_seed(seed):
     """Returns a seed: the whole number given, or a new one for None."""
     # Without a seed: Python's generator, which keras.utils.set_random_seed also sets.
     return random.getrandbits(32) if seed is None else check_whole("seed", seed, 0)

@@ -30,7 +30,7 @@ def published_metrics(model, protocol: str, *, source=None, num_samples=100) -> 
     parts = data.load(record.dataset if source is None else source)
     if parts.x_test is None:
         raise ValueError(f"{source} must hold x_test, the images to measure.")
-    if record.binary is None or not _observes_binary(model):
+    if record.binary is None or model.likelihood.observes != "binary":
         return {"protocol": protocol, **evaluate(model, parts.x_test, num_samples=num_samples)}
     result = evaluate(model, record.binary(parts), num_samples=num_samples)
     grey = evaluate(model, parts.x_test, num_samples=1)
@@ -84,13 +84,6 @@ def _row(quantity, got, published, tolerance):
         "tolerance": tolerance,
         "pass": bool(abs(got - published) <= tolerance),
     }
-
-
-def _observes_binary(model):
-    return getattr(model.likelihood, "observes", weights.likelihood_name(model)) in (
-        "binary",
-        "bernoulli",  # until likelihoods say what they observe
-    )
 
 
 def _quantity(figure):

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_vae import hdf5
 from keras_vae.files import sha256, write_bytes
-from keras_vae.likelihoods import LIKELIHOODS
+from keras_vae import likelihoods
 
 
 class WeightsError(ValueError):
@@ -117,8 +117,7 @@ def describe(model, weights) -> dict:
 
 def likelihood_name(model) -> str:
     """The name of a model's likelihood, or its class's if it is not one of ours."""
-    kinds = {kind: name for name, kind in LIKELIHOODS.items()}
-    return kinds.get(type(model.likelihood), type(model.likelihood).__name__)
+    return likelihoods.name_of(model.likelihood)
 
 
 def fingerprint(model) -> list[float]:
@@ -135,7 +134,7 @@ def fingerprint(model) -> list[float]:
     h = keras.tree.flatten(h)
     encoded = np.concatenate([keras.ops.convert_to_numpy(t).ravel() for t in h])
     # Not model.decode, which is compiled: that takes longer than these two examples.
-    vectors = model.latent.lookup(keras.ops.convert_to_tensor(z))
+    vectors = model.latent.decoder_input(keras.ops.convert_to_tensor(z))
     outputs = model.decoder(vectors)
     decoded = keras.ops.convert_to_numpy(model.likelihood.mean(outputs)).ravel()
     numbers = []
@@ -143,10 +142,10 @@ def fingerprint(model) -> list[float]:
         patterns = rng.choice([-1.0, 1.0], size=(4, output.size)) / np.sqrt(output.size)
         with np.errstate(invalid="ignore"):  # outputs that are not finite are no fingerprint
             numbers += [float(number) for number in patterns @ output.astype("float64")]
-    prior = getattr(model.latent, "prior", None)
+    prior = model.latent.prior
     if prior is not None and prior.weights:
         numbers += [float(number) for number in keras.ops.convert_to_numpy(prior.log_prob(z))]
-    if likelihood_name(model) != "bernoulli":
+    if model.likelihood.observes != "binary":
         log_prob = model.likelihood.log_prob(keras.ops.convert_to_tensor(x), outputs)
         numbers += [float(number) for number in keras.ops.convert_to_numpy(log_prob)]
     return numbers
@@ -155,10 +154,11 @@ def fingerprint(model) -> list[float]:
 def fixed_inputs(model, rng: np.random.RandomState, n=2):
     """Draws data for the encoder and latents or codes for the decoder, `n` examples of each."""
     x = rng.uniform(size=(n, *model.data_shape)).astype("float32")
-    shape = (n, *model.latent.latent_shape)
-    if model.latent.stochastic:
+    spec = model.latent.code_spec
+    shape = (n, *spec.shape)
+    if spec.num_codes is None:
         return x, rng.standard_normal(size=shape).astype("float32")
-    return x, rng.randint(model.latent.num_codes, size=shape)
+    return x, rng.randint(spec.num_codes, size=shape)
 
 
 def tolerance(published: float) -> float:

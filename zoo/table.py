@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from keras_vae import hub
+from keras_vae import hub, likelihoods
 from keras_vae.files import write_bytes
 
 README = Path(__file__).parents[1] / "README.md"
@@ -20,7 +20,7 @@ def table() -> str:
         entry = hub.info(name)
         metrics = entry["metrics"]
         likelihoods = "| - | -"
-        if entry["likelihood"] == "bernoulli":
+        if likelihoods.get(entry["likelihood"]).is_code_length:
             nll = f"{metrics['nll']:.2f} (K = {metrics['num_samples']})"
             likelihoods = f"| {metrics['elbo']:.2f} | {nll}"
         rows.append(

@@ -13,7 +13,7 @@ def accelerator():
     return None if device.platform == "cpu" else device.device_kind
 
 
-def compiled(function, layer):
+def compile_method(function, layer):
     """Returns `function` of tensors, which uses the variables of `layer`, compiled."""
 
     @jax.jit
@@ -22,29 +22,6 @@ def compiled(function, layer):
             return function(*arguments)
 
     return lambda *arguments: pure([v.value for v in layer.variables], *arguments)
-
-
-def piped(arguments):
-    """Returns the arguments of `fit`, `evaluate` or `predict`: Keras batches arrays well here."""
-    return arguments
-
-
-def quickened(optimizer):
-    """Returns the optimizer: JAX compiles its update with the step."""
-    return optimizer
-
-
-def over_replicas(values):
-    return values
-
-
-def of_first_replica(values):
-    return values
-
-
-def shared(loss):
-    """Returns the loss: on JAX a distributed batch stays one."""
-    return loss
 
 
 def transposed_convolution(filters, kernel_size, *, strides, **arguments):

@@ -9,8 +9,6 @@ import tensorflow as tf
 
 from keras_vae.checks import check_number, check_whole, is_array
 
-transposed_convolution = keras.layers.Conv2DTranspose
-
 
 def accelerator():
     """Returns the name of what computes besides the processor, or None."""
@@ -20,14 +18,14 @@ def accelerator():
     return tf.config.experimental.get_device_details(devices[0]).get("device_name", "GPU")
 
 
-def compiled(function, layer):
+def compile_method(function, layer):
     """Returns `function` of tensors, which uses the variables of `layer`, as one graph."""
     # Without autograph, as Keras compiles its own steps. A partial: by the code of a bare method
     # TensorFlow would count the graphs of all models together, and warn of too many.
     return tf.function(functools.partial(function), autograph=False, reduce_retracing=True)
 
 
-def piped(arguments):
+def pipe_arrays(arguments):
     """The arguments of `fit`, `evaluate` or `predict`, with their arrays as pipelines of batches.
 
     The pipeline that Keras makes of arrays tunes its threads, and its end, that of every epoch,
@@ -103,7 +101,7 @@ def ordered_batches(x, batch_size, order, epochs):
     return batches.with_options(options)
 
 
-def shared(loss):
+def share_loss(loss):
     """A replica's part of a loss, the mean over its own examples: Keras adds up their gradients."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return loss / replicas if replicas > 1 else loss
@@ -124,7 +122,7 @@ def of_first_replica(values):
     return over_replicas(tf.where(first, values, tf.zeros_like(values)))
 
 
-def quickened(optimizer):
+def speed_up_adam(optimizer):
     """Makes Adam update each variable in one pass over memory, where Keras takes a dozen."""
     plain = type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW)
     if plain and not optimizer.amsgrad and not tf.distribute.has_strategy():

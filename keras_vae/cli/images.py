@@ -38,12 +38,12 @@ def reconstruct(
     Prints the mean squared error per pixel, of values in [0, 1].
     """
     from keras_vae import plots
-    from keras_vae.checks import scaled
+    from keras_vae.checks import scale
 
     model, x = load(name, images, dataset)
     x = x[:n]
     reconstructions = model.reconstruct(x)
-    error = np.mean(np.square(scaled(x) - reconstructions))
+    error = np.mean(np.square(scale(x) - reconstructions))
     out = out or default_out(name, "reconstructions")
     plots.save(plots.reconstruction_pairs(x, reconstructions), out)
     if as_json:

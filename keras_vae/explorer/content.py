@@ -3,11 +3,11 @@
 import numpy as np
 from keras import ops
 
-from keras_vae.checks import as_array, check_data, scaled
+from keras_vae.checks import as_array, check_data, scale
 from keras_vae.explorer import networks, sampling
 from keras_vae.explorer.networks import NotExplorableError
 from keras_vae.explorer.packing import Store, compressed
-from keras_vae.latents.gaussian import ACTIVE
+from keras_vae.latents.base import ACTIVE
 from keras_vae.likelihoods import Bernoulli, Gaussian, LearnedGaussian
 
 _SHOWN = 16  # images that the file holds
@@ -77,7 +77,7 @@ def _check(model, x):
 
 def _images(x):
     """Images in 8 bits over the range of their values, at least [0, 1]."""
-    x = scaled(x)
+    x = scale(x)
     low, high = min(0.0, float(x.min())), max(1.0, float(x.max()))
     pixels = np.rint((x - low) / (high - low) * 255).astype("uint8")
     return {"count": len(x), "range": [low, high], "gzip": compressed(pixels.tobytes())}

@@ -1,100 +1,246 @@
-"""What every latent offers: a layer from the encoder's output to `(z, rate)`."""
+"""What every latent offers: the one contract between a latent and the rest of the library."""
+
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+from keras import ops
+
+ACTIVE = 0.01  # a latent is active if Var_x(E_q[z]) exceeds this (Burda et al. 2015, section 5)
+
+
+class CodeSpec(NamedTuple):
+    """What the code of one example looks like, and what it takes to sample one.
+
+    Args:
+        shape: shape of the code; None for an axis that depends on the size of the data.
+        dtype: `"float32"` (default), or `"int32"` for the numbers of discrete codes.
+        num_codes: integer codes are 0, ..., num_codes - 1. None (default) for float codes.
+        noise_shape: shape of the standard normal numbers that one posterior sample takes. None
+            (default): the posterior is a single point.
+    """
+
+    shape: tuple
+    dtype: str = "float32"
+    num_codes: int | None = None
+    noise_shape: tuple | None = None
+
+
+class Draw(NamedTuple):
+    """M samples from the posterior q(z|x) of each of n examples.
+
+    Args:
+        code: the samples, `(M, n, *code_shape)`; M is 1 if the posterior is a single point.
+        decoder_input: what the decoder takes, with the sample axis folded into the batch:
+            `(M * n, ...)`.
+        rate: nats, `(M, n)`. Its mean over the samples is KL(q(z|x) || p(z)), or a code length.
+        log_ratio: log p(z) - log q(z|x) of each sample, `(M, n)`, nats. Defaults to `-rate`.
+        penalty: a training cost beyond the ELBO, `(n,)`. Defaults to 0.
+        unit_rates: the rate of each unit of an example, `(n, *units)`, if the rate is their sum.
+        terms: more tensors, for `Latent.track`.
+    """
+
+    code: Any
+    decoder_input: Any
+    rate: Any
+    log_ratio: Any = None
+    penalty: Any = None
+    unit_rates: Any = None
+    terms: Any = {}
+
+
+class Use(NamedTuple):
+    """How much of a latent is used on a data set.
+
+    Args:
+        figures: what `keras_vae.evaluate` reports.
+        values: a number for each unit; the unit is in use if it exceeds `threshold`.
+        threshold: see `values`.
+        unit: what a unit is called.
+        label: what the values are, for the axis of a chart.
+        advice: what may help if many units are idle.
+    """
+
+    figures: dict
+    values: np.ndarray
+    threshold: float
+    unit: str
+    label: str
+    advice: str
 
 
 class Latent(keras.layers.Layer):
-    """The interface of a latent: a layer from what the encoder returns to `(z, rate)`.
+    """The interface of a latent: a layer from the encoder's output to a code and its rate.
 
-    Everything here is computed in float32 under every dtype policy.
+    A subclass must define `spec`, `draw` and `code`. It defines `decoder_input` if the decoder
+    takes something other than the code, and `generates` and `sample_prior` if there is a prior to
+    draw from. The rest of the library asks this class and nothing else. Everything is computed in
+    float32 under every dtype policy.
+
+    The attribute `prior` holds the prior, if it is a layer of its own with `log_prob` and `sample`.
+    Class attributes declare more:
+
+    - `generates`: whether `sample_prior` works.
+    - `no_bound`: why there is no ELBO, in a sentence. None (default): there is one.
+    - `has_unit_rates`: whether `draw` returns `unit_rates`.
+    - `encodes_as`: how a program without Python gets the code from the encoder's output: its
+      `"mean"` (first tensor or first half), the output itself (`"identity"`), the `"nearest"`
+      vector of `decoder_input`, or None (default), unknown.
     """
 
-    stochastic = True  # whether posterior samples differ
-    generates = True  # whether the prior is one to draw from
-    closed_form = False  # whether the rate is known without sampling
+    code_spec = None  # set when the latent is built
+    generates = False
+    no_bound = None
+    has_unit_rates = False
+    encodes_as = None
 
     def __init__(self, *, seed=None, **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
+        self.prior = None
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def connect(self, encoder, data_shape):
-        """Tells a latent of its model's encoder, before `build`; most need not know."""
+        """Gives a latent what it needs of its model, before `build`. A no-op by default."""
+
+    def build(self, input_shape):
+        self.code_spec = self.spec(input_shape)
 
     def call(self, h, num_samples=1, training=False):
-        """Returns samples `z`, `(num_samples * n, *latent_shape)`, and the rate, `(n,)` nats.
+        """Returns what the decoder takes, and the rate, `(n,)` nats.
 
-        A latent that says their shapes in `compute_output_spec` spares a model's building the
-        tracing of its mathematics.
+        Keras traces this method to find shapes; a latent that defines `compute_output_spec` builds
+        faster.
         """
-        terms = self.infer(h, num_samples, training=training)
-        return terms["z"], terms["rate"]
+        draw = self.draw(h, None, num_samples, training)
+        return draw.decoder_input, ops.mean(draw.rate, axis=0)
 
-    def infer(self, h, num_samples=1, noise=None, training=False):
-        """The posterior's part of the objective.
+    def spec(self, h_shape) -> CodeSpec:
+        """What codes look like, given the shape (or shapes) of what the encoder returns."""
+        raise NotImplementedError
+
+    def draw(self, h, noise=None, num_samples=1, training=False) -> Draw:
+        """Samples the posterior.
 
         Args:
             h: what the encoder returned for `n` examples.
-            num_samples: Monte-Carlo samples per example.
-            noise: the random numbers to use, `(num_samples, n, *latent_shape)`; drawn if None.
+            noise: standard normal numbers `(M, n, *noise_shape)`. None: drawn by the latent with
+                its `seed_generator`.
+            num_samples: samples M per example, if the noise is drawn here.
             training: whether this is a training step.
-
-        Returns:
-            A dict of `z`, samples in the decoder's shape with the sample axis folded into the
-            batch; `rate`, `(n,)`, nats; `penalty`, `(n,)`, a training cost beyond the ELBO
-            (zero if there is none); and what `track` needs.
         """
         raise NotImplementedError
 
     def code(self, h):
-        """The deterministic representation of `n` examples."""
+        """The deterministic code of `n` examples, `(n, *code_shape)`."""
         raise NotImplementedError
 
-    def check_code(self, z):
-        """Returns the NumPy array `z`; ValueError unless `lookup` can take it."""
-        shape = ", ".join(map(str, ("n", *self.latent_shape)))
-        if z.ndim != len(self.latent_shape) + 1 or z.shape[1:] != self.latent_shape or not len(z):
-            raise ValueError(f"z must have shape ({shape}). Received shape: {z.shape}")
-        if not np.isfinite(z).all():
-            raise ValueError("z must be finite. Received NaN or infinite values.")
-        return z.astype("float32")
-
-    def lookup(self, code):
-        """Turns a representation into what the decoder takes."""
+    def decoder_input(self, code):
+        """Converts codes `(n, *code_shape)` to what the decoder takes. Returns them by default."""
         return code
 
-    def propose(self, h, noise=None, num_samples=1):
-        """Samples with their importance weights.
+    def log_ratio(self, h, code):
+        """log p(z) - log q(z|x) of given codes `(M, n, *code_shape)`: `(M, n)`, nats.
+
+        Only the doubly reparameterised gradient needs it.
+        """
+        raise ValueError(
+            f"The doubly reparameterised gradient needs log p(z) - log q(z|x) of given codes, and "
+            f"{type(self).__name__} has no log_ratio method: use importance_weighted=True."
+        )
+
+    def sample_prior(self, n, rng, shape=None):
+        """Draws `n` codes from the prior as a NumPy array.
 
         Args:
-            h: what the encoder returned for `n` examples.
-            noise: as in `infer`.
-            num_samples: Monte-Carlo samples per example, if the noise is drawn.
+            n: number of codes.
+            rng: a NumPy generator.
+            shape: shape of a code, for models of any size. Defaults to that of `code_spec`.
 
-        Returns:
-            `z` as in `infer`; log p(z) - log q(z|x), `(num_samples, n)`, in nats; and the rate as
-            each sample gives it, of the same shape: its mean over the samples is `infer`'s.
+        Raises:
+            ValueError: if there is no prior to draw from.
         """
-        raise NotImplementedError
+        raise ValueError(f"{type(self).__name__} has no prior to draw codes from.")
 
-    def rescale(self, h, z, scale):
-        """The samples of `propose` again, with other gradients.
+    def check_code(self, code, spec=None):
+        """Returns codes as `decoder_input` takes them.
 
         Args:
-            h: what the encoder returned for `n` examples.
-            z: samples of it, as `propose` returns them.
-            scale: numbers `(num_samples, n)`, of which no gradient is taken.
+            code: a NumPy array.
+            spec: the codes' `CodeSpec`. Defaults to that of this latent.
 
-        Returns:
-            `z`, of which the encoder's gradient is multiplied by `scale`; and log p(z) - log q(z|x)
-            as in `propose`, which depends on the encoder through z alone.
+        Raises:
+            ValueError: if they are not codes of this latent.
         """
-        raise NotImplementedError
+        spec = spec or self.code_spec
+        shape = ", ".join("any" if size is None else str(size) for size in ("n", *spec.shape))
+        kind = "integer codes" if spec.num_codes else "numbers"
+        if not _fits(code, spec.shape) or (spec.num_codes and code.dtype.kind not in "iu"):
+            raise ValueError(
+                f"z must hold {kind} of shape ({shape}). "
+                f"Received shape {code.shape}, dtype {code.dtype}"
+            )
+        if spec.num_codes is None:
+            if not np.isfinite(code).all():
+                raise ValueError("z must be finite. Received NaN or infinite values.")
+        elif code.min() < 0 or code.max() >= spec.num_codes:
+            raise ValueError(
+                f"Codes must be in [0, {spec.num_codes - 1}]. Received {code.min()} to "
+                f"{code.max()}."
+            )
+        return code.astype(spec.dtype)
 
-    def track(self, terms):
-        """Updates the latent's own metrics from what `infer` returned."""
+    def use(self, code) -> Use:
+        """Measures how much of the latent a data set uses, from its codes `(n, *code_shape)`."""
+        if self.code_spec.num_codes is None:
+            variances = np.var(code, axis=0, dtype="float64").ravel()
+            return Use(
+                {"active_units": int(np.sum(variances > ACTIVE))},
+                variances,
+                ACTIVE,
+                "latent",
+                "variance of the posterior mean over the data",
+                "lower beta, warm up longer, or set free bits to 0.25",
+            )
+        counts = np.bincount(np.ravel(code), minlength=self.code_spec.num_codes)
+        return Use(
+            {
+                "perplexity": float(ops.convert_to_numpy(perplexity(counts))),
+                "codebook_usage": float(np.mean(counts > 0)),
+            },
+            counts / counts.sum(),
+            0.0,
+            "code",
+            "share of the assignments",
+            "raise revive_below, or make the codebook smaller",
+        )
+
+    def track(self, draw: Draw, weight=1.0):
+        """Updates the latent's own metrics after a step. A no-op by default.
+
+        Args:
+            draw: what `draw` returned.
+            weight: sample weights, `(n,)` or 1.
+        """
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}
+
+
+def perplexity(counts):
+    """exp(-sum_k p_k log p_k), with p_k the share of code k in the counts, `(K,)`."""
+    counts = ops.cast(counts, "float32")
+    p = counts / ops.maximum(ops.sum(counts), 1.0)
+    return ops.exp(-ops.sum(p * ops.log(ops.maximum(p, np.finfo("float32").tiny))))
+
+
+def fold(samples):
+    """Folds the sample axis into the batch: `(M, n, ...)` to `(M * n, ...)`."""
+    return ops.reshape(samples, (-1, *ops.shape(samples)[2:]))
+
+
+def _fits(code, shape):
+    sizes = code.shape[1:]
+    fits = len(sizes) == len(shape) and all(s in (None, size) for s, size in zip(shape, sizes))
+    return fits and code.size > 0

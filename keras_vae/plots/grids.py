@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vae.checks import as_array, check_whole, scaled
+from keras_vae.checks import as_array, check_whole, scale
 from keras_vae.files import write_bytes
 
 _DPI = 128  # a power of two: pixels / dpi is exact, and the picture has just these pixels
@@ -118,7 +118,7 @@ def _tiles(images, name):
             f"{name} must be uint8 or float in [0, 1]. Received dtype: {images.dtype}. Cast 0 to "
             '255 with .astype("uint8"), 0 and 1 with .astype("float32").'
         )
-    values = scaled(images if images.ndim == 4 else images[..., None])
+    values = scale(images if images.ndim == 4 else images[..., None])
     if not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite. Received NaN or infinite values.")
     if values.shape[-1] not in (1, 3, 4):

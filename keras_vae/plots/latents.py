@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from keras_vae.checks import as_array, check_number, check_whole, scaled
+from keras_vae.checks import as_array, check_number, check_whole, scale
 from keras_vae.plots.grids import PAIR_GAPS, image_grid, labelled_rows
 
 
@@ -63,7 +63,7 @@ def interpolation(model, first, second, steps=9):
     share = np.linspace(0, 1, steps, dtype="float32").reshape(-1, *[1] * ends[0].ndim)
     z = (1 - share) * ends[0] + share * ends[1]  # (steps, n, ...)
     images = model.decode(z.reshape(-1, *z.shape[2:])).reshape(steps, len(first), *first.shape[1:])
-    rows = np.concatenate([scaled(first)[None], images, scaled(second)[None]])
+    rows = np.concatenate([scale(first)[None], images, scale(second)[None]])
     return image_grid(np.swapaxes(rows, 0, 1).reshape(-1, *first.shape[1:]), columns=steps + 2)
 
 
@@ -140,7 +140,7 @@ def code_maps(model, x, columns=8):
         raise ValueError("code_maps needs a VQ model: this one's latent has no codes.")
     columns = check_whole("columns", columns, 1)
     codes = model.encode(x)
-    x = scaled(as_array(x))
+    x = scale(as_array(x))
     x = x if x.shape[-1] == 3 else np.repeat(x.mean(axis=-1, keepdims=True), 3, axis=-1)
     # One colour for each code, the same at every call; neighbours in number are not alike.
     colors = np.random.RandomState(0).uniform(0.1, 0.95, (model.latent.num_codes, 3))

@@ -1,6 +1,6 @@
 """Priors p(z) over latents and codes: densities in nats per example, and draws."""
 
-from keras_vae.checks import named
+from keras_vae.checks import get_part, name_of_part
 from keras_vae.priors.base import Prior as Prior
 from keras_vae.priors.base import StandardNormal as StandardNormal
 from keras_vae.priors.codes import CodeTransformer as CodeTransformer
@@ -18,7 +18,7 @@ CODE_PRIORS = {"transformer": CodeTransformer}
 
 
 def get(identifier) -> Prior:
-    """Returns a prior over continuous latents from its name, a plain description or itself.
+    """Returns a prior over continuous latents from its name, a dict, or itself.
 
     Args:
         identifier: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, a dict of the name and arguments
@@ -27,17 +27,16 @@ def get(identifier) -> Prior:
     Raises:
         ValueError: if it is none of these.
     """
-    rule = _RULE.format("RealNVP()", sorted(PRIORS))
-    return named("Prior", "normal" if identifier is None else identifier, Prior, PRIORS, rule)
+    identifier = "normal" if identifier is None else identifier
+    return get_part("Prior", identifier, Prior, PRIORS, _RULE.format("RealNVP()", sorted(PRIORS)))
 
 
-def get_code_prior(identifier):
-    """Returns a prior over codes from its name, a plain description or itself.
+def get_code_prior(identifier) -> Prior | None:
+    """Returns a prior over integer codes from its name, a dict, or itself.
 
     Args:
         identifier: `"transformer"`, a dict of the name and arguments such as
-            `{"name": "transformer", "width": 64}`, a `CodeTransformer`, or None, which stands for
-            the uniform prior.
+            `{"name": "transformer", "width": 64}`, a `Prior`, or None, the uniform prior.
 
     Raises:
         ValueError: if it is none of these.
@@ -45,7 +44,12 @@ def get_code_prior(identifier):
     if identifier is None:
         return None
     rule = _RULE.format("CodeTransformer()", sorted(CODE_PRIORS))
-    return named("Prior", identifier, CodeTransformer, CODE_PRIORS, rule)
+    return get_part("Prior", identifier, Prior, CODE_PRIORS, rule)
+
+
+def name_of(prior) -> str:
+    """The name of a prior: `"uniform"` for None, and the class's if it is not one of ours."""
+    return "uniform" if prior is None else name_of_part(prior, {**PRIORS, **CODE_PRIORS})
 
 
 _RULE = (

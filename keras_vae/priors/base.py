@@ -1,19 +1,22 @@
 """What every prior offers, and the standard normal."""
 
-import math
-
 import keras
 import numpy as np
 from keras import ops
 
+from keras_vae import normal
+
 
 class Prior(keras.layers.Layer):
-    """The interface: `log_prob(z)` and `sample(n, rng)`. A layer, so that its weights are saved.
+    """The interface of a prior p(z): `log_prob(z)` and `sample(n, rng)`.
 
-    `build` receives the shape of a batch of latents, `(None, *latent_shape)`. Everything here is
-    computed in float32 under every dtype policy. A prior whose draws are a function of standard
-    normal noise has that function too: `from_normal(u)`, u `(n, d)` to latents.
+    A prior is a layer, so its weights are saved. `build` receives the shape of a batch of latents,
+    `(None, *latent_shape)`, or of one-hot codes, `(None, *positions, num_codes)`. Everything is
+    computed in float32 under every dtype policy.
     """
+
+    any_size = False  # whether latents of any height and width have a density
+    from_normal = None  # a method from standard normal noise (n, d) to latents, where there is one
 
     def __init__(self, **kwargs):
         kwargs.setdefault("dtype", "float32")
@@ -21,44 +24,55 @@ class Prior(keras.layers.Layer):
 
     def build(self, input_shape):
         self.latent_shape = tuple(input_shape[1:])
+        if None in self.latent_shape and not self.any_size:
+            raise ValueError(
+                f"A {type(self).__name__} prior needs latents of a fixed shape: give the model an "
+                f"input shape without None. Received: {self.latent_shape}"
+            )
 
     def add_weight(self, *args, **kwargs):
-        # A layer of mixed precision would see the weights of its parts in 16 bits.
+        # Without autocast: a layer under mixed precision would see 16-bit weights.
         return super().add_weight(*args, autocast=False, **kwargs)
 
     def connect(self, posterior, data_shape):
-        """Tells a prior of its model, before `build`; most need not know.
+        """Gives the prior what it needs of its model, before `build`. A no-op by default.
 
         Args:
             posterior: a function from data `(n, *data_shape)` to mean and log_var of q(z|x).
             data_shape: shape of one example.
         """
 
-    def log_prob(self, z):
+    def log_prob(self, z, training=False):
         """Log-density of latents `(n, *latent_shape)`: `(n,)`, in nats."""
         raise NotImplementedError
 
     def sample(self, n: int, rng: np.random.Generator):
-        """Draws `n` latents, `(n, *latent_shape)`, from the numbers of a NumPy generator."""
+        """Draws `n` latents, `(n, *latent_shape)`, with a NumPy generator."""
         raise NotImplementedError
+
+    def formula(self):
+        """How other runtimes draw from this prior: a dict of its `kind` and NumPy arrays.
+
+        The kinds are `"normal"`, `"mixture"` and `"realnvp"`. None (default): there is no formula.
+        """
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class StandardNormal(Prior):
     """N(0, I)."""
 
-    def log_prob(self, z):
-        return standard_normal_log_prob(ops.cast(z, "float32"))
+    any_size = True
 
-    def sample(self, n, rng):
-        return rng.standard_normal((n, *self.latent_shape), dtype="float32")
+    def log_prob(self, z, training=False):
+        return normal.sum_per_example(normal.log_density(ops.cast(z, "float32")))
+
+    def sample(self, n, rng, shape=None):
+        shape = self.latent_shape if shape is None else shape
+        return rng.standard_normal((n, *shape), dtype="float32")
 
     def from_normal(self, u):
-        """Latents `(n, *latent_shape)` of standard normal noise `(n, d)`: the same numbers."""
+        """Reshapes standard normal noise `(n, d)` to latents `(n, *latent_shape)`."""
         return ops.reshape(u, (-1, *self.latent_shape))
 
-
-def standard_normal_log_prob(z):
-    """log N(z; 0, I) of `(n, ...)`: `(n,)`."""
-    axes = tuple(range(1, len(z.shape)))
-    return -0.5 * ops.sum(ops.square(z) + math.log(2 * math.pi), axis=axes)
+    def formula(self):
+        return {"kind": "normal"}

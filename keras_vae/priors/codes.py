@@ -7,15 +7,16 @@ import numpy as np
 from keras import ops
 
 from keras_vae.checks import check_number, check_whole
+from keras_vae.priors.base import Prior
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class CodeTransformer(keras.layers.Layer):
+class CodeTransformer(Prior):
     """p(codes) = prod_t p(code_t | codes before it), in raster order.
 
-    A transformer whose every layer normalises first (Vaswani et al. 2017, arXiv 1706.03762; Chen
-    et al. 2020, "Generative Pretraining from Pixels"), over the codes of a VQ model, as van den
-    Oord et al. 2017 (arXiv 1711.00937, section 3.3) do with a PixelCNN.
+    A pre-norm transformer (Vaswani et al. 2017, arXiv 1706.03762; Chen et al. 2020, "Generative
+    Pretraining from Pixels") over the codes of a VQ model, where van den Oord et al. 2017 (arXiv
+    1711.00937, section 3.3) use a PixelCNN.
 
     Args:
         width: of the token vectors. Defaults to 128.
@@ -25,7 +26,6 @@ class CodeTransformer(keras.layers.Layer):
     """
 
     def __init__(self, width=128, blocks=4, heads=4, dropout=0.0, **kwargs):
-        kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.width = check_whole("width", width, 1)
         self.blocks = check_whole("blocks", blocks, 1)
@@ -36,14 +36,15 @@ class CodeTransformer(keras.layers.Layer):
         self.drop = keras.layers.Dropout(self.dropout, dtype="float32")
 
     def build(self, input_shape):
-        """Takes the shape of a batch of codes as if one-hot, `(None, *positions, num_codes)`."""
+        """Takes the shape of a batch of one-hot codes, `(None, *positions, num_codes)`."""
+        super().build(input_shape)
         self.positions, self.num_codes = tuple(input_shape[1:-1]), input_shape[-1]
         self.length = math.prod(self.positions)
         near_zero = keras.initializers.RandomNormal(stddev=0.02)
         width, most = self.width, self.num_codes
         self.embedding = self._weight("embedding", (most + 1, width), near_zero)
         self.places = self._weight("places", (self.length, width), near_zero)
-        # The same layer of all blocks is one weight: a model loads sooner.
+        # One weight holds the same layer of all blocks: such a model loads faster.
         self.block_weights = [
             self._norm("attention_norm", self.blocks),
             self._dense("attention_in", width, 3 * width, self.blocks),
@@ -64,9 +65,9 @@ class CodeTransformer(keras.layers.Layer):
         return -ops.sum(nats, axis=1)
 
     def sample(self, n, rng):
-        """Draws codes, int32 `(n, *positions)`, from the numbers of a NumPy generator.
+        """Draws codes, int32 `(n, *positions)`, with a NumPy generator.
 
-        Keys and values of the codes drawn so far are kept: each is computed once.
+        The keys and values of earlier codes are kept, so each is computed once.
         """
         blocks = list(self._blocks())
         kept = np.zeros((self.blocks, n, self.length, 2 * self.width), "float32")
@@ -90,13 +91,13 @@ class CodeTransformer(keras.layers.Layer):
         return codes.reshape(n, *self.positions)
 
     def logits(self, codes, training=False):
-        """Of each of codes `(n, length)`, given those before it: `(n, length, num_codes)`."""
+        """Logits of each code, given those before it: `(n, length)` to `(n, length, num_codes)`."""
         past = np.tri(self.length, dtype=bool)
 
         def attend(block, x):
             return self._attention(*ops.split(x, 3, axis=-1), past)
 
-        # Every code moves one place on; the number 0 stands at the beginning.
+        # Codes move one place to the right; 0 marks the start.
         before = ops.pad(ops.cast(codes[:, :-1], "int32") + 1, ((0, 0), (1, 0)))
         x = ops.take(self.embedding, before, axis=0) + self.places
         return self._network(x, self._blocks(), attend, training)
@@ -111,7 +112,7 @@ class CodeTransformer(keras.layers.Layer):
         return {**super().get_config(), **own}
 
     def _blocks(self):
-        """For each block the weights of its six layers, a pair each."""
+        """The weights of the six layers of each block, a pair for each layer."""
         layers = [
             zip(*(ops.unstack(ops.convert_to_tensor(weight)) for weight in pair))
             for pair in self.block_weights
@@ -119,45 +120,45 @@ class CodeTransformer(keras.layers.Layer):
         return zip(*layers)
 
     def _network(self, x, blocks, attend, training=False):
-        """From vectors `(n, t, width)` to logits; `attend` takes a block's number and q, k, v."""
+        """Vectors `(n, t, width)` to logits; `attend` takes the number of a block and its q, k, v."""
         for block, (norm, qkv, out, dense_norm, up, down) in enumerate(blocks):
-            y = attend(block, _linear(_normalised(x, *norm), *qkv))
+            y = attend(block, _linear(_normalise(x, *norm), *qkv))
             x = x + self.drop(_linear(y, *out), training=training)
-            y = ops.silu(_linear(_normalised(x, *dense_norm), *up))
+            y = ops.silu(_linear(_normalise(x, *dense_norm), *up))
             x = x + self.drop(_linear(y, *down), training=training)
-        return _linear(_normalised(x, *self.last_norm), *self.last)
+        return _linear(_normalise(x, *self.last_norm), *self.last)
 
     def _attention(self, query, key, value, seen):
-        """Attention of `(n, t, width)`, split into heads; `seen` `(t, t)` says what sees what."""
+        """Multi-head attention over `(n, t, width)`, with a mask `seen`, `(t, t)`."""
         heads = (self.heads, self.width // self.heads)
         parts = [ops.reshape(part, (-1, part.shape[1], *heads)) for part in (query, key, value)]
         y = ops.dot_product_attention(*parts, mask=seen[None, None], scale=heads[1] ** -0.5)
         return ops.reshape(y, (-1, query.shape[1], self.width))
 
     def _dense(self, name, inputs, outputs, *stacked):
-        """Kernel and bias of a dense layer, or of as many as are stacked."""
+        """Kernel and bias of one dense layer, or of several stacked ones."""
         glorot = keras.initializers.VarianceScaling(math.prod(stacked), "fan_avg", "uniform")
         kernel = self._weight(f"{name}_kernel", (*stacked, inputs, outputs), glorot)
         return kernel, self._weight(f"{name}_bias", (*stacked, outputs), "zeros")
 
     def _norm(self, name, *stacked):
-        """Scale and offset of a layer normalisation, or of as many as are stacked."""
+        """Scale and offset of one layer normalisation, or of several stacked ones."""
         shape = (*stacked, self.width)
         scale = self._weight(f"{name}_scale", shape, "ones")
         return scale, self._weight(f"{name}_offset", shape, "zeros")
 
     def _weight(self, name, shape, initializer):
-        return self.add_weight(shape=shape, initializer=initializer, name=name, autocast=False)
+        return self.add_weight(shape=shape, initializer=initializer, name=name)
 
 
 def _linear(x, kernel, bias):
-    """A dense layer, as one product of matrices: of more axes, a backend makes many operations."""
+    """A dense layer as one matrix product: backends split a product over more axes."""
     y = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel) + bias
     return ops.reshape(y, (-1, *x.shape[1:-1], kernel.shape[-1]))
 
 
-def _normalised(x, scale, offset):
-    """Each vector less its mean, over its standard deviation (Ba et al. 2016, arXiv 1607.06450)."""
+def _normalise(x, scale, offset):
+    """Layer normalisation (Ba et al. 2016, arXiv 1607.06450)."""
     centred = x - ops.mean(x, axis=-1, keepdims=True)
     variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
     return centred * ops.rsqrt(variance + 1e-3) * scale + offset

@@ -7,18 +7,19 @@ import numpy as np
 from keras import ops
 
 from keras_vae.checks import check_sizes, check_whole
-from keras_vae.priors.base import Prior, standard_normal_log_prob
+from keras_vae import normal
+from keras_vae.priors.base import Prior
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class RealNVP(Prior):
     """A chain of affine couplings from latents to N(0, I) (Dinh et al. 2017, arXiv 1605.08803).
 
-    Each coupling leaves half of the latents as they are and from them computes a shift t and a
-    log-scale s for the others (equations 7 and 8 there): u = (z - t) exp(-s), whose
-    log-determinant is -sum(s). Which half is drawn once, from the number of the coupling; the
-    next one exchanges the halves. A new prior is N(0, I): all s and t begin at zero.
-    As a VAE's prior: Xu et al. 2019, arXiv 1905.13452.
+    Each coupling keeps half of the latents and computes from them a shift t and a log-scale s for
+    the other half (equations 7 and 8 there): u = (z - t) exp(-s), whose log-determinant is
+    -sum(s). The number of the coupling determines the half; the next coupling swaps the halves.
+    A new prior is N(0, I): all s and t start at zero. As a VAE's prior: Xu et al. 2019,
+    arXiv 1905.13452.
 
     Args:
         couplings: number of couplings. Defaults to 8.
@@ -33,17 +34,17 @@ class RealNVP(Prior):
         self.activation = activation
         self._activate = keras.activations.get(activation)
         if self._activate is keras.activations.glu:
-            raise ValueError('RealNVP takes no activation that halves its input, as "glu" does.')
+            raise ValueError('RealNVP takes no activation that halves its input, such as "glu".')
 
     def build(self, input_shape):
         super().build(input_shape)
         self.width = math.prod(self.latent_shape)
         if self.width < 2:
-            raise ValueError("RealNVP couples latents: at least 2 are needed. Received: 1")
+            raise ValueError("RealNVP needs at least 2 latents. Received: 1")
         kept = [_half(self.width, i) for i in range(self.couplings)]
         self.masks = [(mask, np.tile(1.0 - mask, 2)) for mask in kept]  # (d,), and of s and t (2d,)
-        # The same layer of all couplings is one weight: to make a layer object for each took a
-        # third of the time in which a model with 8 couplings loads.
+        # One weight holds the same layer of all couplings: separate layer objects took a third of
+        # the time that a model with 8 couplings takes to load.
         glorot = keras.initializers.VarianceScaling(self.couplings, "fan_avg", "uniform")
         widths = (self.width, *self.hidden_units, 2 * self.width)
         self.kernels, self.biases = [], []
@@ -62,9 +63,9 @@ class RealNVP(Prior):
             self.kernels.append(kernel)
             self.biases.append(bias)
 
-    def log_prob(self, z):
+    def log_prob(self, z, training=False):
         u, log_det = self.to_normal(z)
-        return standard_normal_log_prob(u) + log_det
+        return normal.sum_per_example(normal.log_density(u)) + log_det
 
     def sample(self, n, rng):
         u = rng.standard_normal((n, self.width), dtype="float32")
@@ -88,15 +89,27 @@ class RealNVP(Prior):
             z = z * ops.exp(s) + t
         return ops.reshape(z, (-1, *self.latent_shape))
 
+    def formula(self):
+        """The couplings in sampling order, the last first."""
+        kernels, biases = ([ops.convert_to_numpy(w) for w in of] for of in (self.kernels, self.biases))
+        couplings = [
+            {
+                "kept": self.masks[i][0].astype(int),
+                "layers": [{"kernel": k[i], "bias": b[i]} for k, b in zip(kernels, biases)],
+            }
+            for i in reversed(range(self.couplings))
+        ]
+        return {"kind": "realnvp", "couplings": couplings, "activation": self.activation}
+
     def _couplings(self):
-        """For each coupling its masks, and the kernels and biases of its layers."""
+        """The masks of each coupling, and the kernels and biases of its layers."""
         tensors = [map(ops.convert_to_tensor, weights) for weights in (self.kernels, self.biases)]
         layers = [zip(ops.unstack(k), ops.unstack(b)) for k, b in zip(*tensors)]
         masks = [tuple(map(ops.convert_to_tensor, pair)) for pair in self.masks]
         return list(zip(masks, zip(*layers)))
 
     def _scale_and_shift(self, masks, net, z):
-        """s and t from the half that stays as it is, for which both are 0."""
+        """s and t, computed from the kept half; both are 0 there."""
         *hidden, (kernel, bias) = net
         kept, moved = masks
         h = kept * z
@@ -115,7 +128,7 @@ class RealNVP(Prior):
 
 
 def _half(width, i):
-    """Ones for the half of the latents that coupling `i` leaves as they are."""
+    """Ones for the half of the latents that coupling `i` keeps."""
     order = np.random.RandomState(i // 2).permutation(width)
     mask = np.zeros(width, "float32")
     mask[order[: width // 2]] = 1.0

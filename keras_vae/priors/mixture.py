@@ -6,27 +6,28 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vae import normal
 from keras_vae.checks import check_sizes, check_whole
 from keras_vae.priors.base import Prior
 
-_BLOCK = 64  # components whose densities are computed at once, to bound the memory
+_BLOCK = 64  # components computed at once, to bound the memory
 
 
 class _Mixture(Prior):
-    """p(z) = sum_k w_k N(z; mean_k, diag(exp(log_var_k))). Subclasses say what the parts are."""
+    """p(z) = sum_k w_k N(z; mean_k, diag(exp(log_var_k))). Subclasses define the parts."""
 
     def parts(self):
         """Returns log w, `(K,)`, mean and log_var, each `(K, d)`."""
         raise NotImplementedError
 
-    def log_prob(self, z):
+    def log_prob(self, z, training=False):
         log_weight, mean, log_var = self.parts()
         z = ops.reshape(ops.cast(z, "float32"), (-1, 1, math.prod(self.latent_shape)))
         log_p = []
         for start in range(0, self.components, _BLOCK):
             part = slice(start, start + _BLOCK)
-            squares = ops.square(z - mean[part]) * ops.exp(-log_var[part])  # (n, block, d)
-            log_p.append(-0.5 * ops.sum(math.log(2 * math.pi) + log_var[part] + squares, axis=2))
+            u = (z - mean[part]) * ops.exp(-0.5 * log_var[part])  # (n, block, d)
+            log_p.append(ops.sum(normal.log_density(u, log_var[part]), axis=2))
         return ops.logsumexp(log_weight + ops.concatenate(log_p, axis=1), axis=1)
 
     def sample(self, n, rng):
@@ -36,13 +37,18 @@ class _Mixture(Prior):
         noise = rng.standard_normal((n, mean.shape[1]), dtype="float32")
         return (mean[k] + np.exp(0.5 * log_var[k]) * noise).reshape(n, *self.latent_shape)
 
+    def formula(self):
+        log_weight, mean, log_var = map(ops.convert_to_numpy, self.parts())
+        stddev = np.exp(0.5 * log_var)
+        return {"kind": "mixture", "weights": np.exp(log_weight), "mean": mean, "stddev": stddev}
+
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class MixtureOfGaussians(_Mixture):
     """A mixture of K diagonal Gaussians; their means, variances and weights are learned.
 
-    The "MoG" prior that Tomczak & Welling 2018 (arXiv 1705.07120, section 5.2) compare with. Means
-    begin scattered as N(0, I), all variances at 1 and all weights equal.
+    The "MoG" prior of Tomczak & Welling 2018 (arXiv 1705.07120, section 5.2). The initial means
+    are drawn from N(0, I); all variances start at 1 and all weights are equal.
 
     Args:
         components: number K of Gaussians. Defaults to 100.
@@ -74,8 +80,8 @@ class MixtureOfGaussians(_Mixture):
 class VampPrior(_Mixture):
     """The mean of the posteriors of K learned pseudo-inputs u_k: p(z) = 1/K sum_k q(z|u_k).
 
-    Tomczak & Welling 2018, arXiv 1705.07120, eq. 9. The encoder is the model's own, to which the
-    model connects its prior. Pseudo-inputs begin uniform in [0, 1] and are free to leave it.
+    Tomczak & Welling 2018, arXiv 1705.07120, eq. 9. The encoder is the model's own.
+    Pseudo-inputs start uniform in [0, 1]; nothing keeps them there.
 
     Args:
         components: number K of pseudo-inputs. Defaults to 500.
@@ -90,14 +96,14 @@ class VampPrior(_Mixture):
         self.data_shape = None if data_shape is None else check_sizes("data_shape", data_shape)
 
     def connect(self, posterior, data_shape):
-        # Not as an attribute that Keras tracks: the encoder is the model's.
+        # Keras must not track it: the encoder belongs to the model.
         object.__setattr__(self, "_posterior", posterior)
         self.data_shape = tuple(data_shape)
 
     def build(self, input_shape):
         super().build(input_shape)
         if self.data_shape is None:
-            raise ValueError("A VampPrior is built by the model whose prior it is, or data_shape.")
+            raise ValueError("A VampPrior needs data_shape, or a model that it belongs to.")
         self.pseudo_inputs = self.add_weight(
             shape=(self.components, *self.data_shape),
             initializer=keras.initializers.RandomUniform(0.0, 1.0, seed=self.seed),

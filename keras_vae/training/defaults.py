@@ -37,7 +37,8 @@ def picture_arguments(factory: str) -> dict:
     if factory not in FACTORIES:
         return {}  # it is refused when the model is built
     likelihood = inspect.signature(FACTORIES[factory]).parameters["likelihood"].default
-    return {"likelihood": "learned_gaussian"} if _observes_binary(likelihood) else {}
+    binary = likelihoods.get(likelihood).observes == "binary"
+    return {"likelihood": "learned_gaussian"} if binary else {}
 
 
 def default_recipe(
@@ -87,9 +88,3 @@ def _digest(data):
     for x in (data.x_train, data.x_validation):
         digest.update(np.ascontiguousarray(x))
     return digest.hexdigest()
-
-
-def _observes_binary(likelihood):
-    likelihood = likelihoods.get(likelihood)
-    name = "binary" if isinstance(likelihood, likelihoods.Bernoulli) else "reals"
-    return getattr(likelihood, "observes", name) == "binary"

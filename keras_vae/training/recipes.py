@@ -126,16 +126,16 @@ def _freeze_all_but_prior(model, before):
         if hasattr(part, "set_weights"):  # a likelihood has weights only if it learns a scale
             part.set_weights(getattr(before, name).get_weights())
             part.trainable = False
-    _take_codes(model.latent, before.latent)
+    for ours, theirs in zip(_codes(model.latent), _codes(before.latent), strict=True):
+        ours.assign(theirs)
+    model.latent.trainable = False
+    model.latent.prior.trainable = True
 
 
-def _take_codes(latent, other):
-    if hasattr(latent, "take_codes"):
-        latent.take_codes(other)
-    else:  # until latents have it
-        latent.anchor.assign(other.codebook)
-        latent.frequency.assign(other.frequency)
-        latent.codebook_update = "fixed"
+def _codes(latent):
+    """The variables of a latent that are not its prior's."""
+    of_prior = {id(variable) for variable in latent.prior.weights} if latent.prior else set()
+    return [variable for variable in latent.weights if id(variable) not in of_prior]
 
 
 def _folder(run, name):

@@ -1,0 +1,145 @@
+"""A codebook: K vectors that follow what is assigned to them."""
+
+import keras
+from keras import ops
+
+from keras_vae.backends import of_first_replica, over_replicas
+from keras_vae.checks import check_number
+
+UPDATES = ("ema", "gradient", "fixed")
+_BLOCK = 8192  # codes compared at once, to bound the memory
+
+
+class Codebook:
+    """K vectors, their use, and how they move: the part that vector quantizers are made of.
+
+    It is no layer: its variables belong to a latent, which may own several codebooks.
+
+    The vectors follow the exponential moving average of the vectors assigned to them (van den
+    Oord et al. 2017, arXiv 1711.00937, appendix A.1), in frequencies rather than counts, so that
+    nothing depends on the batch size. Codes that are hardly used are moved to vectors of the batch
+    that are badly represented, drawn in proportion to their squared error. The first training
+    batch places a new codebook in the same way.
+
+    Args:
+        latent: the `Latent` that owns the variables and the random numbers.
+        num_codes: number K of vectors.
+        code_dim: their width.
+        update: `"ema"`, `"gradient"` (the optimizer moves the vectors) or `"fixed"`.
+        decay: decay of the moving averages per step.
+        revive_below: a code is revived if its share of the assignments falls below this fraction
+            of the uniform share 1/K; 0 turns revival off after the first batch.
+        prefix: of the variables' names, if the latent owns several codebooks.
+    """
+
+    def __init__(
+        self, latent, num_codes, code_dim, *, update="ema", decay=0.99, revive_below=0.02, prefix=""
+    ):
+        self.num_codes, self.update_rule = num_codes, update
+        self.decay, self.revive_below = decay, revive_below
+        self._seed_generator = latent.seed_generator
+        shape = (num_codes, code_dim)
+        state = {"trainable": False, "autocast": False, "dtype": "float32"}
+        spread = keras.initializers.RandomNormal(stddev=0.05, seed=latent.seed)
+        # Each code's share of the assignments: zero for codes that are not placed on data yet.
+        self.frequency = latent.add_weight(
+            shape=shape[:1], initializer="zeros", name=f"{prefix}frequency", **state
+        )
+        self.anchor = latent.add_weight(
+            shape=shape, initializer=spread, name=f"{prefix}anchor", **state
+        )
+        self.offset = None
+        if update == "gradient":
+            # On JAX a step may assign only what the optimizer does not train. So a vector is
+            # anchor + offset: revival moves the anchor, the optimizer the offset.
+            trained = {**state, "trainable": True}
+            self.offset = latent.add_weight(
+                shape=shape, initializer="zeros", name=f"{prefix}offset", **trained
+            )
+
+    @property
+    def vectors(self):
+        """The vectors, a tensor `(num_codes, code_dim)`."""
+        anchor = ops.convert_to_tensor(self.anchor)
+        return anchor if self.offset is None else anchor + self.offset
+
+    def nearest(self, flat):
+        """The numbers of the nearest vectors: `(N, code_dim)` to int32 `(N,)`."""
+        vectors = ops.stop_gradient(self.vectors)
+        # Centred, so that a large common offset costs no precision.
+        centre = ops.mean(vectors, axis=0)
+        flat, vectors = ops.stop_gradient(flat) - centre, vectors - centre
+        best, codes = None, None
+        for start in range(0, self.num_codes, _BLOCK):
+            block = vectors[start : start + _BLOCK]
+            # argmin_k ||h - e_k||^2 = argmax_k 2 h e_k - ||e_k||^2
+            closeness = 2 * flat @ ops.transpose(block) - ops.sum(ops.square(block), axis=-1)
+            # top_k, because Keras's argmax first makes several passes over all distances.
+            value, code = (t[:, 0] for t in ops.top_k(closeness, 1))
+            code = ops.cast(code, "int32") + start
+            if best is None:
+                best, codes = value, code
+            else:
+                codes = ops.where(value > best, code, codes)
+                best = ops.maximum(value, best)
+        return codes
+
+    def embed(self, codes):
+        """The vectors of integer codes: `(...)` to `(..., code_dim)`."""
+        return ops.take(self.vectors, codes, axis=0)
+
+    def follow(self, flat, codes):
+        """Moves the vectors after a training step, and revives codes that are hardly used.
+
+        Args:
+            flat: the vectors that were quantized, `(N, code_dim)`.
+            codes: the numbers of their nearest vectors, `(N,)`.
+        """
+        if self.update_rule == "fixed":
+            return
+        k, vectors = self.num_codes, ops.stop_gradient(self.vectors)
+        flat = ops.stop_gradient(flat)
+        error = ops.sum(ops.square(flat - ops.take(vectors, codes, axis=0)), axis=-1)
+        total = over_replicas(ops.cast(ops.shape(flat)[0], "float32"))
+        counts = ops.segment_sum(ops.ones_like(flat[:, 0]), codes, num_segments=k)
+        share = over_replicas(counts) / total
+        frequency = self.decay * self.frequency + (1 - self.decay) * share
+        if self.update_rule == "ema":
+            # frequency * vector is the running sum; a code that was never used stays in place.
+            mean = over_replicas(ops.segment_sum(flat, codes, num_segments=k)) / total
+            running = self.decay * self.frequency[:, None] * vectors + (1 - self.decay) * mean
+            used = frequency[:, None] > 0
+            vectors = ops.where(used, running / ops.maximum(frequency[:, None], 1e-30), vectors)
+        is_new = ops.max(self.frequency) == 0
+        dead = ops.logical_or(is_new, frequency <= self.revive_below / k)
+        vectors = ops.where(dead[:, None], self._draw(flat, error), vectors)
+        if self.offset is not None:
+            vectors = vectors - ops.stop_gradient(ops.convert_to_tensor(self.offset))
+        self.anchor.assign(vectors)
+        self.frequency.assign(ops.where(dead, 1 / k, ops.maximum(frequency, 1e-20)))
+
+    def copy_from(self, other):
+        """Takes the vectors and frequencies of another codebook of the same shape."""
+        self.anchor.assign(other.vectors)
+        self.frequency.assign(other.frequency)
+        if self.offset is not None:
+            self.offset.assign(ops.zeros_like(self.offset))
+
+    def _draw(self, flat, error):
+        """Draws K of the vectors without replacement, in proportion to their error."""
+        uniform = keras.random.uniform(
+            ops.shape(error), minval=1e-7, dtype="float32", seed=self._seed_generator
+        )
+        # The Gumbel trick: the K smallest are K draws without replacement.
+        order = ops.argsort(ops.log(-ops.log(uniform)) - ops.log(error + 1e-12))
+        picks = ops.take(order, ops.arange(self.num_codes, dtype="int32") % ops.shape(order)[0])
+        return of_first_replica(ops.take(flat, picks, axis=0))
+
+
+def check_update(update, decay, revive_below):
+    """Returns `decay` and `revive_below`; ValueError if an argument is out of its range."""
+    if update not in UPDATES:
+        raise ValueError(
+            f'codebook_update must be "ema", "gradient" or "fixed". Received: {update!r}'
+        )
+    return check_number("decay", decay, 0, 1), check_number("revive_below", revive_below, 0, 1)

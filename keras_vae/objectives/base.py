@@ -1,0 +1,164 @@
+"""What every objective offers, and the terms that it is made of."""
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vae.checks import check_number, check_whole
+
+
+class Terms(NamedTuple):
+    """What one pass over a batch of n examples gives, with M posterior samples of each.
+
+    Args:
+        x: the data as the likelihood describes it, `(n, *data_shape)`.
+        h: what the encoder returned.
+        draw: the posterior samples, a `keras_vae.latents.Draw`.
+        outputs: the decoder's outputs, `(M * n, *output_shape)`.
+        log_prob: log p(x|z), `(M, n)`, nats.
+        weight: sample weights, `(n,)`, or None.
+    """
+
+    x: Any
+    h: Any
+    draw: Any
+    outputs: Any
+    log_prob: Any
+    weight: Any = None
+
+    @property
+    def distortion(self):
+        """-E_q[log p(x|z)], `(n,)`, nats."""
+        return -ops.mean(self.log_prob, axis=0)
+
+    @property
+    def rate(self):
+        """KL(q(z|x) || p(z)), or a code length, `(n,)`, nats."""
+        return ops.mean(self.draw.rate, axis=0)
+
+    @property
+    def log_ratio(self):
+        """log p(z) - log q(z|x), `(M, n)`, nats."""
+        return -self.draw.rate if self.draw.log_ratio is None else self.draw.log_ratio
+
+    @property
+    def penalty(self):
+        """The latent's training cost beyond the ELBO, `(n,)`."""
+        return ops.zeros_like(self.rate) if self.draw.penalty is None else self.draw.penalty
+
+    def weigh(self, values):
+        """Multiplies values `(n, ...)` by the sample weights, if there are any."""
+        if self.weight is None:
+            return values
+        return values * ops.reshape(self.weight, (-1, *[1] * (len(values.shape) - 1)))
+
+    def mean(self, values):
+        """The mean over the batch of values `(n, ...)`, each times its sample weight."""
+        return ops.mean(self.weigh(values), axis=0)
+
+
+class Objective(keras.layers.Layer):
+    """The interface of an objective: `loss(model, terms, training)`.
+
+    Subclass it, or `ELBO`, and register the class with
+    `keras.saving.register_keras_serializable` to train on your own. An objective is a layer so that
+    Keras tracks its settings. These are variables, which assignment and callbacks change, but no
+    weights: neither `get_weights` nor a weights file holds them.
+
+    Args:
+        beta: weight of the rate in the loss, at least 0. Defaults to 1.
+        num_samples: posterior samples M of each example. Defaults to 1.
+    """
+
+    def __init__(self, beta=1.0, *, num_samples=1, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self._initial, self._settings, self._shares = {}, {}, {}
+        self.num_samples = check_whole("num_samples", num_samples, 1)
+        self.add_setting("beta", beta)
+        self.built = True
+
+    @property
+    def weights(self):
+        """None: settings belong to the objective, not to what was trained."""
+        return []
+
+    def add_setting(self, name, value):
+        """Makes a number, at least 0, that `set` and `ramp` change."""
+        number = self._initial[name] = check_number(name, value, 0)
+        for kind, initial in (("", number), ("_share", 1.0)):
+            variable = self.add_weight(
+                shape=(),
+                initializer=keras.initializers.Constant(initial),
+                trainable=False,
+                dtype="float32",
+                name=f"{name}{kind}",
+            )
+            (self._shares if kind else self._settings)[name] = variable
+
+    @property
+    def settings(self):
+        """The names of the settings."""
+        return tuple(self._settings)
+
+    def get(self, name):
+        """The variable of a setting, or None if the objective does not have it."""
+        return self._settings.get(name)
+
+    def set(self, name, value):
+        """Changes a setting; this takes effect at once, also in mid-fit."""
+        if name not in self._settings:
+            raise ValueError(
+                f"This model has no {name} to change: make it with {name}=0.0. Its settings are "
+                f"{', '.join(self.settings)}."
+            )
+        value = float(ops.convert_to_numpy(value)) if hasattr(value, "shape") else value
+        self._settings[name].assign(check_number(name, value, 0))
+
+    def ramp(self, name, share=1.0):
+        """Uses only a share of a setting, from 0 to 1, in training. Validation uses all of it."""
+        self._shares[name].assign(check_number("share", share, 0, 1))
+
+    def end_ramps(self):
+        """Uses all of every setting in training, as `fit` does when it starts."""
+        for name in self._shares:
+            self.ramp(name)
+
+    def value(self, name, training=False):
+        """The tensor of a setting that the loss uses."""
+        value = ops.convert_to_tensor(self._settings[name])
+        return value * self._shares[name] if training else value
+
+    def check(self, latent):
+        """Raises ValueError if the objective cannot train a (built) latent."""
+
+    def loss(self, model, terms: Terms, training=False):
+        """The loss of a batch, a scalar in nats per example.
+
+        Args:
+            model: the `keras_vae.VAE`, with its networks and latent.
+            terms: the terms of the batch. `terms.mean` averages values of the examples and takes
+                account of sample weights.
+            training: whether this is a training step.
+        """
+        raise NotImplementedError
+
+    def sugar(self):
+        """The current settings as the arguments of `VAE` that stand for this objective."""
+        return {}
+
+    def save_own_variables(self, store):
+        """Keeps settings out of weights files: they are in the config."""
+
+    def load_own_variables(self, store):
+        """Leaves the settings as they are."""
+
+    def get_config(self):
+        settings = {"num_samples": self.num_samples}
+        for name, variable in self._settings.items():
+            value, initial = float(ops.convert_to_numpy(variable)), self._initial[name]
+            # As it was given, if it did not change: float32 holds 0.1 as 0.10000000149.
+            settings[name] = initial if value == np.float32(initial) else value
+        return {**super().get_config(), **settings}
