@@ -124,15 +124,13 @@ def densities(results) -> str:
         for row in classical:
             if "log_likelihood" in row:
                 nats = row["log_likelihood"]
-                figures = [
-                    plus_minus(nats, row["log_likelihood_stderr"], 1),
-                    f"{row['bits_per_dim']:.3f}",
-                ]
-                yield -nats, [_name(row), *figures, "exact"]
+                pm = plus_minus(nats, row["log_likelihood_stderr"], 1)
+                yield -nats, [_name(row), pm, f"{row['bits_per_dim']:.3f}", "exact"]
         for result in quality:
             if not is_code_length(result["likelihood"]):
-                m = result["metrics"]
-                figures = [plus_minus(-m["nll"], m["nll_stderr"], 1), f"{m['bits_per_dim']:.3f}"]
+                m, shape = result["metrics"], DATASETS[result["data"]["name"]].shape
+                bits = m["nll"] / math.prod(shape) / math.log(2)
+                figures = [plus_minus(-m["nll"], m["nll_stderr"], 1), f"{bits:.3f}"]
                 yield m["nll"], [f"**`{result['name']}`**", *figures, "lower bound"]
 
     headings = ("model", "log p(x), nats per image", "bits per pixel", "is")

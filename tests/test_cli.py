@@ -11,7 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import keras_vae
-from keras_vae import cli, data, hub, plots, training
+from keras_vae import cli, data, hub, plots
+from keras_vae.training.checkpoints import Checkpoints
 
 SHAPE = (8, 8, 1)
 ARGUMENTS = {
@@ -424,13 +425,13 @@ def test_interrupted_training_exits_with_130_and_the_same_command_goes_on(
 ):
     out = tmp_path / "mine"
     command = ["train", "--factory", "mlp_vae", "--data", npz, "--out", out, *TRAIN]
-    keep = training._Run.keep
+    write = Checkpoints.write
 
-    def keep_and_stop(*arguments):
-        keep(*arguments)
+    def write_and_stop(*arguments):
+        write(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training._Run, "keep", keep_and_stop)
+    monkeypatch.setattr(Checkpoints, "write", write_and_stop)
     stopped = run(*command)
     assert stopped.exit_code == 130
     assert f"The last finished epoch is kept in {out / 'run'}\n" in stopped.stderr

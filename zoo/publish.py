@@ -81,7 +81,10 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
 
     from keras_vae import data, hub, registry, training, weights
 
-    model, history = training.restore(recipe, run)
+    try:
+        model, history = training.restore(recipe, run)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     dataset = recipe["data"]["name"]
     record = data.DATASETS[dataset]
     figures = _figures(model, dataset, source, num_samples)

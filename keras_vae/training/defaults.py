@@ -36,8 +36,9 @@ def picture_arguments(factory: str) -> dict:
     """
     if factory not in FACTORIES:
         return {}  # it is refused when the model is built
-    likelihood = inspect.signature(FACTORIES[factory]).parameters["likelihood"].default
-    binary = likelihoods.get(likelihood).observes == "binary"
+    default = inspect.signature(FACTORIES[factory]).parameters["likelihood"].default
+    # None: the factory has one of its own, for grey values.
+    binary = default is not None and likelihoods.get(default).observes == "binary"
     return {"likelihood": "learned_gaussian"} if binary else {}
 
 
