@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks import record
 from keras_vae import data, hub
-from keras_vae.checks import scaled
+from keras_vae.checks import scale
 
 LATENTS = (2, 16, 64, 128)  # in addition to those of the published models
 PARTS = ((10, 40), (20, 40))  # components of a mixture, over so many principal components
@@ -215,7 +215,7 @@ def _mse(residual):
 
 
 def _flat(images):
-    return scaled(images).reshape(len(images), -1).astype("float64")
+    return scale(images).reshape(len(images), -1).astype("float64")
 
 
 if __name__ == "__main__":

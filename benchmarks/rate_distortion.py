@@ -96,7 +96,8 @@ def draw(results: dict):
     for axes in (binary, grey):
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
-        axes.legend(frameon=False, fontsize=8)
+        if axes.get_legend_handles_labels()[1]:  # a smoke run may have drawn nothing
+            axes.legend(frameon=False, fontsize=8)
     return figure
 
 
