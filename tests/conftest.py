@@ -21,6 +21,11 @@ on_default_backend = pytest.mark.skipif(
     reason="tested on the default backend: the suite's own changes nothing, or takes too long",
 )
 
+# What takes long and is covered by something quicker, but for the last digits.
+slow = pytest.mark.skipif(
+    not os.environ.get("KERAS_VAE_SLOW"), reason="slow: set KERAS_VAE_SLOW=1, as CI does"
+)
+
 # Arguments that make a factory's model small; a factory not named here is tested with its defaults.
 SMALL = {
     "mlp_vae": {"latent_dim": 3, "hidden_units": (16,)},

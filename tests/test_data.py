@@ -142,5 +142,5 @@ def test_binary_images_are_read_as_zeros_and_ones_and_trained_on(real_data):
     model = keras_vae.mlp_vae((28, 28, 1), 2, (8,), seed=0)
     model.compile(keras.optimizers.Adam(1e-2))
     history = model.fit(parts.x_train[:2000], epochs=3, verbose=0).history
-    assert history["loss"][-1] < 300  # nats; of zeros alone, were they divided by 255: near 0
+    assert 100 < history["loss"][-1] < 300  # nats: divided by 255, they would cost next to none
     assert model.reconstruct(parts.x_test[:50]).max() > 0.5
