@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import data, evaluation, hub
+from keras_vae import data, hub
 from keras_vae.files import sha256
 from keras_vae.hub import registry
 from keras_vae.hub.cards import QUANTITIES
@@ -89,7 +89,7 @@ def test_the_arguments_of_an_entry_build_a_model_of_its_size(name):
 def test_metrics_have_a_protocol_and_a_tolerance_that_verify_knows(name):
     entry = keras_vae.info(name)
     metrics = entry["metrics"]
-    assert evaluation.PROTOCOLS[metrics["protocol"]] == entry["data"]["name"] in data.DATASETS
+    assert data.PROTOCOLS[metrics["protocol"]].dataset == entry["data"]["name"] in data.DATASETS
     assert set(entry["data"]) == {"name", "version", "licence"}
     assert metrics["num_samples"] >= 1
     for key in set(metrics) - {"protocol", "num_samples", "latent_rates"}:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from keras_vae import hub
-from keras_vae.hub import cards
 from keras_vae.files import write_bytes
+from keras_vae.hub import cards
 
 CARDS = Path(__file__).parent / "cards"
 
