@@ -128,7 +128,9 @@ class Inference:
                 prior, or if `size` is missing or not needed.
         """
         n = check_whole("n", n, 1)
-        shape = self.data_shape if size is None else (*check_sizes("size", size), self.data_shape[-1])
+        shape = (
+            self.data_shape if size is None else (*check_sizes("size", size), self.data_shape[-1])
+        )
         if None in shape:
             raise ValueError(
                 "This model takes images of any size: say which, such as "
@@ -137,7 +139,9 @@ class Inference:
         if size is not None:
             self._check_shape(shape)
         rng = np.random.default_rng(check_noise_seed(seed))
-        return self.decode(self.latent.sample_prior(n, rng, self.code_spec(shape).shape), batch_size)
+        return self.decode(
+            self.latent.sample_prior(n, rng, self.code_spec(shape).shape), batch_size
+        )
 
     def elbo(self, x, *, num_samples=None, seed=None, batch_size=256):
         """ELBO(x) = -distortion - rate, in nats per example: beta = 1 whatever the training's.
@@ -345,4 +349,3 @@ class Inference:
             if progress is not None:
                 progress(start + len(batch))
         return np.concatenate(parts)
-

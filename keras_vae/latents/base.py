@@ -182,11 +182,10 @@ class Latent(keras.layers.Layer):
         """
         spec = spec or self.code_spec
         shape = ", ".join("any" if size is None else str(size) for size in ("n", *spec.shape))
-        kind = "integer codes" if spec.num_codes else "numbers"
+        rule = "hold integer codes of" if spec.num_codes else "have"
         if not _fits(code, spec.shape) or (spec.num_codes and code.dtype.kind not in "iu"):
             raise ValueError(
-                f"z must hold {kind} of shape ({shape}). "
-                f"Received shape {code.shape}, dtype {code.dtype}"
+                f"z must {rule} shape ({shape}). Received shape {code.shape}, dtype {code.dtype}"
             )
         if spec.num_codes is None:
             if not np.isfinite(code).all():

@@ -7,7 +7,7 @@ from keras_vae.backends import of_first_replica, over_replicas
 from keras_vae.checks import check_number
 
 UPDATES = ("ema", "gradient", "fixed")
-_BLOCK = 8192  # codes compared at once, to bound the memory
+BLOCK = 8192  # codes compared at once, to bound the memory
 
 
 class Codebook:
@@ -70,8 +70,8 @@ class Codebook:
         centre = ops.mean(vectors, axis=0)
         flat, vectors = ops.stop_gradient(flat) - centre, vectors - centre
         best, codes = None, None
-        for start in range(0, self.num_codes, _BLOCK):
-            block = vectors[start : start + _BLOCK]
+        for start in range(0, self.num_codes, BLOCK):
+            block = vectors[start : start + BLOCK]
             # argmin_k ||h - e_k||^2 = argmax_k 2 h e_k - ||e_k||^2
             closeness = 2 * flat @ ops.transpose(block) - ops.sum(ops.square(block), axis=-1)
             # top_k, because Keras's argmax first makes several passes over all distances.

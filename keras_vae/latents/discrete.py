@@ -3,7 +3,6 @@
 import math
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_vae.checks import check_whole
@@ -49,7 +48,7 @@ class DiscreteLatent(Latent):
         raise NotImplementedError
 
     def embed(self, codes):
-        """Returns the vectors of integer codes: `(n, *positions)` to `(n, *positions, code_dim)`."""
+        """Returns the vectors of codes: `(n, *positions)` to `(n, *positions, code_dim)`."""
         raise NotImplementedError
 
     @property
