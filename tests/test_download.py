@@ -213,7 +213,7 @@ def test_what_is_no_address_of_a_model_gets_the_rule(loopback, source):
 
 
 def test_a_revision_is_given_once_and_is_one(loopback):
-    with pytest.raises(ValueError, match="'hf://me/mine@a' names a revision, and revision=.b. another"):
+    with pytest.raises(ValueError, match="'hf://me/mine@a' names a revision, and .* another"):
         keras_vae.load(f"{MINE}@a", revision="b")
     for revision in ("", "a b", "../a", "a..b", "/a", "a/", "--upload", 3):
         with pytest.raises(ValueError, match="A revision is a branch, a tag or a commit"):

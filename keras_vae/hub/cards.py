@@ -149,9 +149,8 @@ def _summary(entry):
     values = values if isinstance(values, str) else f"in {values}"
     text = (
         "A model of `keras_vae`, variational autoencoders for Keras 3 on TensorFlow, JAX and "
-        f"PyTorch: {entry['parameters']:,} parameters, with the likelihood `{entry['likelihood']}` "
-        f"and the prior `{entry['prior']}`, for data of shape {tuple(entry['data_shape'])}, values "
-        f"{values}. "
+        f"PyTorch: {entry['parameters']:,} parameters, likelihood `{entry['likelihood']}`, "
+        f"prior `{entry['prior']}`, for data of shape {tuple(entry['data_shape'])}, values {values}. "
     )
     if "architecture" in entry:
         return text + "Its layers are described in `config.json`."

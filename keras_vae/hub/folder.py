@@ -124,7 +124,8 @@ def save_to_folder(model, folder):
 
 def describe(model, weights) -> dict:
     """What metadata.json and the registry say of a model and its file of weights."""
-    likelihood = model.likelihood
+    likelihood, latent = model.likelihood, model.latent
+    has_prior = latent.prior is not None or latent.code_spec.num_codes  # codes: a uniform one
     in_range = likelihood.observes in ("binary", "levels")
     return {
         "bytes": _size(weights),
@@ -135,8 +136,8 @@ def describe(model, weights) -> dict:
         "observes": likelihood.observes,
         "code_length": likelihood.is_code_length,
         "input_range": [0, 1] if in_range else "any finite number",
-        "prior": priors.name_of(model.latent.prior),
-        "generates": model.latent.generates,
+        "prior": priors.name_of(latent.prior) if has_prior else None,
+        "generates": bool(latent.generates),
         "fingerprint": fingerprint(model),
     }
 
