@@ -7,9 +7,12 @@ import os
 import re
 from pathlib import Path
 
+import huggingface_hub
+from huggingface_hub import constants
+
 from keras_vae.files import sha256, write_bytes
-from keras_vae.hub.errors import LOADING, HubError, OfflineError, WeightsError, explain
-from keras_vae.hub.folder import FILES, LARGEST_JSON, WEIGHTS, read_metadata
+from keras_vae.hub.errors import HubError, OfflineError, WeightsError, explain
+from keras_vae.hub.folder import CONFIG, FILES, LARGEST_JSON, METADATA, WEIGHTS, read_metadata
 
 COMMIT = re.compile("[0-9a-f]{40}")
 _NAME = r"(?![^/@]*(?:--|\.\.|\.git(?:[/@]|$)))[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?"
@@ -24,7 +27,6 @@ class Place:
     Args:
         repository: `"org/repo"`.
         revision: a branch, a tag or a commit.
-        label: the argument of `keras-vae download` that fetches this. Defaults to the address.
         cache_dir: as for `keras_vae.load`.
         token: as for `keras_vae.load`.
         local_files_only: as for `keras_vae.load`.
@@ -33,7 +35,6 @@ class Place:
     repository: str
     revision: str
     _: dataclasses.KW_ONLY
-    label: str | None = None
     cache_dir: str | os.PathLike | None = None
     token: str | bool | None = dataclasses.field(default=None, repr=False)
     local_files_only: bool = False
@@ -53,14 +54,10 @@ class Place:
 
     @property
     def cache(self):
-        from huggingface_hub import constants
-
         return Path(self.cache_dir or constants.HF_HUB_CACHE).expanduser().absolute()
 
     @property
     def offline(self):
-        from huggingface_hub import constants
-
         return self.local_files_only or constants.HF_HUB_OFFLINE
 
 
@@ -99,9 +96,8 @@ def fetch(place: Place, published: dict | None = None) -> Path:
     """
     try:
         commit = _commit(place)
-        for file in FILES:
-            if file != WEIGHTS:
-                folder = _file(place, commit, file).parent
+        for file in (CONFIG, METADATA):
+            folder = _file(place, commit, file).parent
         metadata = read_metadata(folder)
         if published and any(metadata[key] != published[key] for key in ("bytes", "sha256")):
             raise WeightsError(
@@ -128,25 +124,23 @@ def _commit(place):
             raise OfflineError(
                 f"{place} is not in the cache {place.cache}, and downloads are off "
                 "(local_files_only=True or HF_HUB_OFFLINE=1). While online, run: "
-                f"keras-vae download {place.label or place}"
+                f"keras-vae download {place}"
             )
         return folder.name
     if COMMIT.fullmatch(place.revision):
         return place.revision
-    return _head(place, place.revision, FILES[0]).commit_hash
+    return _head(place, place.revision, CONFIG).commit_hash
 
 
 def _cached(place):
     """The folder of a revision in the cache, if all three files are there."""
-    path = _path_in_cache(place, FILES[0], place.revision)
+    path = _path_in_cache(place, CONFIG, place.revision)
     complete = path and all((path.parent / file).is_file() for file in FILES)
     return path.parent if complete else None
 
 
 def _path_in_cache(place, file, revision):
-    from huggingface_hub import try_to_load_from_cache
-
-    path = try_to_load_from_cache(place.repository, file, place.cache, revision)
+    path = huggingface_hub.try_to_load_from_cache(place.repository, file, place.cache, revision)
     return Path(path) if isinstance(path, str) else None
 
 
@@ -170,8 +164,6 @@ def _file(place, commit, file, metadata=None):
 
 
 def _download(place, commit, file, metadata):
-    from huggingface_hub import hf_hub_download
-
     # Asked for first, since the client has no limit and hides why a file is not available. Some
     # mirrors do not say (None).
     size = _head(place, commit, file).size
@@ -183,36 +175,32 @@ def _download(place, commit, file, metadata):
         )
     with _explained(place, file):
         options = {"revision": commit, "cache_dir": place.cache, "token": place.token}
-        path = Path(hf_hub_download(place.repository, file, **options))
+        path = Path(huggingface_hub.hf_hub_download(place.repository, file, **options))
     if path.parent.name != commit:
         raise HubError(f"{place}: the Hub answers with commit {path.parent.name}, not {commit}.")
     return path
 
 
 def _head(place, revision, file):
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.errors import FileMetadataError
-
     with _explained(place, file):
-        url = hf_hub_url(place.repository, file, revision=revision)
-        timeout = constants.HF_HUB_ETAG_TIMEOUT
-        head = get_hf_file_metadata(url, token=place.token, timeout=timeout)
+        url = huggingface_hub.hf_hub_url(place.repository, file, revision=revision)
+        options = {"token": place.token, "timeout": constants.HF_HUB_ETAG_TIMEOUT}
+        head = huggingface_hub.get_hf_file_metadata(url, **options)
         if not COMMIT.fullmatch(head.commit_hash or ""):
-            raise FileMetadataError("no commit")
+            raise huggingface_hub.errors.FileMetadataError("no commit")
     return head
 
 
 @contextlib.contextmanager
 def _explained(place, file):
-    from huggingface_hub import constants
-    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.errors import HTTPError  # not above: it takes a third of a second
 
     try:
         yield
     except (HTTPError, OSError, RuntimeError) as error:
         words = {"place": place, "file": file, "revision": place.revision, "cache": place.cache}
-        words |= {"url": f"{constants.ENDPOINT}/{place.repository}", "label": place.label or place}
-        raise explain(error, LOADING, **words) from error
+        url = f"{constants.ENDPOINT}/{place.repository}"
+        raise explain(error, "loading", url=url, **words) from error
 
 
 def _fault(path, metadata):

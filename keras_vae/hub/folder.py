@@ -4,7 +4,6 @@ Anyone may have written a folder: it is read with care, and written as a whole o
 """
 
 import contextlib
-import json
 import re
 import reprlib
 import tempfile
@@ -165,13 +164,7 @@ def _configs(model):
     """What config.json may hold: how a factory made the model, if one did, or its architecture."""
     factory, arguments = recorded(model)
     if factory:
-        with contextlib.suppress(TypeError, AttributeError):  # an argument is an object
-            # The numbers and arrays of NumPy become plain; nothing else has tolist.
-            yield json.loads(
-                json.dumps(
-                    {"factory": factory, "arguments": arguments}, default=lambda v: v.tolist()
-                )
-            )
+        yield {"factory": factory, "arguments": arguments}
     yield {"architecture": architecture.describe(model)}
 
 

@@ -6,15 +6,18 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import huggingface_hub
+
 from keras_vae import explorer, plots
 from keras_vae.files import write_bytes, write_json
 from keras_vae.hub import cards
-from keras_vae.hub.errors import PUBLISHING, AccessError, HubError, explain
+from keras_vae.hub.errors import AccessError, HubError, explain
 from keras_vae.hub.fetch import REPOSITORY
 from keras_vae.hub.folder import (
     CONFIG,
     METADATA,
     WEIGHTS,
+    describe,
     in_float32,
     read_entry,
     save_to_folder,
@@ -71,7 +74,12 @@ def publish(
     >>> keras_vae.publish(model, "me/mine")
     """
     check_repository(repository)
-    token = _logged_in(token)
+    token = token or huggingface_hub.get_token()
+    if not token:
+        raise AccessError(
+            "You are not logged in to the Hugging Face Hub. Run `hf auth login` with a token that "
+            "may write (https://huggingface.co/settings/tokens), or set HF_TOKEN."
+        )
     with tempfile.TemporaryDirectory() as folder:
         folder, name = Path(folder), None
         if isinstance(model, (str, os.PathLike)):
@@ -81,7 +89,7 @@ def publish(
             save_to_folder(model, folder)
         with in_float32():
             loaded = load(folder, compile=False)
-        entry = read_entry(folder)
+        entry = {**read_entry(folder), **describe(loaded, folder / WEIGHTS)}
         entry["licence"] = licence or entry.get("licence")
         _present(folder, loaded, entry, name=name, repository=repository, x=x)
         message = commit_message or f"Publish {repository} with keras_vae"
@@ -103,14 +111,13 @@ def upload(folder, repository, *, token, private=False, commit_message) -> str:
     The repository is made if it does not exist.
 
     Raises:
-        HubError: if the token may not write, or there is no connection; see `errors.PUBLISHING`.
+        HubError: if the token may not write, or there is no connection; see `advice.toml`.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.errors import HTTPError  # not above: it takes a third of a second
 
-    api = HfApi(token=token)
-    paths = [Path(folder, name) for name in FILES]
-    files = [CommitOperationAdd(path.name, path) for path in paths if path.is_file()]
+    api, paths = huggingface_hub.HfApi(token=token), [Path(folder, name) for name in FILES]
+    add = huggingface_hub.CommitOperationAdd
+    files = [add(path.name, path) for path in paths if path.is_file()]
     try:
         # None leaves it to the organization's own default.
         api.create_repo(repository, private=private or None, exist_ok=True)
@@ -118,24 +125,11 @@ def upload(folder, repository, *, token, private=False, commit_message) -> str:
         if not is_public:
             return api.create_commit(repository, files, commit_message=commit_message).oid
     except (HTTPError, OSError, ValueError, RuntimeError) as error:
-        raise explain(error, PUBLISHING, repository=repository) from error
+        raise explain(error, "publishing", repository=repository) from error
     raise HubError(
         f"{repository} exists already, and is public. Make it private in its settings on the Hub, "
         "or choose another name. Nothing was uploaded."
     )
-
-
-def _logged_in(token):
-    """The given token, or else that of `hf auth login`; AccessError if there is none."""
-    from huggingface_hub import get_token
-
-    token = token or get_token()
-    if not token:
-        raise AccessError(
-            "You are not logged in to the Hugging Face Hub. Run `hf auth login` with a token that "
-            "may write (https://huggingface.co/settings/tokens), or set HF_TOKEN."
-        )
-    return token
 
 
 def _copy(source, folder):

@@ -65,7 +65,7 @@ def resolve(source, *, revision=None, cache_dir=None, token=None, local_files_on
         if revision is not None:
             return Source(entry, place=Place(entry["repository"], revision, **options))
         pin = entry["revision"]
-        place = pin and Place(entry["repository"], pin, label=source, **options)
+        place = pin and Place(entry["repository"], pin, **options)
         return Source(entry, registry.PRETRAINED / entry["file"], place)
     # Joining paths drops a slash, and addresses are copied from browsers: both get the rule.
     if source.lower().startswith(("hf:", "https:", "http:")):
