@@ -66,7 +66,7 @@ def vq_folder(tmp_path_factory):
 
 
 def _saved(factory, folder):
-    model = hub.build(factory, ARGUMENTS[factory])
+    model = hub.build({"factory": factory, "arguments": ARGUMENTS[factory]})
     hub.save_to_folder(model, folder)
     return folder
 

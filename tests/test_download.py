@@ -285,7 +285,7 @@ def test_damaged_weights_of_a_model_that_is_not_on_the_hub_ask_for_the_package_a
     entry, folder = zoo
     entry["revision"] = None
     (folder / entry["file"]).unlink()
-    sentence = "missing.*The model is not on the Hub. Reinstall the package: pip install --force"
+    sentence = "missing.*It is not on the Hub. Reinstall it: pip install --force"
     with pytest.raises(WeightsError, match=sentence):
         keras_vae.load("small")
     with pytest.raises(ValueError, match="'small' is on this machine: there is nothing to downl"):

@@ -105,7 +105,7 @@ def test_one_changed_byte_is_refused_before_the_file_is_opened(copied, monkeypat
 def test_a_cut_or_missing_file_is_refused(copied):
     path = copied / keras_vae.info("conv-mnist")["file"]
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(hub.WeightsError, match="has size .* where"):
+    with pytest.raises(hub.WeightsError, match="bytes where"):
         keras_vae.load("conv-mnist")
     path.unlink()
     with pytest.raises(hub.WeightsError, match="missing"):

@@ -1,8 +1,8 @@
 """Model cards: what is known of a model, as the README.md of its repository on the Hub.
 
 A card says what the model's entry says (that of the registry, or the config.json and metadata.json
-of a folder) and nothing else. Its text is in card.toml, and what people write about a published model
-in `pretrained/prose/<name>.md`.
+of a folder) and nothing else. Its text is in card.toml, and what people write about a model of
+ours in `pretrained/prose/<name>.md`.
 """
 
 import contextlib
@@ -11,16 +11,13 @@ import tomllib
 from pathlib import Path
 
 import huggingface_hub
-import numpy as np
 
-from keras_vae import data, plots
-from keras_vae.checks import as_array
+from keras_vae import data
 from keras_vae.hub import registry
 
 _TEXT = tomllib.loads(Path(__file__).with_name("card.toml").read_text("utf-8"))
 QUANTITIES = _TEXT["quantities"]
 _OF_DENSITIES = ("elbo", "nll", "distortion", "bits_per_dim")  # if likelihoods are densities
-_COLUMNS = 16  # images in a row of the picture
 
 
 def model_card(entry, *, name=None, repository=None, **shown) -> str:
@@ -71,29 +68,8 @@ def prose(name) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def draw(model, x=None):
-    """Draws a card's picture: four rows of samples, a row of images, one of reconstructions.
-
-    Args:
-        model: a `keras_vae.VAE`.
-        x: images, of which the first 16 are shown. Defaults to None, samples only.
-
-    Returns:
-        A `matplotlib.figure.Figure`, or None if there is nothing to show: the data are not images,
-        or no images are given and the model does not generate.
-    """
-    if len(model.data_shape) != 3 or (x is None and not model.latent.generates):
-        return None
-    rows = [model.generate(64, seed=0)] if model.latent.generates else []
-    if x is not None:
-        x = model.likelihood.read(as_array(x)[:_COLUMNS])
-        white = np.ones((_COLUMNS - len(x), *x.shape[1:]))
-        rows += [x, white, model.reconstruct(x), white]
-    return plots.image_grid(np.concatenate(rows), columns=_COLUMNS)
-
-
 def caption(samples: bool, images: bool) -> str:
-    """Returns what a picture that `draw` made shows."""
+    """Returns what a picture of `plots.overview` shows."""
     parts = ["64 samples of one seed, not chosen"] * samples
     text = "; then ".join(parts + ["images and, below them, their reconstructions"] * images)
     return text[:1].upper() + text[1:] + "."
@@ -104,17 +80,16 @@ def _front_matter(entry, title):
     name, record = facts.get("name"), data.DATASETS.get(facts.get("name"))
     on_hub = record and record.hub
     task = "unconditional-image-generation" if entry["generates"] else "image-feature-extraction"
+    about = {"task_type": task, "dataset_type": on_hub or name, "dataset_split": "test"}
+    about["dataset_name"] = f"{name} {facts.get('version')}"
     results = [
         huggingface_hub.EvalResult(
-            task_type=task,
-            dataset_type=on_hub or name,
-            dataset_name=f"{name} {facts['version']}",
-            dataset_split="test",
             metric_type=key,
             metric_name=QUANTITIES[key],
             metric_value=metrics[key],
             metric_config=metrics["protocol"],
             metric_args={"num_samples": metrics["num_samples"]} if key == "nll" else None,
+            **about,
         )
         for key in QUANTITIES
         if key in metrics and (entry["code_length"] or key not in _OF_DENSITIES)

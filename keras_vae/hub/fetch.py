@@ -11,7 +11,7 @@ import huggingface_hub
 from huggingface_hub import constants
 
 from keras_vae.files import sha256, write_bytes
-from keras_vae.hub.errors import HubError, OfflineError, WeightsError, explain
+from keras_vae.hub.errors import HubError, WeightsError, explain
 from keras_vae.hub.folder import CONFIG, FILES, LARGEST_JSON, METADATA, WEIGHTS, read_metadata
 
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -112,24 +112,28 @@ def fetch(place: Place, published: dict | None = None) -> Path:
             copy = f"An earlier copy, of commit {old.name}, is in the cache"
             error.args = (f"{error} {copy}: local_files_only=True loads it.",)
         raise
-    _remember(place, folder)
+    if not place.offline and not COMMIT.fullmatch(place.revision):
+        # Which commit this branch or tag was, for loading without a connection. The client would
+        # note it before the files are here: after an update that failed, it would no longer find
+        # the earlier copy. A cache that is read-only still loads.
+        with contextlib.suppress(OSError):
+            reference = folder.parents[1] / "refs" / place.revision
+            reference.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(reference, folder.name.encode())
     return folder
 
 
 def _commit(place):
     """The commit that a revision names: on the Hub or, when downloads are off, in the cache."""
-    if place.offline:
+    if COMMIT.fullmatch(place.revision) and not place.offline:
+        return place.revision
+    if not place.offline:
+        return _head(place, place.revision, CONFIG).commit_hash
+    with _explained(place, CONFIG):
         folder = _cached(place)
         if folder is None:
-            raise OfflineError(
-                f"{place} is not in the cache {place.cache}, and downloads are off "
-                "(local_files_only=True or HF_HUB_OFFLINE=1). While online, run: "
-                f"keras-vae download {place}"
-            )
-        return folder.name
-    if COMMIT.fullmatch(place.revision):
-        return place.revision
-    return _head(place, place.revision, CONFIG).commit_hash
+            raise huggingface_hub.errors.LocalEntryNotFoundError("downloads are off")
+    return folder.name
 
 
 def _cached(place):
@@ -150,11 +154,10 @@ def _file(place, commit, file, metadata=None):
         path = _path_in_cache(place, file, commit) or _download(place, commit, file, metadata)
         with _explained(place, file):
             fault = _fault(path, metadata)
-        if not fault:
-            return path
-        if place.offline:
-            raise WeightsError(f"{path} is damaged: {fault}. While online, load it again.")
-        with _explained(place, file):
+            if not fault:
+                return path
+            if place.offline:
+                raise WeightsError(f"{path} is damaged: {fault}. While online, load it again.")
             for copy in (path.resolve(), _blob(path), path):
                 copy.unlink(missing_ok=True)
     raise WeightsError(
@@ -166,12 +169,13 @@ def _file(place, commit, file, metadata=None):
 def _download(place, commit, file, metadata):
     # Asked for first, since the client has no limit and hides why a file is not available. Some
     # mirrors do not say (None).
-    size = _head(place, commit, file).size
-    smallest, largest = (metadata["bytes"],) * 2 if metadata else (0, LARGEST_JSON)
+    size, (smallest, largest) = _head(place, commit, file).size, (0, LARGEST_JSON)
+    if metadata:
+        smallest = largest = metadata["bytes"]
     if size is not None and not smallest <= size <= largest:
         raise WeightsError(
-            f"{file} of {place} has {size} bytes where {largest} are "
-            f"{'expected' if metadata else 'the most allowed'}: it was not downloaded."
+            f"{file} of {place} has {size} bytes where {smallest} to {largest} are allowed: it was "
+            "not downloaded."
         )
     with _explained(place, file):
         options = {"revision": commit, "cache_dir": place.cache, "token": place.token}
@@ -205,35 +209,15 @@ def _explained(place, file):
 
 def _fault(path, metadata):
     """What is wrong with a file's content, if anything."""
-    # The cache names a file by its sha256 if it was in git LFS, else by git's own hash of it.
+    # The cache names a file by its sha256 if it was in git LFS, else by git's own hash of it; or,
+    # on a file system without symbolic links, by its name.
     expected = metadata["sha256"] if metadata else _blob(path).name
-    if re.fullmatch("[0-9a-f]{64}", expected):
-        got = sha256(path)
-    elif COMMIT.fullmatch(expected):
-        content = path.read_bytes()
-        blob = b"blob %d\0" % len(content) + content
-        got = hashlib.sha1(blob, usedforsecurity=False).hexdigest()
-    else:
-        return None  # a file system without symbolic links
+    content = b"" if metadata else path.read_bytes()
+    of_git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
+    got = {64: sha256(path), 40: of_git.hexdigest()}.get(len(expected), expected)
     return None if got == expected else f"its hash is {got} where {expected} was expected"
 
 
 def _blob(path):
     """The file that a file of a snapshot links to: one step, since a blob may itself be a link."""
     return path.parent / os.readlink(path) if path.is_symlink() else path
-
-
-def _remember(place, folder):
-    """Notes which commit a branch or tag was, for loading without a connection.
-
-    The client would note it before the files are here: after an update that failed, the earlier
-    copy would no longer be found.
-    """
-    reference = folder.parents[1] / "refs" / place.revision
-    if COMMIT.fullmatch(place.revision) or place.offline:
-        return
-    # A cache that is read-only still loads; only offline, the commit must then be given.
-    with contextlib.suppress(OSError):
-        if not reference.is_file() or reference.read_text() != folder.name:
-            reference.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(reference, folder.name.encode())
