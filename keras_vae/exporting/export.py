@@ -13,8 +13,9 @@ from keras_vae.exporting import metadata
 from keras_vae.exporting.formats import FORMATS, trace
 from keras_vae.exporting.graphs import NAMES, example_inputs, graphs_of
 from keras_vae.files import read_json, write_json
-from keras_vae.hub.folder import METADATA, in_float32
+from keras_vae.hub.folder import METADATA
 from keras_vae.model import VAE
+from keras_vae.precision import in_float32
 
 TOLERANCE = 1e-4  # of the largest number of an output, or of 1 if all are smaller
 CODES_TOLERANCE = 1e-3  # share of codes that may differ: two may be equally near but for rounding

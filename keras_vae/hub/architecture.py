@@ -56,8 +56,6 @@ def build(architecture: dict) -> VAE:
 
 
 def _check(architecture):
-    if not isinstance(architecture, dict):
-        raise ValueError("architecture must be a dict.")
     check_plain("architecture", architecture, **_MOST)
     parts = json.dumps(architecture).count('"class"')
     if parts > _MOST_PARTS:
@@ -81,7 +79,7 @@ def _plain(value):
     if not is_ours and (name not in _MODULES or not f"{module}.".startswith("keras.")):
         name = value["config"] if name == "function" else name
         raise ValueError(_REFUSAL.format(f"{name} ({module})"))
-    if ".ops." in f"{module}.":
+    if ".ops." in module:
         raise ValueError(_REFUSAL.format(f"keras.ops, here {name}, outside of a layer"))
     # Without what is None, since a layer of another version of Keras may have other arguments.
     config = {k: v for k, v in value["config"].items() if is_ours or v is not None}
@@ -110,11 +108,9 @@ def _serialised(value):
     ours = keras.saving.get_registered_object(f"keras_vae>{name}")
     if not (name in _MODULES if ours is None else issubclass(ours, _OURS)):
         raise ValueError(f"There is no class {name!r} of which an architecture may be made.")
-    part = {"class_name": name, "config": config}
-    if ours:
-        part |= {"module": ours.__module__, "registered_name": f"keras_vae>{name}"}
-    else:
-        part |= {"module": _MODULES[name], "registered_name": None}
+    registered = f"keras_vae>{name}" if ours else None
+    module = ours.__module__ if ours else _MODULES[name]
+    part = {"module": module, "class_name": name, "registered_name": registered, "config": config}
     if "calls" in value:
         part |= {"name": config["name"], "inbound_nodes": _serialised(value["calls"])}
     return part

@@ -71,8 +71,8 @@ def prose(name) -> str:
 def caption(samples: bool, images: bool) -> str:
     """Returns what a picture of `plots.overview` shows."""
     parts = ["64 samples of one seed, not chosen"] * samples
-    text = "; then ".join(parts + ["images and, below them, their reconstructions"] * images)
-    return text[:1].upper() + text[1:] + "."
+    parts += ["images and, below them, their reconstructions"] * images
+    return "; then ".join(parts).capitalize() + "."
 
 
 def _front_matter(entry, title):

@@ -67,15 +67,15 @@ def explain(error, task: str, **words) -> HubError:
     # By name: the classes are those of httpx in huggingface_hub 1, of httpx2 in huggingface_hub 2.
     name, *bases = (kind.__name__ for kind in type(error).__mro__)
     code = errno.errorcode.get(getattr(error, "errno", None))
-    keys = (name, str(status), "status" if status else None, code, *bases)
+    keys = (name, str(status), "status" if status else code, *bases)
     advice = tomllib.loads(Path(__file__).with_name("advice.toml").read_text("utf-8"))[task]
-    found = {
-        key: (globals()[kind], sentence)
+    kind, sentence = next(
+        (globals()[kind], sentence)
+        for key in keys
         for kind, sentences in advice.items()
         for shared, sentence in sentences.items()
-        for key in shared.split()
-    }
-    kind, sentence = next(found[key] for key in keys if key in found)
+        if key in shared.split()
+    )
     said = getattr(error, "server_message", None)
     words |= {"error": str(error) or name, "name": name, "status": status}
     words["said"] = f" The Hub said: {said}" if said else ""

@@ -101,16 +101,14 @@ def fetch(place: Place, published: dict | None = None) -> Path:
         metadata = read_metadata(folder)
         if published and any(metadata[key] != published[key] for key in ("bytes", "sha256")):
             raise WeightsError(
-                f"{place} holds other weights than the published: sha256 {metadata['sha256']}, "
-                f"not {published['sha256']}. To load them, checked by their own metadata: "
-                f"keras_vae.load('{place}')"
+                f"{place} holds other weights than the published. To load them, checked by their "
+                f"own metadata: keras_vae.load('{place}')"
             )
         _file(place, commit, WEIGHTS, metadata)
     except HubError as error:
         old = _cached(place)
         if old and not place.offline:
-            copy = f"An earlier copy, of commit {old.name}, is in the cache"
-            error.args = (f"{error} {copy}: local_files_only=True loads it.",)
+            error.args = (f"{error} {_EARLIER.format(old.name)}",)
         raise
     if not place.offline and not COMMIT.fullmatch(place.revision):
         # Which commit this branch or tag was, for loading without a connection. The client would
@@ -123,6 +121,9 @@ def fetch(place: Place, published: dict | None = None) -> Path:
     return folder
 
 
+_EARLIER = "An earlier copy, of commit {}, is in the cache: local_files_only=True loads it."
+
+
 def _commit(place):
     """The commit that a revision names: on the Hub or, when downloads are off, in the cache."""
     if COMMIT.fullmatch(place.revision) and not place.offline:
@@ -131,7 +132,7 @@ def _commit(place):
         return _head(place, place.revision, CONFIG).commit_hash
     with _explained(place, CONFIG):
         folder = _cached(place)
-        if folder is None:
+        if not folder:
             raise huggingface_hub.errors.LocalEntryNotFoundError("downloads are off")
     return folder.name
 
@@ -139,8 +140,7 @@ def _commit(place):
 def _cached(place):
     """The folder of a revision in the cache, if all three files are there."""
     path = _path_in_cache(place, CONFIG, place.revision)
-    complete = path and all((path.parent / file).is_file() for file in FILES)
-    return path.parent if complete else None
+    return path and all((path.parent / file).is_file() for file in FILES) and path.parent
 
 
 def _path_in_cache(place, file, revision):
@@ -161,8 +161,8 @@ def _file(place, commit, file, metadata=None):
             for copy in (path.resolve(), _blob(path), path):
                 copy.unlink(missing_ok=True)
     raise WeightsError(
-        f"{file} of {place} arrived damaged, twice: {fault}. Neither copy was kept. Try another "
-        "connection; if that does not help, the repository itself is damaged."
+        f"{file} of {place} arrived damaged, twice: {fault}. Neither copy was kept. The connection "
+        "or the repository itself is at fault."
     )
 
 
@@ -174,8 +174,7 @@ def _download(place, commit, file, metadata):
         smallest = largest = metadata["bytes"]
     if size is not None and not smallest <= size <= largest:
         raise WeightsError(
-            f"{file} of {place} has {size} bytes where {smallest} to {largest} are allowed: it was "
-            "not downloaded."
+            f"{file} of {place} was not downloaded: {size} bytes, not {smallest} to {largest}."
         )
     with _explained(place, file):
         options = {"revision": commit, "cache_dir": place.cache, "token": place.token}
@@ -202,9 +201,8 @@ def _explained(place, file):
     try:
         yield
     except (HTTPError, OSError, RuntimeError) as error:
-        words = {"place": place, "file": file, "revision": place.revision, "cache": place.cache}
-        url = f"{constants.ENDPOINT}/{place.repository}"
-        raise explain(error, "loading", url=url, **words) from error
+        words = {"place": place, "file": file, "url": f"{constants.ENDPOINT}/{place.repository}"}
+        raise explain(error, "loading", **words) from error
 
 
 def _fault(path, metadata):

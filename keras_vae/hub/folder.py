@@ -3,7 +3,6 @@
 Anyone may have written a folder: it is read with care, and written as a whole or not at all.
 """
 
-import contextlib
 import re
 import reprlib
 import tempfile
@@ -19,6 +18,7 @@ from keras_vae.hub import architecture
 from keras_vae.hub.building import KEYS, build
 from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.fingerprint import fingerprint
+from keras_vae.precision import in_float32
 
 FILES = CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 LARGEST_JSON = 2**20  # bytes; ours have less than a hundredth of it
@@ -68,17 +68,6 @@ def check_file(path, entry):
         raise WeightsError(
             f"{path} has {got} where {expected} was published: it is damaged or another file."
         )
-
-
-@contextlib.contextmanager
-def in_float32():
-    """Builds models that compute in float32, as fingerprints do, whatever the current policy."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def save_to_folder(model, folder):
@@ -149,14 +138,10 @@ def _clone(model):
             clone = build(config)
         if [w.shape for w in clone.weights] == [w.shape for w in model.weights]:
             clone.set_weights(model.get_weights())
-            got = fingerprint(clone)
-            close = {"rtol": tolerance, "atol": tolerance}
+            got, close = fingerprint(clone), {"rtol": tolerance, "atol": tolerance}
             if len(got) == len(outputs) and np.allclose(got, outputs, **close):
                 return config, clone
-    raise ValueError(
-        f"{model!r} cannot be made again from plain data: what is built from its description has "
-        "other weights or outputs. model.save saves it."
-    )
+    raise ValueError(f"{model!r} cannot be made again from plain data. Save it with model.save.")
 
 
 def _configs(model):

@@ -16,6 +16,7 @@ from keras_vae.hub.fetch import REPOSITORY
 from keras_vae.hub.loading import load
 from keras_vae.hub.registry import list_models
 from keras_vae.hub.source import resolve
+from keras_vae.precision import in_float32
 
 README, PICTURE, EXPLORER = "README.md", "samples.png", "explorer.html"
 FILES = (*folder.FILES, README, PICTURE, EXPLORER)
@@ -76,14 +77,14 @@ def publish(
             _copy(os.fspath(model), staged)
         else:
             folder.save_to_folder(model, staged)
-        with folder.in_float32():
+        with in_float32():
             loaded = load(staged, compile=False)
         facts = folder.describe(loaded, staged / folder.WEIGHTS)
         entry = {**folder.read_entry(staged), **facts}
         entry["licence"] = licence or entry.get("licence")
         _present(staged, loaded, entry, name=name, repository=repository, x=x)
-        message = commit_message or f"Publish {repository} with keras_vae"
-        return upload(staged, repository, token=token, private=private, commit_message=message)
+        commit_message = commit_message or f"Publish {repository} with keras_vae"
+        return upload(staged, repository, token, private, commit_message)
 
 
 def check_repository(repository):
@@ -94,7 +95,7 @@ def check_repository(repository):
         )
 
 
-def upload(staged, repository, *, token, private=False, commit_message) -> str:
+def upload(staged, repository, token, private, commit_message) -> str:
     """Uploads those of `FILES` that a folder holds in one commit, and returns its sha.
 
     The repository is made if it does not exist.

@@ -44,8 +44,6 @@ def _read_tensors(path, expected):
         missing = [f"{name} ({v.path})" for name, v in expected.items() if name not in datasets]
         if missing:
             raise ValueError(f"the file has no {_listed(missing)}")
-        for name, dataset in datasets.items():
-            _check_plain(name, dataset, expected[name])
         return {name: _read(name, dataset, expected[name]) for name, dataset in datasets.items()}
 
 
@@ -73,8 +71,8 @@ def _datasets(file):
     return datasets
 
 
-def _check_plain(name, dataset, variable):
-    """ValueError unless the file holds all numbers of a tensor of the right shape and kind."""
+def _read(name, dataset, variable):
+    """A tensor of the file; ValueError unless it is all there, finite, and of the right kind."""
     layout, kind = dataset.id.get_create_plist(), dataset.id.get_type()
     number = h5py.h5t.TypeFloatID if "float" in str(variable.dtype) else h5py.h5t.TypeIntegerID
     # HDF5 has floats of any number of bits; only those that NumPy has too are plain.
@@ -91,9 +89,6 @@ def _check_plain(name, dataset, variable):
     }
     for fault in filter(faults.get, faults):
         raise ValueError(f"{name} {fault}")
-
-
-def _read(name, dataset, variable):
     tensor = np.asarray(dataset[()])
     with np.errstate(over="ignore"):
         bad = tensor.size - np.isfinite(tensor.astype("float32")).sum()
