@@ -1,4 +1,4 @@
-"""Writing and hashing files so that nothing half-written is ever read."""
+"""Reading, writing and hashing files; writes are atomic, so no partial file is ever read."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_bytes(path, content: bytes):
-    """Writes a file under a temporary name beside its place, then renames it."""
+    """Writes a file atomically: under a temporary name in the same folder, then renamed."""
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -19,9 +19,9 @@ def write_bytes(path, content: bytes):
 
 
 def replace_folder(staged, folder):
-    """Puts a folder in the place of an earlier one, or of none, on the same file system.
+    """Moves `staged` to `folder`, on the same file system, and replaces what was there.
 
-    If that fails the earlier one is put back.
+    If that fails, the earlier folder is restored.
     """
     staged, folder = Path(staged), Path(folder)
     earlier = staged.with_name(f"earlier-{staged.name}")
@@ -37,7 +37,7 @@ def replace_folder(staged, folder):
 
 
 def write_json(path, content):
-    """Writes JSON, indented, with a newline at the end."""
+    """Writes indented JSON that ends with a newline."""
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
@@ -45,7 +45,7 @@ def read_json(path) -> dict:
     """Reads a file that holds a JSON object.
 
     Raises:
-        ValueError: if it cannot be read or holds anything else.
+        ValueError: if the file cannot be read or is not a JSON object.
     """
     try:
         content = json.loads(Path(path).read_text())
@@ -57,6 +57,6 @@ def read_json(path) -> dict:
 
 
 def sha256(path) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal."""
+    """Returns the SHA-256 of a file in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
