@@ -575,7 +575,7 @@ def test_a_loss_or_metrics_of_the_users_are_refused(gate, given):
 
 @pytest.mark.parametrize("own_latent", [False, True])
 def test_the_noise_is_independent_of_the_binarisation(own_latent):
-    """The data are coin flips, log 2 nats each. If the noise leaked them, the loss would be lower."""
+    """The data are coin flips of log 2 nats. If the noise leaked them, the loss would be lower."""
     x = np.full((1000, 8), 0.5, "float32")
     model = keras_vae.mlp_vae((8,), latent_dim=8, hidden_units=(32,), seed=5)
     if own_latent:
