@@ -15,7 +15,7 @@ def _unchanged(value, *_):
 accelerator = getattr(_backend, "accelerator", lambda: None)
 # `compile_method(function, layer)`: compiles a function of tensors that uses a layer's variables.
 compile_method = getattr(_backend, "compile_method", _unchanged)
-# Replaces arrays in the arguments of `fit`, `evaluate` or `predict` by pipelines if that is faster.
+# Replaces arrays in the arguments of `fit`, `evaluate`, `predict` with pipelines if that is faster.
 pipe_arrays = getattr(_backend, "pipe_arrays", _unchanged)
 # Makes an Adam optimizer update faster, with the same formula and state.
 speed_up_adam = getattr(_backend, "speed_up_adam", _unchanged)

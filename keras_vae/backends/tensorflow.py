@@ -26,7 +26,7 @@ def compile_method(function, layer):
 
 
 def pipe_arrays(arguments):
-    """Replaces arrays in the arguments of `fit`, `evaluate` or `predict` by pipelines of batches.
+    """Replaces arrays in the arguments of `fit`, `evaluate` or `predict` with batch pipelines.
 
     Keras's own pipeline tunes its threads. At the end of every epoch it waits for the thread
     that does the tuning, in TensorFlow 2.21 for up to as long as the epoch took.
