@@ -17,7 +17,7 @@ accelerator = getattr(_backend, "accelerator", lambda: None)
 compile_method = getattr(_backend, "compile_method", _unchanged)
 # Replaces arrays in the arguments of `fit`, `evaluate`, `predict` with pipelines if that is faster.
 pipe_arrays = getattr(_backend, "pipe_arrays", _unchanged)
-# Makes an Adam optimizer update faster, with the same formula and state.
+# An optimizer that updates faster, with the same formula and state.
 speed_up_adam = getattr(_backend, "speed_up_adam", _unchanged)
 # One replica's share of a loss, the sum over replicas, and the first replica's values for all.
 share_loss = getattr(_backend, "share_loss", _unchanged)
