@@ -186,8 +186,8 @@ def latent_plane(results) -> str:
     ]
     loss = of["rows"][0]["loss"]
     return (
-        f"The loss of the last epoch, trained as published: {loss:.2f} here, {of['printed_loss']} on "
-        "its page.\n\n"
+        f"The loss of the last epoch, trained as published: {loss:.2f} here, "
+        f"{of['printed_loss']} on its page.\n\n"
     ) + markdown(
         ("network, trained", "on images", "ELBO", "NLL (K = 100)", "distortion", "rate", "MSE"),
         rows,
