@@ -66,7 +66,7 @@ def vq_folder(tmp_path_factory):
 
 
 def _saved(factory, folder):
-    model = hub.build(factory, ARGUMENTS[factory])
+    model = keras_vae.FACTORIES[factory](**ARGUMENTS[factory])
     hub.save_to_folder(model, folder, factory=factory, arguments=ARGUMENTS[factory])
     return folder
 
@@ -276,7 +276,7 @@ def test_a_picture_is_read_in_the_models_channels_and_size(tmp_path):
 
 def test_a_picture_of_16_bits_is_refused_as_pillow_would_clip_it(tmp_path):
     Image.fromarray(np.full((8, 8), 40_000, "uint16")).save(tmp_path / "deep.png")
-    with pytest.raises(ValueError, match="must have 8 bits a channel. Received mode: I;16"):
+    with pytest.raises(ValueError, match="must have 8 bits per channel. Received mode: I;16"):
         cli.sources.read_images(tmp_path / "deep.png", SHAPE)
 
 
