@@ -66,7 +66,7 @@ def vq_folder(tmp_path_factory):
 
 
 def _saved(factory, folder):
-    model = keras_vae.FACTORIES[factory](**ARGUMENTS[factory])
+    model = hub.build(factory, ARGUMENTS[factory])
     hub.save_to_folder(model, folder, factory=factory, arguments=ARGUMENTS[factory])
     return folder
 
