@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import data, hub, registry
-from keras_vae.cards import QUANTITIES
+from keras_vae import data, hub
 from keras_vae.files import sha256
+from keras_vae.hub import registry
+from keras_vae.hub.cards import QUANTITIES
 from zoo import publish, train
 
 NAMES = keras_vae.list_models()
@@ -26,8 +27,13 @@ ENTRY = {
     "bytes": int,
     "sha256": str,
     "parameters": int,
+    "data_shape": list,
     "likelihood": str,
+    "observes": str,
+    "code_length": bool,
     "input_range": (list, str),
+    "prior": str,
+    "generates": bool,
     "fingerprint": list,
     "data": dict,
     "licence": str,
@@ -75,7 +81,7 @@ def test_an_entry_speaks_of_the_file_that_is_there(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_arguments_of_an_entry_build_a_model_of_its_size(name):
     entry = keras_vae.info(name)
-    model = hub.build(entry["factory"], entry["arguments"])
+    model = hub.build(entry)
     assert model.count_params() == entry["parameters"]
 
 
