@@ -108,6 +108,9 @@ class Fitting:
         frozen = not self.latent.trainable
         force = force or getattr(self, "_traced_frozen", frozen) != frozen
         self._traced_frozen = frozen
+        if self.built and not self.optimizer.built:
+            # Variables made while TensorFlow traces a step would have it trace a second time.
+            self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force=force)
 
     def _compile_if_needed(self):

@@ -60,8 +60,7 @@ def opened(browser, tmp_path):
 def scrambled(model):
     """The model with weights so large that its outputs differ from input to input."""
     randomise([*model.encoder.weights, *model.decoder.weights])
-    if not model.latent.stochastic:
-        randomise([model.latent.anchor])
+    randomise(model.latent.non_trainable_weights if model.latent.code_spec.num_codes else [])
     return model
 
 
@@ -100,7 +99,7 @@ def shown(page):
     code, pixels, width = page.evaluate("""async () => {
         const { code } = await ready;
         const { width, height } = byId("output");
-        const copy = made("canvas", { width, height }).getContext("2d");
+        const copy = make("canvas", { width, height }).getContext("2d");
         copy.drawImage(byId("output"), 0, 0);
         const { data } = copy.getImageData(0, 0, width, height);
         return [Array.from(code), Array.from(data), width];

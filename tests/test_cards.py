@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 import keras_vae
-from keras_vae import cards, registry
+from keras_vae.hub import cards, registry
 from zoo.cards import card as zoo_card
 
 NAMES = keras_vae.list_models()

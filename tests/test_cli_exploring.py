@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 import keras_vae
-from keras_vae import cli, data, explorer, registry
+from keras_vae import cli, data, explorer
+from keras_vae.hub import registry
 
 X = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype="uint8")
 

@@ -138,7 +138,7 @@ def test_the_prior_is_saved_and_loaded(stripes, tmp_path):
     model.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras")
     np.testing.assert_allclose(again.elbo(stripes), model.elbo(stripes), rtol=1e-5)
-    keras_vae.save_to_folder(model, tmp_path / "m", **model.made_by)
+    keras_vae.save_to_folder(model, tmp_path / "m")
     again = keras_vae.load(tmp_path / "m")
     np.testing.assert_allclose(again.elbo(stripes), model.elbo(stripes), rtol=1e-5)
 

@@ -9,6 +9,7 @@ import pytest
 from browser import codes, decoded, encoded, randomise, scrambled
 from conftest import on_default_backend
 from keras import layers
+from own_kinds import Grid, Poisson, SquashedGrid, of_map, plain_autoencoder
 
 import keras_vae
 from keras_vae import explorer
@@ -51,12 +52,13 @@ def posterior(model, x):
 
 def agree(page, model, x):
     """Holds the page's encoder and decoder against Python's, on one image."""
-    if model.latent.stochastic:
-        np.testing.assert_allclose(encoded(page, x), posterior(model, x[None]), atol=1e-3)
-        z = model.encode(x[None])
-    else:
-        z = model.encode(x[None])
+    z = model.encode(x[None])
+    if model.latent.code_spec.num_codes:
         assert np.mean(codes(page, x) == z.ravel()) >= 0.9  # two codes may be equally near
+    elif model.latent.encodes_as == "mean":
+        np.testing.assert_allclose(encoded(page, x), posterior(model, x[None]), atol=1e-3)
+    else:
+        np.testing.assert_allclose(codes(page, x), z.ravel(), atol=1e-3)
     expected = model.decode(z).ravel()
     assert np.ptp(expected) > 0.05
     np.testing.assert_allclose(decoded(page, z), expected, atol=1e-3)
@@ -111,10 +113,10 @@ LAYERS = [
 def computed(page, network, shape, x):
     """What the page makes of x by a network."""
     store = Store()
-    plain = json.loads(json.dumps(networks.described(network, shape, store)))
-    packed = store.packed() if store._arrays else {"sizes": [], "gzip": None}
+    plain = json.loads(json.dumps(networks.describe(network, shape, store)))
+    packed = store.pack() if store._arrays else {"sizes": [], "gzip": None}
     code = """async ([network, packed, x]) => {
-        const bytes = packed.gzip ? await inflated(packed.gzip) : new Uint8Array(0);
+        const bytes = packed.gzip ? await inflate(packed.gzip) : new Uint8Array(0);
         const weights = weightsOf(bytes, packed.sizes);
         return Array.from(run(network, weights, Float32Array.from(x))[0]);
     }"""
@@ -138,7 +140,7 @@ def test_every_activation_is_that_of_keras(opened, make):
     for name in networks.ACTIVATIONS:
         values = small if name == "exponential" else x
         got = page.evaluate(
-            "([name, x]) => Array.from(activated(Float32Array.from(x), name))",
+            "([name, x]) => Array.from(activate(Float32Array.from(x), name))",
             [name, values.tolist()],
         )
         expected = keras.activations.get(name)(keras.ops.convert_to_tensor(values))
@@ -150,8 +152,8 @@ def test_weights_are_kept_to_a_32767th_of_the_largest_of_each_output(opened, mak
     arrays = [RNG.normal(0, [1, 100, 1e-4], (5, 3)), RNG.normal(size=7), np.zeros((2, 2))]
     store = Store()
     assert [store.add(array) for array in arrays] == [0, 1, 2]
-    code = "async (p) => weightsOf(await inflated(p.gzip), p.sizes).map((w) => Array.from(w))"
-    got = opened(make("mlp_vae")).evaluate(code, store.packed())
+    code = "async (p) => weightsOf(await inflate(p.gzip), p.sizes).map((w) => Array.from(w))"
+    got = opened(make("mlp_vae")).evaluate(code, store.pack())
     for array, back in zip(arrays, got):
         largest = np.abs(array).max(axis=0)
         assert (np.abs(array - np.reshape(back, array.shape)) <= largest / 65000).all()
@@ -238,12 +240,25 @@ def test_what_the_page_cannot_show_is_refused_by_a_rule(make, monkeypatch):
         return keras_vae.VAE(encoder, decoder, likelihood=likelihood)
 
     class Other(keras_vae.likelihoods.Gaussian):
-        pass
+        mean_activation = None
+
+    class Mixture(keras_vae.likelihoods.Gaussian):
+        outputs_per_value = 2
+
+        def output_shape(self, data_shape):
+            return data_shape
+
+    class Shares(keras_vae.likelihoods.Gaussian):
+        mean_activation = "softmax"
 
     refused(make("mlp_vae", (6,)), r"images of shape .*1 or 3 channels.*have shape: \(6,\)")
     refused(make("mlp_vae", (4, 4, 2)), r"have shape: \(4, 4, 2\)")
     refused(make("vq_vae"), "without a prior generates no images.*give some, as x")
-    refused(of_layers(likelihood=Other()), "Bernoulli and of a Gaussian.*Received: Other")
+    for likelihood in (Other(), Mixture()):
+        kind = type(likelihood).__name__
+        message = f"of Bernoulli and Gaussian likelihoods are, and not the mean of {kind}"
+        refused(of_layers(likelihood=likelihood), message)
+    refused(of_layers(likelihood=Shares()), "activation of the mean of Shares, 'softmax'")
     refused(of_layers(layers.LayerNormalization(name="norm")), "'norm', a LayerNormalization.*Conv")
     refused(of_layers(layers.Dense(4, "softmax", name="s")), "activation of the layer 's', 'softm")
     refused(of_layers(layers.Conv2D(2, 2, dilation_rate=2)), "only with dilation_rate = 1.*2, 2")
@@ -261,6 +276,75 @@ def test_what_the_page_cannot_show_is_refused_by_a_rule(make, monkeypatch):
     with pytest.raises(ValueError, match="x must have shape") as refusal:
         explorer.render(make("mlp_vae"), np.zeros((2, 9, 9, 1)))
     assert not isinstance(refusal.value, NotExplorableError)
+
+
+@pytest.mark.parametrize(
+    "kind, likelihood",
+    [("plain", None), ("plain map", "gaussian"), ("grid", "bernoulli"), ("spatial", Poisson())],
+)
+def test_other_kinds_of_latents_and_likelihoods_are_computed_as_they_declare(
+    opened, kind, likelihood
+):
+    x = RNG.integers(2, size=(5, 8, 8, 1)).astype("float32")
+    point, gaussian = keras_vae.latents.PointLatent(), keras_vae.latents.GaussianLatent()
+    if kind == "plain":
+        model = plain_autoencoder()
+    elif kind == "spatial":
+        model = of_map(gaussian, 4, likelihood, decoder_channels=2)
+    else:
+        model = of_map(point if kind == "plain map" else Grid(), 2, likelihood)
+    page = opened(scrambled(model), x)
+    agree(page, model, x[1])
+    notes = page.locator("#notes").inner_text()
+    assert ("no random samples" in notes) == (kind[:5] == "plain")
+    assert page.get_by_role("button", name="Random sample").is_visible() == model.latent.generates
+    sorting = {"spatial": "their mean rate, over 5 images", "grid": "drawn from the prior"}
+    assert sorting.get(kind, "variance of the posterior mean over the data, over") in notes
+    if kind == "grid":
+        pool = model.latent.sample_prior(64, np.random.default_rng(0)).reshape(64, -1)
+        assert {tuple(row) for row in samples(page, 5)} <= {tuple(row) for row in pool.tolist()}
+
+
+def test_of_a_latent_that_adds_to_its_prior_the_page_holds_draws(opened):
+    class Shifted(keras_vae.latents.GaussianLatent):
+        def sample_prior(self, n, rng, shape=None):
+            return super().sample_prior(n, rng, shape) + 100
+
+    model = of_map(Shifted(), 4, decoder_channels=2)
+    got = samples(opened(model, np.zeros((2, 8, 8, 1))), 3)
+    assert got.min() > 90
+
+
+def test_latents_that_the_page_would_compute_otherwise_are_refused():
+    def refused(latent, message, channels=2, **options):
+        model, x = scrambled(of_map(latent, channels, **options)), images((8, 8, 1))
+        with pytest.raises(NotExplorableError, match=message) as refusal:
+            explorer.render(model, x)
+        assert str(refusal.value).count(". ") <= 1
+
+    class Doubled(keras_vae.latents.PointLatent):
+        def decoder_input(self, code):
+            return 2 * code
+
+    class Normalised(keras_vae.latents.PointLatent):
+        def code(self, h):
+            return keras.ops.normalize(h)
+
+    class Squashed(SquashedGrid):
+        encodes_as = "nearest"
+
+    class Placed(Grid):  # the vector of a code depends on where it stands
+        def decoder_input(self, code):
+            row = np.arange(4, dtype="float32")[:, None, None]
+            return super().decoder_input(code) + row
+
+    refused(SquashedGrid(), "cannot encode as SquashedGrid does, with encodes_as = None")
+    refused(Doubled(), "decoder takes as they are, and Doubled converts them")
+    refused(Normalised(), "codes of Normalised are not what its encodes_as, 'identity', says")
+    refused(Squashed(), "codes of Squashed are not what its encodes_as, 'nearest', says")
+    refused(Placed(), "same vector at every position, and those of Placed do not")
+    size = {"size": None, "decoder_channels": 2}
+    refused(keras_vae.latents.GaussianLatent(), "images of one size.*takes any", 4, **size)
 
 
 def test_the_same_model_and_images_make_the_same_file(make, grey):

@@ -11,7 +11,7 @@ def shows(page, model, code):
     """Holds the code that is shown, and the pixels of its image, against Python's."""
     got, pixels = shown(page)
     np.testing.assert_allclose(got, np.ravel(code), atol=2e-3)
-    expected = 255 * model.decode(np.reshape(code, (1, *model.latent.latent_shape)))[0]
+    expected = 255 * model.decode(np.reshape(code, (1, *model.latent.code_spec.shape)))[0]
     expected = np.clip(expected, 0, 255)
     np.testing.assert_allclose(pixels, np.broadcast_to(expected, pixels.shape), atol=1)
 

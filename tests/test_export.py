@@ -8,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from own_kinds import Poisson, SquashedGrid, of_map, plain_autoencoder
 from typer.testing import CliRunner
 
 import keras_vae
@@ -53,10 +54,25 @@ def format(request):
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small(make):
     """A model of two layers, as quick to export as there is."""
     return make("mlp_vae", (2, 2, 1), latent_dim=2, hidden_units=())
+
+
+@pytest.fixture(scope="module")
+def exported(make, tmp_path_factory):
+    """A function of a factory and a format: a small model, its export's folder and metadata."""
+    known = {}
+
+    def exported(factory, format):
+        if (factory, format) not in known:
+            model = make(factory, SHAPES.get(factory, (8, 8, 1)))
+            folder = tmp_path_factory.mktemp("exports") / "out"
+            known[factory, format] = model, folder, keras_vae.export(model, folder, format)
+        return known[factory, format]
+
+    return exported
 
 
 def runner(folder):
@@ -76,17 +92,17 @@ def content(folder):
 
 @needs_tensorflow
 def test_an_export_computes_what_the_model_does_for_any_number_of_examples(
-    make, factory, format, tmp_path
+    exported, factory, format
 ):
-    shape = SHAPES.get(factory, (8, 8, 1))
-    model = make(factory, shape)
-    keras_vae.export(model, tmp_path / "out", format)
-    run = runner(tmp_path / "out")
+    model, folder, _ = exported(factory, format)
+    run = runner(folder)
     for n in (1, 3):
-        x = np.random.default_rng(n).random((n, *shape), dtype="float32")
-        code = model.encode(x)
-        if model.latent.stochastic:
-            encoded = run("encoder", data=x)
+        x = np.random.default_rng(n).random((n, *model.data_shape), dtype="float32")
+        code, encoded = model.encode(x), run("encoder", data=x)
+        if model.latent.code_spec.num_codes:
+            np.testing.assert_array_equal(encoded["codes"], code)
+            image = run("decoder", codes=code)["image"]
+        else:
             np.testing.assert_allclose(encoded["mean"], code, atol=1e-5)
             _, log_var = model.latent.posterior(model.encoder(x))
             np.testing.assert_allclose(encoded["log_var"], log_var, atol=1e-5)
@@ -94,10 +110,75 @@ def test_an_export_computes_what_the_model_does_for_any_number_of_examples(
             noise = np.random.default_rng(n).standard_normal((n, 3), dtype="float32")
             generated = run("generator", noise=noise)["image"]
             np.testing.assert_allclose(generated, model.generate(n, seed=n), atol=1e-5)
-        else:
-            np.testing.assert_array_equal(run("encoder", data=x)["codes"], code)
-            image = run("decoder", codes=code)["image"]
         np.testing.assert_allclose(image, model.decode(code), atol=1e-5)
+
+
+def run_onnx_by_position(path, x):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path)
+    return session.run(None, {session.get_inputs()[0].name: x})
+
+
+def run_tflite_by_position(path, x):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(path)
+    place = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(place, x.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(place, x)
+    interpreter.invoke()
+    return [interpreter.get_tensor(of["index"]) for of in interpreter.get_output_details()]
+
+
+@needs_tensorflow
+@pytest.mark.parametrize(
+    "format, run", [("onnx", run_onnx_by_position), ("tflite", run_tflite_by_position)]
+)
+def test_outputs_come_in_the_order_of_the_metadata(exported, format, run):
+    for module in FORMATS[format].packages:
+        pytest.importorskip(module)
+    model, folder, metadata = exported("mlp_vae", format)
+    x = np.random.default_rng(0).random((2, *model.data_shape), dtype="float32")
+    graph = metadata["graphs"]["encoder"]
+    assert list(graph["outputs"]) == ["mean", "log_var"]
+    got = run(str(folder / graph["file"]), x)
+    for value, expected in zip(got, model.latent.posterior(model.encoder(x)), strict=True):
+        np.testing.assert_allclose(value, expected, atol=1e-5)
+
+
+@needs_tensorflow
+def test_other_kinds_of_latents_and_likelihoods_are_exported_by_what_they_declare(tmp_path):
+    x = np.random.default_rng(0).integers(2, size=(3, 8, 8, 1)).astype("float32")
+
+    def export(model, **inputs):
+        metadata = keras_vae.export(model, tmp_path / "out", "saved_model")
+        (name,) = metadata["graphs"]["encoder"]["outputs"]
+        run, code = runner(tmp_path / "out"), model.encode(x)
+        np.testing.assert_allclose(run("encoder", data=x)[name], code, atol=1e-5)
+        image = run("decoder", **{name: code})["image"]
+        np.testing.assert_allclose(image, model.decode(code), atol=1e-5)
+        assert list(metadata["graphs"]) == ["encoder", "decoder"]
+        return name, metadata
+
+    name, metadata = export(plain_autoencoder())
+    assert name == "z" and metadata["prior"] is None and "num_codes" not in metadata
+    assert metadata["no_generator"] == "There is no trained prior over the codes to draw from."
+    name, metadata = export(of_map(SquashedGrid(), 2))
+    assert name == "codes" and metadata["prior"] == "uniform" and metadata["num_codes"] == 9
+    assert "is no function of standard normal noise" in metadata["no_generator"]
+    _, metadata = export(of_map(keras_vae.latents.PointLatent(), 2, Poisson()))
+    assert metadata["preprocessing"].startswith("uint8 is cast; float32 of whole numbers from 0;")
+    assert metadata["likelihood"] == "Poisson"
+
+
+@needs_tensorflow
+def test_a_model_of_any_size_is_refused(tmp_path):
+    model = of_map(keras_vae.latents.PointLatent(), 2, size=None)
+    with pytest.raises(ValueError, match=r"takes a model of one size.*\(None, None, 1\)"):
+        keras_vae.export(model, tmp_path / "out", "saved_model")
+    assert list(tmp_path.iterdir()) == []
 
 
 @needs_tensorflow
@@ -138,15 +219,14 @@ def test_a_prior_that_is_no_function_of_noise_has_no_generator_and_the_metadata_
 
 
 @needs_tensorflow
-def test_another_runtime_can_test_itself_with_the_example_of_the_metadata(make, format, tmp_path):
-    model = make("mlp_vae")
-    metadata = keras_vae.export(model, tmp_path / "out", format)
-    assert metadata == json.loads((tmp_path / "out" / "metadata.json").read_text())
+def test_another_runtime_can_test_itself_with_the_example_of_the_metadata(exported, format):
+    _, folder, metadata = exported("mlp_vae", format)
+    assert metadata == json.loads((folder / "metadata.json").read_text())
     assert metadata["graphs"]["encoder"]["inputs"] == {
-        "data": {"shape": ["n", 8, 8, 1], "dtype": "float32"}
+        "data": {"shape": ["n", 5, 3, 2], "dtype": "float32"}
     }
     assert metadata["prior"] == "normal" and metadata["likelihood"] == "bernoulli"
-    assert "[0, 1]" in metadata["preprocessing"] and metadata["data_shape"] == [8, 8, 1]
+    assert "[0, 1]" in metadata["preprocessing"] and metadata["data_shape"] == [5, 3, 2]
     assert 0 <= metadata["self_test"]["largest_difference"] < 1e-4
     for name, graph in metadata["graphs"].items():
         example = metadata["self_test"][name]
@@ -154,7 +234,7 @@ def test_another_runtime_can_test_itself_with_the_example_of_the_metadata(make, 
             key: np.array(example["inputs"][key], spec["dtype"]).reshape(1, *spec["shape"][1:])
             for key, spec in graph["inputs"].items()
         }
-        outputs = runner(tmp_path / "out")(name, **inputs)
+        outputs = runner(folder)(name, **inputs)
         assert sorted(outputs) == sorted(graph["outputs"])
         for key, value in outputs.items():
             assert graph["outputs"][key] == {
@@ -165,19 +245,19 @@ def test_another_runtime_can_test_itself_with_the_example_of_the_metadata(make, 
 
 
 @needs_tensorflow
-def test_onnx_files_run_in_a_process_without_keras(small, tmp_path):
+def test_onnx_files_run_in_a_process_without_keras(exported):
     pytest.importorskip("tf2onnx")
     pytest.importorskip("onnxruntime")
-    keras_vae.export(small, tmp_path / "out", "onnx")
+    model, folder, _ = exported("mlp_vae", "onnx")
     code = (
         "import sys, numpy as np, onnxruntime\n"
         "session = onnxruntime.InferenceSession(sys.argv[1])\n"
-        "print(session.run(['image'], {'z': np.ones((1, 2), 'float32')})[0].ravel().tolist())\n"
+        "print(session.run(['image'], {'z': np.ones((1, 3), 'float32')})[0].ravel().tolist())\n"
         "assert not {'keras', 'keras_vae', 'tensorflow'} & set(sys.modules)\n"
     )
-    command = [sys.executable, "-c", code, tmp_path / "out" / "decoder.onnx"]
+    command = [sys.executable, "-c", code, folder / "decoder.onnx"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    image = small.decode(np.ones((1, 2), "float32"))
+    image = model.decode(np.ones((1, 3), "float32"))
     np.testing.assert_allclose(json.loads(printed), image.ravel(), atol=1e-6)
 
 
@@ -238,8 +318,8 @@ def test_outputs_of_another_kind_or_that_are_no_numbers_are_refused(small, tmp_p
 
 
 @needs_tensorflow
-def test_an_export_replaces_an_earlier_one_as_a_whole_but_nothing_else(small, tmp_path):
-    out = tmp_path / "out"
+def test_an_export_replaces_an_earlier_one_as_a_whole_but_nothing_else(make, tmp_path):
+    out, small = tmp_path / "out", make("mlp_vae", (2, 2, 1), latent_dim=2, hidden_units=())
     keras_vae.export(small, out, "saved_model")
     before = content(out)
     small.set_weights([w + 1 for w in small.get_weights()])
@@ -305,7 +385,7 @@ def test_a_model_that_is_not_built_or_not_in_float32_is_refused(make, tmp_path):
 def folder(tmp_path):
     arguments = {"input_shape": [4, 4, 1], "latent_dim": 2, "hidden_units": []}
     model = hub.build("mlp_vae", arguments)
-    keras_vae.save_to_folder(model, tmp_path / "small", factory="mlp_vae", arguments=arguments)
+    keras_vae.save_to_folder(model, tmp_path / "small")
     return tmp_path / "small"
 
 

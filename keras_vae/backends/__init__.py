@@ -11,12 +11,22 @@ def _unchanged(value, *_):
     return value
 
 
+def _generate_batches(x, batch_size, order, epochs):
+    for epoch in epochs:
+        indices = order(epoch)
+        for start in range(0, len(x), batch_size):
+            yield (x[indices[start : start + batch_size]],)
+
+
 # The name of the accelerator, or None on a CPU.
 accelerator = getattr(_backend, "accelerator", lambda: None)
 # `compile_method(function, layer)`: compiles a function of tensors that uses a layer's variables.
 compile_method = getattr(_backend, "compile_method", _unchanged)
 # Replaces arrays in the arguments of `fit`, `evaluate`, `predict` with pipelines if that is faster.
 pipe_arrays = getattr(_backend, "pipe_arrays", _unchanged)
+# `ordered_batches(x, batch_size, order, epochs)`: batches `(x,)` of an array for a range of epochs;
+# `order(epoch)` gives the order of its examples.
+ordered_batches = getattr(_backend, "ordered_batches", _generate_batches)
 # An optimizer that updates faster, with the same formula and state.
 speed_up_adam = getattr(_backend, "speed_up_adam", _unchanged)
 # One replica's share of a loss, the sum over replicas, and the first replica's values for all.

@@ -80,6 +80,27 @@ def _pipeline(arrays, batch_size, steps, shuffle=False):
     return batches.with_options(options)
 
 
+def ordered_batches(x, batch_size, order, epochs):
+    """A pipeline of batches `(x,)` of an array; `order(epoch)` gives the order of its examples.
+
+    Not of a generator: for one, TensorFlow sets malloc's trim threshold to 128 KiB in the whole
+    process, so that the buffers of every step are returned to the system and faulted in again.
+    """
+    with tf.device("CPU:0"):
+        x = tf.convert_to_tensor(x)
+
+    def batches_of_indices(epoch):
+        indices = tf.numpy_function(lambda epoch: order(int(epoch)), [epoch], tf.int64)
+        indices = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(indices, (len(x),)))
+        return indices.batch(batch_size)
+
+    indices = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(batches_of_indices)
+    batches = indices.map(lambda i: (tf.gather(x, i),)).prefetch(2)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)
+
+
 def share_loss(loss):
     """One replica's share of a loss, a mean over its own examples: Keras sums the gradients."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync

@@ -98,10 +98,10 @@ class Paper {
 /** The plane of two latents: what each place decodes to, where images lie, and a point to drag. */
 class Plane {
   constructor(element, { content, model, means, moved }) {
-    this.span = Math.max(...content.spans);
-    this.point = made("span", { className: "point" });
-    this.canvas = made("canvas", { width: 480, height: 480 });
-    const dots = means.map((mean) => this.put(made("span", { className: "dot" }), mean));
+    this.ranges = content.ranges;
+    this.point = make("span", { className: "point" });
+    this.canvas = make("canvas", { width: 480, height: 480 });
+    const dots = means.map((mean) => this.put(make("span", { className: "dot" }), mean));
     element.append(this.canvas, ...dots, this.point);
     const follow = (event) => moved(this.latents(element, event));
     element.addEventListener("pointerdown", (event) => {
@@ -119,17 +119,23 @@ class Plane {
   }
 
   put(mark, [x, y]) {
-    const place = (value) => `${50 + (50 * Math.min(Math.max(value / this.span, -1), 1))}%`;
-    Object.assign(mark.style, { left: place(x), top: place(-y) });
+    const [across, upwards] = this.ranges;
+    const [left, top] = [placeIn(across, x), 1 - placeIn(upwards, y)];
+    Object.assign(mark.style, { left: `${100 * left}%`, top: `${100 * top}%` });
     return mark;
   }
 
   latents(element, event) {
     const box = element.getBoundingClientRect();
-    const share = (at, start, length) => Math.min(Math.max((at - start) / length, 0), 1);
-    const x = share(event.clientX, box.left, box.width);
-    const y = share(event.clientY, box.top, box.height);
-    return Float32Array.of((2 * x - 1) * this.span, (1 - 2 * y) * this.span);
+    const x = placeIn([box.left, box.right], event.clientX);
+    const y = placeIn([box.bottom, box.top], event.clientY);
+    return this.at(x, y);
+  }
+
+  /** The latents at a share of the way across and up. */
+  at(x, y) {
+    const [[left, right], [bottom, top]] = this.ranges;
+    return Float32Array.of(left + x * (right - left), bottom + y * (top - bottom));
   }
 
   /** Decodes a grid of places, some at a time, so that the page answers meanwhile. */
@@ -140,12 +146,16 @@ class Plane {
     let at = from;
     for (; at < steps * steps && performance.now() < deadline; at++) {
       const [column, row] = [at % steps, Math.floor(at / steps)];
-      const middle = (k) => ((2 * k + 1) / steps - 1) * this.span;
-      const image = model.decode(Float32Array.of(middle(column), -middle(row)));
+      const image = model.decode(this.at((column + 0.5) / steps, 1 - (row + 0.5) / steps));
       context.drawImage(paint(picture, image, formOf(content)), column * tile, row * tile, tile, tile);
     }
     if (at < steps * steps) requestAnimationFrame(() => this.draw(model, content, steps, at));
   }
+}
+
+/** Where a value lies between two ends: 0 at the first and before it, 1 at the second and after. */
+function placeIn([first, second], value) {
+  return Math.min(Math.max((value - first) / (second - first), 0), 1);
 }
 
 /** Shape of the images and range of their values. */
@@ -154,7 +164,7 @@ function formOf(content) {
 }
 
 /** A new element with these properties and children. */
-function made(name, properties = {}, ...children) {
+function make(name, properties = {}, ...children) {
   const element = Object.assign(document.createElement(name), properties);
   element.append(...children);
   return element;

@@ -1,10 +1,10 @@
 "use strict";
-// The model: what the file holds, unpacked, and what Python's model is asked for too.
+// The model: unpacks what the file holds, and does what the methods of Python's model do.
 
 /** Reads the content of the file: JSON, with the weights and images packed in it. */
-async function unpacked(content) {
-  const bytes = await inflated(content.weights.gzip);
-  const pixels = await inflated(content.images.gzip);
+async function unpack(content) {
+  const bytes = await inflate(content.weights.gzip);
+  const pixels = await inflate(content.images.gzip);
   const [low, high] = content.images.range;
   const size = content.shape.reduce((product, length) => product * length, 1);
   const images = Array.from({ length: content.images.count }, (_, i) =>
@@ -13,7 +13,7 @@ async function unpacked(content) {
   return { images, weights: weightsOf(bytes, content.weights.sizes) };
 }
 
-async function inflated(base64) {
+async function inflate(base64) {
   const packed = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
@@ -39,26 +39,28 @@ function weightsOf(bytes, sizes) {
   });
 }
 
-/** A model with a Gaussian latent: codes are posterior means. */
-class GaussianModel {
+/** A model whose codes are real numbers: the encoder's output, or the mean in it. */
+class NumberModel {
   constructor(content, weights) {
-    Object.assign(this, { content, weights, size: content.rates.length });
+    Object.assign(this, { content, weights, size: content.ranges.length });
   }
 
   encode(image) {
     return this.posterior(image).mean;
   }
 
-  /** Mean and bounded log-variance, from two outputs or the halves of one. */
+  /** The code as the mean and, where the model has one, the bounded log-variance. */
   posterior(image) {
     const outputs = run(this.content.encoder, this.weights, image);
-    const [mean, logVar] = outputs.length > 1 ? outputs : halves(outputs[0], this.content.channels);
+    const isHalf = this.content.encodes_as === "mean" && outputs.length === 1;
+    const [mean, logVar] = isHalf ? halve(outputs[0], this.content.channels) : outputs;
+    if (!this.content.posterior) return { mean };
     return { mean, logVar: logVar.map((v) => Math.min(Math.max(v, -30), 10)) };
   }
 
   decode(z) {
     const [outputs] = run(this.content.decoder, this.weights, z);
-    return activated(outputs.slice(), this.content.mean);
+    return activate(outputs.slice(), this.content.mean);
   }
 
   sample() {
@@ -70,7 +72,7 @@ class GaussianModel {
   }
 }
 
-/** A model with a codebook: codes are whole numbers, one for each position. */
+/** A model whose codes are whole numbers, one for each position, that stand for vectors. */
 class CodeModel {
   constructor(content, weights) {
     this.codebook = weights[content.codebook];
@@ -84,7 +86,7 @@ class CodeModel {
 
   decode(codes) {
     const [outputs] = run(this.content.decoder, this.weights, this.vectors(codes));
-    return activated(outputs.slice(), this.content.mean);
+    return activate(outputs.slice(), this.content.mean);
   }
 
   sample() {
@@ -122,7 +124,7 @@ class CodeModel {
 }
 
 /** Splits every vector of `2 * channels` numbers in two. */
-function halves(values, channels) {
+function halve(values, channels) {
   const parts = [0, 1].map(() => new Float32Array(values.length / 2));
   values.forEach((value, i) => {
     const [row, column] = [Math.floor(i / (2 * channels)), i % (2 * channels)];

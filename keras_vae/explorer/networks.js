@@ -22,7 +22,7 @@ const OPERATIONS = {
   dense,
   convolution: (node, [x]) => sweep(node, x, false),
   transposed: (node, [x]) => sweep(node, x, true),
-  activation: (node, [x]) => activated(x.slice(), node.activation),
+  activation: (node, [x]) => activate(x.slice(), node.activation),
   add: (node, [first, ...others]) => others.reduce((sum, x) => sum.map((v, i) => v + x[i]), first),
   multiply: (node, [first, ...others]) =>
     others.reduce((product, x) => product.map((v, i) => v * x[i]), first),
@@ -41,7 +41,7 @@ function run(network, weights, input) {
 }
 
 /** Applies an activation to numbers in their place. */
-function activated(values, name) {
+function activate(values, name) {
   const activation = ACTIVATIONS[name];
   if (activation) {
     for (let i = 0; i < values.length; i++) values[i] = activation(values[i]);
@@ -54,11 +54,11 @@ function dense({ kernel, bias, units, activation }, [x]) {
   const width = bias ? bias.length : units;
   const depth = kernel.length / width;
   const rows = x.length / depth;
-  const y = repeated(bias, width, rows);
+  const y = repeat(bias, width, rows);
   for (let row = 0; row < rows; row++) {
     accumulate(x, row * depth, depth, kernel, 0, y, row * width, width);
   }
-  return activated(y, activation);
+  return activate(y, activation);
 }
 
 /**
@@ -71,7 +71,7 @@ function sweep(node, x, transposed) {
   const [small, large] = transposed ? [from, to] : [to, from];
   const [depth, width] = [from[2], to[2]];
   const [high, wide] = size;
-  const y = repeated(bias, width, to[0] * to[1]);
+  const y = repeat(bias, width, to[0] * to[1]);
   for (let row = 0; row < small[0]; row++) {
     for (let column = 0; column < small[1]; column++) {
       const near = row * small[1] + column;
@@ -86,7 +86,7 @@ function sweep(node, x, transposed) {
       }
     }
   }
-  return activated(y, activation);
+  return activate(y, activation);
 }
 
 /**
@@ -116,7 +116,7 @@ function accumulate(x, at, depth, kernel, start, y, to, width) {
   }
 }
 
-function repeated(bias, width, rows) {
+function repeat(bias, width, rows) {
   const y = new Float32Array(rows * width);
   if (bias) {
     for (let row = 0; row < rows; row++) y.set(bias, row * width);

@@ -5,7 +5,7 @@ const PRIORS = {
   normal: (prior, weights, size) => normal(size),
   mixture,
   realnvp,
-  pool: drawn,
+  pool: drawFromPool,
 };
 
 function normal(size) {
@@ -18,7 +18,7 @@ function normal(size) {
 
 /** mean_k + stddev_k * noise, with k drawn by the weights. */
 function mixture(prior, weights, size) {
-  const k = proportional(weights[prior.weights]);
+  const k = drawInProportion(weights[prior.weights]);
   const [mean, stddev] = [weights[prior.mean], weights[prior.stddev]];
   return normal(size).map((noise, j) => mean[k * size + j] + stddev[k * size + j] * noise);
 }
@@ -46,14 +46,14 @@ function fromNormal(prior, weights, u) {
 }
 
 /** One of the draws that Python made. */
-function drawn(prior, weights, size) {
+function drawFromPool(prior, weights, size) {
   if (prior.draws) return Int32Array.from(prior.draws[whole(prior.draws.length)]);
   const at = whole(prior.count) * size;
   return weights[prior.latents].slice(at, at + size);
 }
 
 /** An index, drawn in proportion to the shares. */
-function proportional(shares) {
+function drawInProportion(shares) {
   let left = Math.random() * shares.reduce((sum, share) => sum + share, 0);
   const found = shares.findIndex((share) => (left -= share) < 0);
   return found < 0 ? shares.length - 1 : found;

@@ -58,7 +58,9 @@ class GaussianLatent(Latent):
 
     def compute_output_spec(self, h, num_samples=1, training=False):
         n = keras.tree.flatten(h)[0].shape[0]
-        shape = (None if n is None else num_samples * n, *self.code_spec.shape)
+        # Not `code_spec`, whose sizes are None in a model of any size.
+        shape = self.spec(keras.tree.map_structure(lambda tensor: tuple(tensor.shape), h)).shape
+        shape = (None if n is None else num_samples * n, *shape)
         return keras.KerasTensor(shape, "float32"), keras.KerasTensor((n,), "float32")
 
     def posterior(self, h):
@@ -85,6 +87,9 @@ class GaussianLatent(Latent):
 
     def code(self, h):
         return self.posterior(h)[0]
+
+    def summary(self, h):
+        return dict(zip(("mean", "log_var"), self.posterior(h)))
 
     def log_ratio(self, h, code):
         mean, log_var = self.posterior(h)

@@ -58,6 +58,11 @@ class CodeTransformer(Prior):
         self.last_norm = self._norm("last_norm")
         self.last = self._dense("last", width, most)
 
+    @property
+    def numbers_per_example(self):
+        """The size of the largest tensor of `log_prob` for one example."""
+        return self.length * max(4 * self.width, self.num_codes, self.heads * self.length)
+
     def log_prob(self, codes, training=False):
         """Returns the log-probability of codes `(n, *positions)`: `(n,)`, in nats."""
         codes = ops.reshape(codes, (-1, self.length))

@@ -7,12 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from keras_vae.files import read_json
+from keras_vae.hub.errors import UnknownModelError
 
-PRETRAINED = Path(__file__).parent / "pretrained"
-
-
-class UnknownModelError(ValueError):
-    """No published model and no folder has this name."""
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -24,7 +21,7 @@ def info(name: str) -> dict:
     """Returns the registry entry of a published model: factory, arguments, weights, metrics.
 
     Raises:
-        UnknownModelError: if there is none of this name; the message has the nearest ones.
+        UnknownModelError: if there is no such model; the message suggests the nearest name.
     """
     registry = _registry()
     if name not in registry:
