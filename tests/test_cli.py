@@ -66,7 +66,7 @@ def vq_folder(tmp_path_factory):
 
 
 def _saved(factory, folder):
-    model = hub.build(factory, ARGUMENTS[factory])
+    model = hub.build({"factory": factory, "arguments": ARGUMENTS[factory]})
     hub.save_to_folder(model, folder)
     return folder
 
@@ -82,7 +82,7 @@ def here(tmp_path, monkeypatch):
 def registry(monkeypatch):
     """A registry of two models that are not there."""
     entries = {"mlp-mnist": ENTRY, "vq-mnist": {**ENTRY, "metrics": {"mse": 0.5}}}
-    monkeypatch.setattr("keras_vae.hub.registry._registry", lambda: entries)
+    monkeypatch.setattr("keras_vae.hub.registry.entries", lambda: entries)
     return entries
 
 
