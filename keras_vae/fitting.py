@@ -62,7 +62,9 @@ class Fitting:
             validation = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
             arguments["validation_data"] = self._check_triple(*validation, "validation_data")
         self.objective.end_ramps()  # one that was interrupted, say
-        return super().fit(**pipe_arrays({"shuffle": True, **arguments}))
+        # A pipeline has an order of its own; Keras warns if it is asked to shuffle one.
+        shuffle = {"shuffle": is_array(arguments["x"])}
+        return super().fit(**pipe_arrays({**shuffle, **arguments}))
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """Loss, distortion and rate, as in `keras.Model.evaluate`, with repeatable noise."""

@@ -82,8 +82,8 @@ class Objective(keras.layers.Layer):
 
     @property
     def weights(self):
-        """None: settings belong to the objective, not to what was trained."""
-        return []
+        """What a user's objective learns, if anything; its settings are no weights."""
+        return [weight for weight in super().weights if not self._is_setting(weight)]
 
     def add_setting(self, name, value):
         """Makes a number, at least 0, that `set` and `ramp` change."""
@@ -150,10 +150,14 @@ class Objective(keras.layers.Layer):
         return {}
 
     def save_own_variables(self, store):
-        """Keeps settings out of weights files: they are in the config."""
+        """Saves what the objective learns. Its settings are in the config, not in weights files."""
+        for i, weight in enumerate(self._own_weights()):
+            store[str(i)] = ops.convert_to_numpy(weight)
 
     def load_own_variables(self, store):
-        """Leaves the settings as they are."""
+        """Loads what the objective learns, and leaves the settings as they are."""
+        for i, weight in enumerate(self._own_weights()):
+            weight.assign(store[str(i)])
 
     def get_config(self):
         settings = {"num_samples": self.num_samples}
@@ -162,3 +166,11 @@ class Objective(keras.layers.Layer):
             # As it was given, if it did not change: float32 holds 0.1 as 0.10000000149.
             settings[name] = initial if value == np.float32(initial) else value
         return {**super().get_config(), **settings}
+
+    def _is_setting(self, variable):
+        settings = (*self._settings.values(), *self._shares.values())
+        return any(variable is setting for setting in settings)
+
+    def _own_weights(self):
+        own = self._trainable_variables + self._non_trainable_variables  # without sub-layers'
+        return [weight for weight in own if not self._is_setting(weight)]
