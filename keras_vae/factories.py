@@ -242,7 +242,7 @@ def vq_vae(
     return _record(model, "vq_vae", arguments)
 
 
-# What `vq_vae` passes on to its quantizer. A quantizer of the user's own may leave `code_dim` to it.
+# What `vq_vae` passes on to its quantizer, except `code_dim`, which the networks take too.
 _OF_QUANTIZER = ("num_codes", "commitment", "codebook_update", "decay", "revive_below", "prior")
 FACTORIES = {"mlp_vae": mlp_vae, "conv_vae": conv_vae, "vq_vae": vq_vae}
 
@@ -260,9 +260,9 @@ def recorded(model):
     """
     if not model.made_by:
         return None, None
-    arguments = {key: v for key, v in model.made_by["arguments"].items() if key != "objective"}
+    arguments = model.made_by["arguments"]
     given = {**objectives.DEFAULTS, **arguments}
-    now = model.objective.sugar().items()
+    now = model.objective.settings().items()
     changed = {key: value for key, value in now if value != given[key] and value == value}
     return model.made_by["factory"], {**arguments, **changed}
 
@@ -280,15 +280,16 @@ def plain(value):
 
 
 def _image_shape(input_shape, any_size=False):
-    shape = input_shape if isinstance(input_shape, (tuple, list)) else (input_shape,)
-    known = check_sizes("input_shape", [size or 1 for size in shape])
-    if len(shape) != 3 or shape[-1] is None or (None in shape and not any_size):
-        any_size = ", with None for a height and width of any size" if any_size else ""
+    known = input_shape
+    if any_size and isinstance(input_shape, (tuple, list)) and None in input_shape[:-1]:
+        known = [1 if size is None else size for size in input_shape[:-1]] + [input_shape[-1]]
+    shape = check_sizes("input_shape", known)
+    if len(shape) != 3:
         raise ValueError(
-            f"input_shape must be (height, width, channels){any_size}; for vectors use mlp_vae. "
+            "input_shape must be (height, width, channels); for vectors use mlp_vae. "
             f"Received: {input_shape!r}"
         )
-    return tuple(size and checked for size, checked in zip(shape, known))
+    return shape if known is input_shape else (*input_shape[:-1], shape[-1])
 
 
 def _check_activation(activation):
@@ -302,14 +303,18 @@ def _check_activation(activation):
 
 def _arguments(given):
     """The arguments of a factory from its `locals()`, with the settings among them."""
-    return {**{key: value for key, value in given.items() if key != "settings"}, **given["settings"]}
+    return {
+        **{key: value for key, value in given.items() if key != "settings"},
+        **given["settings"],
+    }
 
 
 def _record(model, factory, arguments):
     """Notes on the model how it was made, so that it can be saved as that."""
     arguments = {key: plain(value) for key, value in arguments.items()}
     try:
-        json.dumps(arguments)
-    except TypeError:  # parts of the user's own
+        # NumPy's numbers and arrays become plain; nothing else has tolist.
+        arguments = json.loads(json.dumps(arguments, default=lambda value: value.tolist()))
+    except (TypeError, AttributeError):  # a part of the user's own
         return model
     return model.note_origin({"factory": factory, "arguments": arguments})

@@ -139,7 +139,9 @@ class Inference:
                 "generate(16, size=(64, 64))."
             )
         rng = np.random.default_rng(check_noise_seed(seed))
-        return self.decode(self.latent.sample_prior(n, rng, self.code_spec(shape).shape), batch_size)
+        return self.decode(
+            self.latent.sample_prior(n, rng, self.code_spec(shape).shape), batch_size
+        )
 
     def elbo(self, x, *, num_samples=None, seed=None, batch_size=256):
         """ELBO(x) = -distortion - rate, in nats per example: beta = 1 whatever the training's.
@@ -329,8 +331,7 @@ class Inference:
         """log p(x|z), log p(z) - log q(z|x) and the rate of posterior samples, `(3, k, n)`."""
         draw = self.latent.draw(h, noise)
         log_prob = self.log_prob(x, self.decoder(draw.decoder_input))
-        log_ratio = -draw.rate if draw.log_ratio is None else draw.log_ratio
-        return ops.stack([log_prob, log_ratio, draw.rate])
+        return ops.stack([log_prob, draw.log_ratio, draw.rate])
 
     def _tensor(self, batch):
         """A batch of data as the networks take it."""
@@ -360,4 +361,3 @@ class Inference:
             if progress is not None:
                 progress(start + len(batch))
         return np.concatenate(parts)
-

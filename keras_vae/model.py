@@ -95,13 +95,20 @@ class VAE(Fitting, Inference, keras.Model):
         if input_shape is not None:
             self.build(input_shape)
 
+    def __setattr__(self, name, value):
+        if isinstance(getattr(type(self), name, None), property):
+            # Past Keras, which would track a variable given to `beta` as one of this model's own.
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def build(self, input_shape):
         """Builds the parts and checks that they fit together, once the data's shape is known."""
         shape = tuple(input_shape)[1:]
         if not shape or any(isinstance(size, (tuple, list)) for size in shape) or not shape[-1]:
             raise ValueError(
                 "The encoder must take one input of a known number of axes and channels, such as "
-                "keras.Input((28, 28, 1)) or, for images of any size, keras.Input((None, None, 3)). "
+                "keras.Input((28, 28, 1)), or keras.Input((None, None, 3)) for images of any size. "
                 f"Received shape: {input_shape}"
             )
         self.data_shape = shape
@@ -219,10 +226,11 @@ class VAE(Fitting, Inference, keras.Model):
             training: as in `terms`.
 
         Returns:
-            A dict of `distortion`, `rate` and `penalty`, each `(n,)`.
+            A dict of `distortion`, `rate` and `penalty`, each `(n,)`, and the latent's own terms.
         """
         terms = self.terms(x, noise=noise, training=training)
-        return {name: getattr(terms, name) for name in ("distortion", "rate", "penalty")}
+        own = {name: getattr(terms, name) for name in ("distortion", "rate", "penalty")}
+        return {**own, **terms.draw.terms}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The objective's loss of a batch: `y_pred` holds its `Terms`."""
@@ -253,7 +261,9 @@ class VAE(Fitting, Inference, keras.Model):
         config = dict(config)
         made_by = config.pop("made_by", None)
         for name in _PARTS:
-            part = keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            part = keras.saving.deserialize_keras_object(
+                config[name], custom_objects=custom_objects
+            )
             config[name] = part
         return cls(**config).note_origin(made_by)
 

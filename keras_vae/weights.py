@@ -7,9 +7,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import hdf5
+from keras_vae import hdf5, likelihoods
 from keras_vae.files import sha256, write_bytes
-from keras_vae import likelihoods
 
 
 class WeightsError(ValueError):

@@ -122,7 +122,7 @@ def test_a_fixed_codebook_stays_while_the_prior_learns(stripes):
     model = vq(codebook_update="fixed")
     model.encoder.trainable = model.decoder.trainable = False
     model.compile(keras.optimizers.Adam(1e-2))
-    parts = (model.encoder.weights, model.decoder.weights, [model.latent.anchor])
+    parts = (model.encoder.weights, model.decoder.weights, [model.latent.codebook.anchor])
     before = [ops.convert_to_numpy(w) for part in parts for w in part]
     rate = keras_vae.evaluate(model, stripes)["rate"]
     model.fit(stripes, batch_size=16, epochs=10, verbose=0)

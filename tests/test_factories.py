@@ -61,7 +61,7 @@ def test_a_latent_dimension_is_whole(value):
         ({"beta": math.inf}, "beta must be a finite number"),
         ({"likelihood": "poisson"}, "likelihood must be one of"),
         ({"input_shape": (8, 8, 0)}, "each of input_shape must be a whole number >= 1"),
-        ({"input_shape": (8, None, 1)}, "each of input_shape must be a whole number"),
+        ({"input_shape": (8, 8, None)}, "each of input_shape must be a whole number"),
         ({"input_shape": "mnist"}, "input_shape must be a tuple of whole numbers"),
     ],
 )

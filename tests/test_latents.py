@@ -17,7 +17,7 @@ LOG_VAR = np.array([[-1.0, 0.2, -3.0], [0.0, 1.0, -0.5]], "float32")
 class WideNormal(priors.Prior):
     """N(1, 2^2), a prior of the user's own."""
 
-    def log_prob(self, z):
+    def log_prob(self, z, training=False):
         c = np.float32(np.log(2 * np.pi * 4))
         return -0.5 * ops.sum(ops.square((z - 1) / 2) + c, axis=-1)
 
@@ -39,6 +39,11 @@ def both(mean, log_var):
     return ops.convert_to_tensor(np.concatenate([mean, log_var], axis=-1))
 
 
+def rate_of(latent, h, **options):
+    """The rate, `(n,)`: the mean over the samples."""
+    return numpy(latent.draw(ops.convert_to_tensor(h), **options).rate).mean(axis=0)
+
+
 def kl_to(mean, log_var, prior_mean, prior_std):
     """KL(N(mean, var) || N(prior_mean, prior_std^2)), summed."""
     var = np.exp(log_var.astype("float64"))
@@ -49,17 +54,19 @@ def kl_to(mean, log_var, prior_mean, prior_std):
 def test_one_tensor_or_two_are_the_same_posterior():
     one, two = latent_of(), latent_of(shape=[(None, 3), (None, 3)])
     noise = np.random.default_rng(0).normal(size=(2, 2, 3)).astype("float32")
-    a = one.infer(both(MEAN, LOG_VAR), noise=noise)
-    b = two.infer([ops.convert_to_tensor(MEAN), ops.convert_to_tensor(LOG_VAR)], noise=noise)
-    for name in a:
-        np.testing.assert_array_equal(numpy(a[name]), numpy(b[name]))
+    a = one.draw(both(MEAN, LOG_VAR), noise)
+    b = two.draw([ops.convert_to_tensor(MEAN), ops.convert_to_tensor(LOG_VAR)], noise)
+    for name in ("code", "decoder_input", "rate", "log_ratio", "unit_rates"):
+        np.testing.assert_array_equal(numpy(getattr(a, name)), numpy(getattr(b, name)))
     np.testing.assert_array_equal(numpy(one.code(both(MEAN, LOG_VAR))), MEAN)
 
 
 def test_z_is_the_mean_plus_the_standard_deviation_times_the_noise():
     noise = np.random.default_rng(0).normal(size=(4, 2, 3)).astype("float32")
-    z = numpy(latent_of().infer(both(MEAN, LOG_VAR), 4, noise=noise)["z"])
-    np.testing.assert_allclose(z.reshape(4, 2, 3), MEAN + np.exp(LOG_VAR / 2) * noise, rtol=1e-6)
+    draw = latent_of().draw(both(MEAN, LOG_VAR), noise)
+    expected = MEAN + np.exp(LOG_VAR / 2) * noise
+    np.testing.assert_allclose(numpy(draw.code), expected, rtol=1e-6)
+    np.testing.assert_allclose(numpy(draw.decoder_input), expected.reshape(8, 3), rtol=1e-6)
 
 
 def test_samples_have_the_mean_and_variance_of_the_posterior():
@@ -72,10 +79,11 @@ def test_samples_have_the_mean_and_variance_of_the_posterior():
 
 
 def test_the_rate_is_the_closed_form_kl():
-    rate = numpy(latent_of().infer(both(MEAN, LOG_VAR))["rate"])
-    np.testing.assert_allclose(rate, kl_to(MEAN, LOG_VAR, 0, 1), rtol=1e-6)
-    zero = numpy(latent_of().infer(ops.zeros((2, 6)))["rate"])
-    np.testing.assert_array_equal(zero, 0)
+    draw = latent_of().draw(both(MEAN, LOG_VAR), num_samples=2)
+    expected = kl_to(MEAN, LOG_VAR, 0, 1)
+    np.testing.assert_allclose(numpy(draw.rate), np.tile(expected, (2, 1)), rtol=1e-6)
+    np.testing.assert_allclose(numpy(draw.unit_rates).sum(axis=1), expected, rtol=1e-6)
+    np.testing.assert_array_equal(rate_of(latent_of(), ops.zeros((2, 6))), 0)
 
 
 def test_the_closed_form_kl_equals_monte_carlo_with_scipys_densities():
@@ -83,7 +91,7 @@ def test_the_closed_form_kl_equals_monte_carlo_with_scipys_densities():
     std = np.exp(LOG_VAR / 2).astype("float64")
     z = MEAN + std * rng.normal(size=(200000, 2, 3))
     log_ratio = (stats.norm.logpdf(z, MEAN, std) - stats.norm.logpdf(z)).sum(-1)
-    rate = numpy(latent_of().infer(both(MEAN, LOG_VAR))["rate"])
+    rate = rate_of(latent_of(), both(MEAN, LOG_VAR))
     error = log_ratio.std(0) / np.sqrt(len(z))
     assert (abs(log_ratio.mean(0) - rate) < 5 * error).all()
 
@@ -92,7 +100,7 @@ def test_the_rate_under_another_prior_is_log_q_minus_log_p():
     m, moments = 40000, (1, 2)
     latent = latent_of(WideNormal())
     noise = np.random.default_rng(0).normal(size=(m, 2, 3)).astype("float32")
-    rate = numpy(latent.infer(both(MEAN, LOG_VAR), m, noise=noise)["rate"])
+    rate = rate_of(latent, both(MEAN, LOG_VAR), noise=noise)
     z = MEAN + np.exp(LOG_VAR / 2) * noise
     log_q = stats.norm.logpdf(z, MEAN, np.exp(LOG_VAR / 2)).sum(-1)
     log_ratio = log_q - stats.norm.logpdf(z, *moments).sum(-1)
@@ -103,12 +111,14 @@ def test_the_rate_under_another_prior_is_log_q_minus_log_p():
 
 def test_importance_ratios_are_log_p_minus_log_q():
     noise = np.random.default_rng(0).normal(size=(5, 2, 3)).astype("float32")
-    z, log_ratio, rate = latent_of().propose(both(MEAN, LOG_VAR), noise)
-    z = numpy(z).reshape(5, 2, 3)
+    latent, h = latent_of(), both(MEAN, LOG_VAR)
+    draw = latent.draw(h, noise)
+    z = numpy(draw.code)
     log_q = stats.norm.logpdf(z, MEAN, np.exp(LOG_VAR / 2)).sum(-1)
-    np.testing.assert_allclose(numpy(log_ratio), stats.norm.logpdf(z).sum(-1) - log_q, atol=1e-4)
-    closed_form = latent_of().infer(both(MEAN, LOG_VAR), noise=noise)["rate"]
-    np.testing.assert_allclose(numpy(rate), np.tile(numpy(closed_form), (5, 1)), rtol=1e-6)
+    expected = stats.norm.logpdf(z).sum(-1) - log_q
+    np.testing.assert_allclose(numpy(draw.log_ratio), expected, atol=1e-4)
+    # Of given codes, too.
+    np.testing.assert_allclose(numpy(latent.log_ratio(h, draw.code)), expected, atol=1e-4)
 
 
 def test_log_variances_within_bounds_are_untouched():
@@ -123,12 +133,13 @@ def test_extreme_log_variances_give_finite_terms_and_gradients(log_var, dtype):
     h = np.array([[0.5, 0.5, 0.5, log_var, 0, log_var]], dtype)
     latent = latent_of()
     noise = np.ones((1, 1, 3), "float32")
-    terms = latent.infer(ops.convert_to_tensor(h), noise=noise)
-    assert all(np.isfinite(numpy(value)).all() for value in terms.values())
+    draw = latent.draw(ops.convert_to_tensor(h), noise)
+    for value in (draw.code, draw.rate, draw.log_ratio, draw.unit_rates):
+        assert np.isfinite(numpy(value)).all()
 
     def total(h):
-        terms = latent.infer(h, noise=noise)
-        return ops.sum(terms["rate"]) + ops.sum(terms["z"])
+        draw = latent.draw(h, noise)
+        return ops.sum(draw.rate) + ops.sum(draw.code)
 
     assert np.isfinite(gradient(total, h)).all()
 
@@ -137,14 +148,14 @@ def test_extreme_log_variances_give_finite_terms_and_gradients(log_var, dtype):
 def test_the_gradient_beyond_the_bounds_points_back_inside(log_var, sign):
     h = np.array([[0.0, log_var]], "float32")
     latent = latent_of(shape=(None, 2))
-    g = gradient(lambda h: latent.infer(h, noise=np.zeros((1, 1, 1), "float32"))["rate"], h)
+    g = gradient(lambda h: latent.draw(h, np.zeros((1, 1, 1), "float32")).rate, h)
     assert np.sign(g[0, 1]) == sign
 
 
 @pytest.mark.parametrize("magnitude", [1e4, -1e4])
 def test_means_of_ten_thousand_give_a_finite_rate(magnitude):
     h = np.array([[magnitude] * 3 + [0] * 3], "float16")
-    rate = numpy(latent_of().infer(ops.convert_to_tensor(h))["rate"])
+    rate = rate_of(latent_of(), h)
     np.testing.assert_allclose(rate, 1.5 * float(np.float16(magnitude)) ** 2, rtol=1e-6)
 
 
@@ -175,7 +186,7 @@ def test_a_latent_survives_serialisation():
 
 @pytest.mark.parametrize("shape", [(None, 5), (None, 1), (None,)])
 def test_an_odd_width_is_refused(shape):
-    with pytest.raises(ValueError, match="width 2 \\* latent_dim, the mean first"):
+    with pytest.raises(ValueError, match="width 2 \\* latent_dim: the mean first"):
         latent_of(shape=shape)
 
 

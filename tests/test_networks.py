@@ -39,7 +39,7 @@ def test_codes_have_the_positions_of_the_downsampled_image(make):
     model = make("vq_vae", (17, 23, 2), filters=(4, 4))
     codes = model.encode(np.zeros((3, 17, 23, 2), "float32"))
     assert codes.shape == (3, 5, 6)
-    assert model.latent.latent_shape == (5, 6)
+    assert model.latent.code_spec.shape == (5, 6)
 
 
 def test_a_gated_layer_is_one_times_the_sigmoid_of_another():

@@ -7,53 +7,73 @@ from keras import ops
 from scipy import special, stats
 
 import keras_vae
-from keras_vae import objective
+from keras_vae.latents import Draw
 from keras_vae.likelihoods import Gaussian
+from keras_vae.objectives import ELBO, ImportanceWeighted, Terms
 
 
-def numpy_terms(n=6, latents=4):
-    rng = np.random.default_rng(0)
-    rates = rng.gamma(0.5, size=(n, latents)).astype("float32")
-    return {
-        "distortion": rng.normal(5, 1, n).astype("float32"),
-        "rate": rates.sum(axis=1),
-        "rates": rates,
-        "penalty": rng.random(n, dtype="float32"),
-    }
-
-
-def loss(terms, *arguments, **options):
-    terms = {name: ops.convert_to_tensor(term) for name, term in terms.items()}
-    weight = options.pop("weight", None)
-    return float(objective.loss(objective.weighted(terms, weight), *arguments, **options))
+def terms_of(distortion, rates, penalty, weight=None):
+    """The `Terms` of one sample of each example."""
+    draw = Draw(
+        code=None,
+        decoder_input=None,
+        rate=ops.convert_to_tensor(rates.sum(axis=1)[None]),
+        penalty=ops.convert_to_tensor(penalty),
+        unit_rates=ops.convert_to_tensor(rates),
+    )
+    weight = None if weight is None else ops.convert_to_tensor(weight)
+    log_prob = -ops.convert_to_tensor(distortion[None])
+    return Terms(x=None, h=None, draw=draw, outputs=None, log_prob=log_prob, weight=weight)
 
 
 @pytest.mark.parametrize("weight", [None, np.array([0.0, 1, 2, 0.5, 3, 1], "float32")])
 def test_the_loss_is_its_formula(weight):
-    terms = numpy_terms()
+    rng = np.random.default_rng(0)
+    rates = rng.gamma(0.5, size=(6, 4)).astype("float32")
+    d, p = rng.normal(5, 1, 6).astype("float32"), rng.random(6, dtype="float32")
+    terms = terms_of(d, rates, p, weight)
     w = np.ones(6) if weight is None else weight
-    d, r, p = (terms[name] for name in ("distortion", "rate", "penalty"))
-    rest = np.mean(w * (d + p))
-    got = loss(terms, 0.7, weight=weight)
-    assert got == pytest.approx(rest + 0.7 * np.mean(w * r), rel=1e-5)
-    each = np.mean(w[:, None] * terms["rates"], axis=0)
+    rest, rate = np.mean(w * (d + p)), np.mean(w * rates.sum(axis=1))
+    each = np.mean(w[:, None] * rates, axis=0)
+
+    def loss(**arguments):
+        return float(ELBO(0.7, **arguments).loss(None, terms))
+
+    assert loss() == pytest.approx(rest + 0.7 * rate, rel=1e-5)
     for free_bits in (0.25, 10.0):
         expected = rest + 0.7 * np.maximum(each, free_bits).sum()
-        got = loss(terms, 0.7, free_bits, weight=weight)
-        assert got == pytest.approx(expected, rel=1e-5)
+        assert loss(free_bits=free_bits) == pytest.approx(expected, rel=1e-5)
     for capacity in (0.0, 30.0):
-        expected = rest + 0.7 * abs(np.mean(w * r) - capacity)
-        got = loss(terms, 0.7, capacity=capacity, weight=weight)
-        assert got == pytest.approx(expected, rel=1e-5)
+        expected = rest + 0.7 * abs(rate - capacity)
+        assert loss(capacity=capacity) == pytest.approx(expected, rel=1e-5)
     both = rest + 0.7 * abs(np.maximum(each, 0.25).sum() - 1.0)
-    assert loss(terms, 0.7, 0.25, 1.0, weight=weight) == pytest.approx(both, rel=1e-5)
+    assert loss(free_bits=0.25, capacity=1.0) == pytest.approx(both, rel=1e-5)
 
 
 def test_the_importance_weighted_bound_is_scipy_s():
     log_prob, log_ratio = np.random.default_rng(0).normal(-400, 30, (2, 7, 5)).astype("float32")
-    got = objective.importance_weighted(*map(ops.convert_to_tensor, (log_prob, log_ratio)))
+    log_w = [ops.convert_to_tensor(part) for part in (log_prob, log_ratio)]
+    draw = Draw(code=None, decoder_input=None, rate=-log_w[1])
+    terms = Terms(x=None, h=None, draw=draw, outputs=None, log_prob=log_w[0])
+    got = ImportanceWeighted(7).loss(None, terms)
     expected = special.logsumexp((log_prob + log_ratio).astype("float64"), axis=0, b=1 / 7)
-    np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-6)
+    assert float(got) == pytest.approx(-expected.mean(), rel=1e-6)
+
+
+def test_settings_are_no_weights(make):
+    one, two = make("mlp_vae", beta=2.0, capacity=3.0), make("mlp_vae", beta=5.0)
+    two.set_weights(one.get_weights())  # as many, although only one has a capacity
+    assert float(two.beta) == 5.0 and two.capacity is None
+    assert not one.objective.weights and one.count_params() == two.count_params()
+
+
+def test_an_objective_is_given_as_an_object_or_by_its_settings(make):
+    model = make("mlp_vae", objective=ImportanceWeighted(4, beta=0.5, gradient="dreg"))
+    assert model.num_samples == 4 and float(model.beta) == 0.5
+    with pytest.raises(ValueError, match="not both. Received objective and beta"):
+        make("mlp_vae", objective=ELBO(), beta=2.0)
+    with pytest.raises(ValueError, match="objective must be an object of keras_vae.objectives"):
+        make("mlp_vae", objective="elbo")
 
 
 def collapsing(**arguments):
@@ -194,9 +214,10 @@ def test_an_objective_trains_evaluates_and_is_kept_in_a_file(make, binary, tmp_p
     keras_vae.save_to_folder(model, tmp_path / "folder")
     loaded = keras_vae.load(tmp_path / "folder")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    for name in ("free_bits", "importance_weighted", "num_samples"):
-        assert getattr(again, name) == getattr(loaded, name) == getattr(model, name)
-    assert again.get_config()["capacity"] == arguments.get("capacity")
+    config = model.objective.get_config()
+    assert again.objective.get_config() == config
+    del config["name"]
+    assert {name: loaded.objective.get_config()[name] for name in config} == config
     assert again.evaluate(binary, batch_size=12, verbose=0)[0] == pytest.approx(
         history["val_loss"][-1], rel=1e-5
     )

@@ -20,9 +20,9 @@ def quantizer(codebook=None, frequency=None, **kwargs):
     latent = VectorQuantizer(K, D, seed=0, **kwargs)
     latent.build((None, 4, D))
     if codebook is not None:
-        latent.anchor.assign(codebook)
+        latent.codebook.anchor.assign(codebook)
     if frequency is not None:
-        latent.frequency.assign(np.broadcast_to(np.asarray(frequency, "float32"), (K,)))
+        latent.codebook.frequency.assign(np.broadcast_to(np.asarray(frequency, "float32"), (K,)))
     return latent
 
 
@@ -65,11 +65,20 @@ def model_of(x, *, epochs=0, **kwargs):
 
 def test_every_position_gets_its_nearest_code(h, codebook):
     latent = quantizer(codebook)
-    terms = latent.infer(ops.convert_to_tensor(h))
+    draw = latent.draw(ops.convert_to_tensor(h))
     codes = nearest(h, codebook)
-    np.testing.assert_array_equal(numpy(terms["codes"]), codes)
+    np.testing.assert_array_equal(numpy(draw.code[0]), codes)
     np.testing.assert_array_equal(numpy(latent.code(ops.convert_to_tensor(h))), codes)
-    np.testing.assert_allclose(numpy(terms["z"]), codebook[codes], atol=1e-6)
+    np.testing.assert_allclose(numpy(draw.decoder_input), codebook[codes], atol=1e-6)
+
+
+def test_a_large_codebook_is_searched_in_blocks(monkeypatch):
+    rng = np.random.default_rng(0)
+    codebook, h = rng.normal(size=(K, D)).astype("float32"), rng.normal(size=(3, 4, D))
+    at_once = numpy(quantizer(codebook).code(ops.convert_to_tensor(h)))
+    monkeypatch.setattr("keras_vae.latents.codebook.BLOCK", 4)
+    np.testing.assert_array_equal(quantizer(codebook).code(ops.convert_to_tensor(h)), at_once)
+    np.testing.assert_array_equal(at_once, nearest(h, codebook))
 
 
 @pytest.mark.parametrize("offset", [1e3, -1e4])
@@ -80,32 +89,32 @@ def test_a_large_common_offset_does_not_change_the_codes(h, codebook, offset):
 
 
 def test_the_rate_is_the_code_length(h, codebook):
-    rate = numpy(quantizer(codebook).infer(ops.convert_to_tensor(h))["rate"])
-    np.testing.assert_allclose(rate, np.full(10, 4 * np.log(K)), rtol=1e-6)
+    rate = numpy(quantizer(codebook).draw(ops.convert_to_tensor(h)).rate)
+    np.testing.assert_allclose(rate, np.full((1, 10), 4 * np.log(K)), rtol=1e-6)
 
 
 def test_the_penalty_is_the_squared_distance_to_the_codes(h, codebook):
     squared = ((h - codebook[nearest(h, codebook)]) ** 2).sum((1, 2))
-    terms = quantizer(codebook, commitment=0.3).infer(ops.convert_to_tensor(h))
-    np.testing.assert_allclose(numpy(terms["commitment"]), squared, rtol=1e-5)
-    np.testing.assert_allclose(numpy(terms["penalty"]), 0.3 * squared, rtol=1e-5)
-    terms = quantizer(codebook, commitment=0.3, codebook_update="gradient").infer(
+    draw = quantizer(codebook, commitment=0.3).draw(ops.convert_to_tensor(h))
+    np.testing.assert_allclose(numpy(draw.terms["commitment"]), squared, rtol=1e-5)
+    np.testing.assert_allclose(numpy(draw.penalty), 0.3 * squared, rtol=1e-5)
+    draw = quantizer(codebook, commitment=0.3, codebook_update="gradient").draw(
         ops.convert_to_tensor(h)
     )
-    np.testing.assert_allclose(numpy(terms["penalty"]), 1.3 * squared, rtol=1e-5)
+    np.testing.assert_allclose(numpy(draw.penalty), 1.3 * squared, rtol=1e-5)
 
 
 def test_the_gradient_goes_straight_through_the_codes(h, codebook):
     latent = quantizer(codebook)
     slope = np.arange(h.size, dtype="float32").reshape(h.shape)
-    got = gradient(lambda h: latent.infer(h)["z"] * ops.convert_to_tensor(slope), h)
+    got = gradient(lambda h: latent.draw(h).decoder_input * ops.convert_to_tensor(slope), h)
     np.testing.assert_allclose(got, slope)
 
 
 @pytest.mark.parametrize("update", ["ema", "gradient"])
 def test_only_commitment_pulls_the_encoder_towards_the_codes(h, codebook, update):
     latent = quantizer(codebook, commitment=0.3, codebook_update=update)
-    pull = gradient(lambda h: latent.infer(h)["penalty"], h)
+    pull = gradient(lambda h: latent.draw(h).penalty, h)
     np.testing.assert_allclose(pull, 0.6 * (h - codebook[nearest(h, codebook)]), atol=1e-5)
 
 
@@ -114,37 +123,41 @@ def test_the_codes_follow_the_moving_average_of_their_vectors(h, codebook):
     latent = quantizer(codebook, frequency, decay=0.9, revive_below=0)
     for _ in range(3):
         codes = nearest(h, codebook)
-        latent.infer(ops.convert_to_tensor(h), training=True)
+        latent.draw(ops.convert_to_tensor(h), training=True)
         codebook, frequency = moving_average(
             codebook, frequency, h.reshape(-1, D), codes.reshape(-1), 0.9
         )
-        np.testing.assert_allclose(numpy(latent.codebook), codebook, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(numpy(latent.frequency), frequency, rtol=1e-5)
+        np.testing.assert_allclose(numpy(latent.codebook.vectors), codebook, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(numpy(latent.codebook.frequency), frequency, rtol=1e-5)
 
 
 def test_the_moving_average_does_not_depend_on_the_batch_size(h, codebook):
     once = quantizer(codebook, 1 / K, revive_below=0)
     twice = quantizer(codebook, 1 / K, revive_below=0)
-    once.infer(ops.convert_to_tensor(h), training=True)
-    twice.infer(ops.convert_to_tensor(np.concatenate([h, h])), training=True)
-    np.testing.assert_allclose(numpy(once.codebook), numpy(twice.codebook), rtol=1e-5)
-    np.testing.assert_allclose(numpy(once.frequency), numpy(twice.frequency), rtol=1e-5)
+    once.draw(ops.convert_to_tensor(h), training=True)
+    twice.draw(ops.convert_to_tensor(np.concatenate([h, h])), training=True)
+    np.testing.assert_allclose(
+        numpy(once.codebook.vectors), numpy(twice.codebook.vectors), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        numpy(once.codebook.frequency), numpy(twice.codebook.frequency), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("update", ["ema", "gradient"])
 def test_the_first_batch_places_every_code_on_its_own_vector(h, update):
     latent = quantizer(codebook_update=update, decay=0.999)
-    latent.infer(ops.convert_to_tensor(h), training=True)
+    latent.draw(ops.convert_to_tensor(h), training=True)
     flat = h.reshape(-1, D)
-    distance = abs(numpy(latent.codebook)[:, None] - flat).max(-1)
+    distance = abs(numpy(latent.codebook.vectors)[:, None] - flat).max(-1)
     np.testing.assert_allclose(distance.min(1), 0, atol=1e-6)
     assert len(set(distance.argmin(1))) == K
 
 
 def test_a_first_batch_of_fewer_vectors_than_codes_places_every_code(h):
     latent = quantizer(decay=0.999)
-    latent.infer(ops.convert_to_tensor(h[:1]), training=True)
-    distance = abs(numpy(latent.codebook)[:, None] - h[0]).max(-1)
+    latent.draw(ops.convert_to_tensor(h[:1]), training=True)
+    distance = abs(numpy(latent.codebook.vectors)[:, None] - h[0]).max(-1)
     np.testing.assert_allclose(distance.min(1), 0, atol=1e-6)
     assert len(set(distance.argmin(1))) == 4
 
@@ -155,10 +168,10 @@ def test_dead_codes_are_revived_on_vectors_of_the_batch_and_others_are_not(h, co
     frequency = np.full(K, 1 / K, "float32")
     frequency[2] = 1e-6
     latent = quantizer(codebook, frequency, decay=0.9, codebook_update=update)
-    latent.infer(ops.convert_to_tensor(h), training=True)
-    after = numpy(latent.codebook)
+    latent.draw(ops.convert_to_tensor(h), training=True)
+    after = numpy(latent.codebook.vectors)
     assert abs(h.reshape(-1, D) - after[2]).max(-1).min() < 1e-6
-    assert numpy(latent.frequency)[2] == pytest.approx(1 / K)
+    assert numpy(latent.codebook.frequency)[2] == pytest.approx(1 / K)
     others = np.arange(K) != 2
     expected = codebook
     if update == "ema":
@@ -171,42 +184,42 @@ def test_dead_codes_are_revived_on_vectors_of_the_batch_and_others_are_not(h, co
 def test_revival_can_be_turned_off(h, codebook):
     codebook[2] = 100
     latent = quantizer(codebook, [1 / K, 1 / K, 1e-6, 1 / K, 1 / K, 1 / K], revive_below=0)
-    latent.infer(ops.convert_to_tensor(h), training=True)
-    np.testing.assert_allclose(numpy(latent.codebook)[2], 100)
+    latent.draw(ops.convert_to_tensor(h), training=True)
+    np.testing.assert_allclose(numpy(latent.codebook.vectors)[2], 100)
 
 
 @pytest.mark.parametrize("update", ["ema", "gradient"])
 def test_codes_move_in_fit_but_not_in_evaluate(vectors, update):
     model = model_of(vectors, epochs=1, codebook_update=update)
-    before = numpy(model.latent.codebook)
+    before = numpy(model.latent.codebook.vectors)
     model.evaluate(vectors, verbose=0)
     model.predict(vectors, verbose=0)
     model.encode(vectors)
     model.elbo(vectors)
-    np.testing.assert_array_equal(numpy(model.latent.codebook), before)
+    np.testing.assert_array_equal(numpy(model.latent.codebook.vectors), before)
     model.fit(vectors, verbose=0)
-    assert (numpy(model.latent.codebook) != before).any(axis=1).sum() >= 2
+    assert (numpy(model.latent.codebook.vectors) != before).any(axis=1).sum() >= 2
 
 
 def test_codes_do_not_move_while_the_latent_is_frozen_nor_need_recompiling(vectors):
     model = model_of(vectors, epochs=1)
-    before = numpy(model.latent.codebook), numpy(model.encoder.weights[0])
+    before = numpy(model.latent.codebook.vectors), numpy(model.encoder.weights[0])
     model.latent.trainable = False
     model.fit(vectors, verbose=0)
-    np.testing.assert_array_equal(numpy(model.latent.codebook), before[0])
+    np.testing.assert_array_equal(numpy(model.latent.codebook.vectors), before[0])
     assert (numpy(model.encoder.weights[0]) != before[1]).any()
     model.latent.trainable = True
     model.fit(vectors, verbose=0)
-    assert (numpy(model.latent.codebook) != before[0]).any()
+    assert (numpy(model.latent.codebook.vectors) != before[0]).any()
 
 
 def test_codes_that_the_optimizer_moves_are_frozen_by_recompiling_as_in_keras(vectors):
     model = model_of(vectors, epochs=1, codebook_update="gradient")
-    before = numpy(model.latent.codebook)
+    before = numpy(model.latent.codebook.vectors)
     model.latent.trainable = False
     model.compile("adam")
     model.fit(vectors, verbose=0)
-    np.testing.assert_array_equal(numpy(model.latent.codebook), before)
+    np.testing.assert_array_equal(numpy(model.latent.codebook.vectors), before)
 
 
 def test_the_optimizer_moves_the_codes_towards_their_vectors(vectors):
@@ -246,7 +259,7 @@ def test_codes_and_their_vectors_decode_to_the_same(vectors, frozen):
     model, _ = frozen
     codes = model.encode(vectors)
     assert codes.shape == (12, 4) and codes.dtype == "int32"
-    by_vector = model.decode(numpy(model.latent.codebook)[codes])
+    by_vector = model.decode(numpy(model.latent.codebook.vectors)[codes])
     np.testing.assert_allclose(model.decode(codes), by_vector, rtol=1e-6)
     np.testing.assert_array_equal(model.sample_posterior(vectors), codes)
 
@@ -254,9 +267,9 @@ def test_codes_and_their_vectors_decode_to_the_same(vectors, frozen):
 @pytest.mark.parametrize(
     "z, message",
     [
-        (np.zeros((2, 3), int), r"integer codes of shape \(n, 4\) or finite vectors"),
+        (np.zeros((2, 3), int), r"integer codes of shape \(n, 4\)"),
         (np.zeros((2, 4)), "integer codes of shape"),
-        (np.full((2, 4, 2), np.nan), "integer codes of shape"),
+        (np.full((2, 4, 2), np.nan), "z must be finite"),
         (np.zeros((0, 4), int), "integer codes of shape"),
         (np.full((2, 4), 5), r"Codes must be in \[0, 4\]. Received 5 to 5"),
         (np.full((2, 4), -1), r"Codes must be in \[0, 4\]. Received -1 to -1"),

@@ -24,6 +24,4 @@ share_loss = getattr(_backend, "share_loss", _unchanged)
 over_replicas = getattr(_backend, "over_replicas", _unchanged)
 of_first_replica = getattr(_backend, "of_first_replica", _unchanged)
 # Keras's layer, or the same computed faster.
-transposed_convolution = getattr(
-    _backend, "transposed_convolution", keras.layers.Conv2DTranspose
-)
+transposed_convolution = getattr(_backend, "transposed_convolution", keras.layers.Conv2DTranspose)

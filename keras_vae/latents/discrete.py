@@ -3,7 +3,6 @@
 import math
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_vae.checks import check_whole
@@ -17,8 +16,8 @@ class DiscreteLatent(Latent):
     A subclass defines `assign_codes` and `embed`. The rate is the length of the codes in nats under
     the prior; under the uniform one that is `positions * log(num_codes)`. The gradient of a learned
     prior comes from the rate alone, which has none for the encoder and the codes. Integer codes
-    and the vectors that stand for them both decode. A subclass that finds several codes at a
-    position, as a residual quantizer does, overrides `spec`: the last axis of its codes counts them.
+    and the vectors that stand for them both decode. A subclass with several codes at a
+    position, such as a residual quantizer, overrides `spec`: they are the last axis of its codes.
 
     Args:
         num_codes: number K of codes.
@@ -99,7 +98,9 @@ class DiscreteLatent(Latent):
                 'none: codes drawn uniformly decode to noise. Make it with prior="transformer". '
                 "reconstruct(x), encode(x) and decode(codes) work."
             )
-        return self.prior.sample(n, rng, shape) if self.prior.any_size else self.prior.sample(n, rng)
+        if self.prior.any_size:
+            return self.prior.sample(n, rng, shape)
+        return self.prior.sample(n, rng)
 
     def track(self, draw, weight=1.0):
         # Use counts each example once, whatever its weight.
@@ -112,11 +113,6 @@ class DiscreteLatent(Latent):
             "prior": keras.saving.serialize_keras_object(self.prior),
         }
         return {**super().get_config(), **own}
-
-    @classmethod
-    def from_config(cls, config):
-        prior = keras.saving.deserialize_keras_object(config["prior"])
-        return cls(**{**config, "prior": prior})
 
     def _code_length(self, codes, training):
         """-log p(codes), `(n,)`, in nats."""

@@ -16,7 +16,7 @@ def mlp_encoder(input_shape, width, *, hidden_units, activation):
 
 
 def mlp_decoder(output_shape, latent_dim, *, hidden_units, activation):
-    """Dense layers from latents to outputs; `hidden_units` in the encoder's order, reversed here."""
+    """Dense layers from latents to outputs: those of the encoder in reverse order."""
     z = inputs = keras.Input((latent_dim,))
     for units in reversed(hidden_units):
         z = dense(z, units, activation)

@@ -27,8 +27,7 @@ def get(identifier) -> Prior:
     Raises:
         ValueError: if it is none of these.
     """
-    identifier = "normal" if identifier is None else identifier
-    return get_part("Prior", identifier, Prior, PRIORS, _RULE.format("RealNVP()", sorted(PRIORS)))
+    return _get("normal" if identifier is None else identifier, PRIORS, over_codes=False)
 
 
 def get_code_prior(identifier) -> Prior | None:
@@ -41,10 +40,7 @@ def get_code_prior(identifier) -> Prior | None:
     Raises:
         ValueError: if it is none of these.
     """
-    if identifier is None:
-        return None
-    rule = _RULE.format("CodeTransformer()", sorted(CODE_PRIORS))
-    return get_part("Prior", identifier, Prior, CODE_PRIORS, rule)
+    return None if identifier is None else _get(identifier, CODE_PRIORS, over_codes=True)
 
 
 def name_of(prior) -> str:
@@ -52,7 +48,13 @@ def name_of(prior) -> str:
     return "uniform" if prior is None else name_of_part(prior, {**PRIORS, **CODE_PRIORS})
 
 
-_RULE = (
-    "prior must be an object of keras_vae.priors, such as {}, one of {} "
-    "or a dict of such a name and arguments."
-)
+def _get(identifier, kinds, over_codes):
+    example = "CodeTransformer" if over_codes else "RealNVP"
+    rule = (
+        f"prior must be an object of keras_vae.priors, such as {example}(), one of {sorted(kinds)} "
+        "or a dict of such a name and arguments."
+    )
+    prior = get_part("Prior", identifier, Prior, kinds, rule)
+    if prior.over_codes != over_codes:
+        raise ValueError(f"{rule} Received: {identifier!r}")
+    return prior

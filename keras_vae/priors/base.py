@@ -15,6 +15,7 @@ class Prior(keras.layers.Layer):
     computed in float32 under every dtype policy.
     """
 
+    over_codes = False  # whether it is a prior over integer codes
     any_size = False  # whether latents of any height and width have a density
     from_normal = None  # a method from standard normal noise (n, d) to latents, where there is one
 

@@ -25,6 +25,8 @@ class CodeTransformer(Prior):
         dropout: fraction of the blocks' outputs dropped in training. Defaults to 0.
     """
 
+    over_codes = True
+
     def __init__(self, width=128, blocks=4, heads=4, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         self.width = check_whole("width", width, 1)
@@ -120,7 +122,7 @@ class CodeTransformer(Prior):
         return zip(*layers)
 
     def _network(self, x, blocks, attend, training=False):
-        """Vectors `(n, t, width)` to logits; `attend` takes the number of a block and its q, k, v."""
+        """Vectors `(n, t, width)` to logits; `attend` takes the number of a block and q, k, v."""
         for block, (norm, qkv, out, dense_norm, up, down) in enumerate(blocks):
             y = attend(block, _linear(_normalise(x, *norm), *qkv))
             x = x + self.drop(_linear(y, *out), training=training)

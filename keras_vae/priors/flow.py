@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.checks import check_sizes, check_whole
 from keras_vae import normal
+from keras_vae.checks import check_sizes, check_whole
 from keras_vae.priors.base import Prior
 
 
@@ -91,7 +91,9 @@ class RealNVP(Prior):
 
     def formula(self):
         """The couplings in sampling order, the last first."""
-        kernels, biases = ([ops.convert_to_numpy(w) for w in of] for of in (self.kernels, self.biases))
+        kernels, biases = (
+            [ops.convert_to_numpy(w) for w in of] for of in (self.kernels, self.biases)
+        )
         couplings = [
             {
                 "kept": self.masks[i][0].astype(int),
