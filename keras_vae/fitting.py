@@ -120,7 +120,7 @@ class Fitting:
             return
         shape = (64, *(size or 8 for size in self.data_shape))
         data = np.random.RandomState(0).normal(0, 30, size=shape).astype("float32")
-        code = self.latent.code(self.encoder(ops.convert_to_tensor(data)))
+        code = self._code(ops.convert_to_tensor(data))
         outputs = self.decoder(self.latent.decoder_input(code))
         outputs = ops.convert_to_numpy(outputs).astype("float32")
         if outputs.min() >= 0 and 0 < outputs.max() <= 1:

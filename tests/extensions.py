@@ -6,9 +6,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_vae.latents import CodeSpec, DiscreteLatent, Draw, GaussianLatent, Latent
+from keras_vae.latents import Codebook, CodeSpec, DiscreteLatent, Draw, Latent
 from keras_vae.likelihoods import Likelihood, sum_over_data
 from keras_vae.objectives import ELBO, Objective
+from keras_vae.priors import Prior
 
 register = keras.saving.register_keras_serializable("extensions")
 
@@ -47,6 +48,64 @@ class FSQ(DiscreteLatent):
     def get_config(self):
         config = {**super().get_config(), "levels": self.levels}
         return {k: v for k, v in config.items() if k not in ("num_codes", "code_dim")}
+
+
+@register
+class Residual(DiscreteLatent):
+    """Residual quantization: each codebook encodes what the ones before it left.
+
+    Zeghidour et al. 2021, arXiv 2107.03312, section III.C. A position has a code of every codebook.
+    """
+
+    def __init__(self, num_codes=8, code_dim=2, depth=2, **kwargs):
+        super().__init__(num_codes, code_dim, **kwargs)
+        self.depth = depth
+
+    def spec(self, h_shape):
+        return CodeSpec((*h_shape[1:-1], self.depth), "int32", self.num_codes)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        size = self.num_codes, self.code_dim
+        self.codebooks = [Codebook(self, *size) for _ in range(self.depth)]
+
+    def assign_codes(self, h, training=False):
+        rest, codes = ops.reshape(h, (-1, self.code_dim)), []
+        for codebook in self.codebooks:
+            codes.append(codebook.nearest(rest))
+            if training and self.trainable:
+                codebook.follow(rest, codes[-1])
+            rest = rest - ops.stop_gradient(codebook.embed(codes[-1]))
+        rest = ops.reshape(rest, ops.shape(h))
+        commitment = 0.25 * ops.sum(rest**2, axis=tuple(range(1, len(h.shape))))
+        codes = ops.reshape(ops.stack(codes, -1), (*ops.shape(h)[:-1], self.depth))
+        return codes, h - ops.stop_gradient(rest), commitment, {}
+
+    def embed(self, codes):
+        return sum(book.embed(codes[..., i]) for i, book in enumerate(self.codebooks))
+
+    def get_config(self):
+        return {**super().get_config(), "depth": self.depth}
+
+
+@register
+class Frequencies(Prior):
+    """A learned distribution of codes, the same at every position, of maps of any size."""
+
+    over_codes = any_size = True
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.logits = self.add_weight(shape=input_shape[-1:], initializer="zeros", name="logits")
+
+    def log_prob(self, codes, training=False):
+        log_p = ops.take(ops.log_softmax(ops.convert_to_tensor(self.logits)), codes)
+        return ops.sum(log_p, axis=tuple(range(1, len(codes.shape))))
+
+    def sample(self, n, rng, shape=None):
+        p = ops.convert_to_numpy(ops.softmax(ops.convert_to_tensor(self.logits))).astype("float64")
+        shape = self.latent_shape[:-1] if shape is None else shape
+        return rng.choice(len(p), (n, *shape), p=p / p.sum())
 
 
 @register
@@ -145,16 +204,16 @@ class DiscretisedLogistic(Likelihood):
 
 @register
 class Poisson(Likelihood):
-    """Counts from 0 to 255; the decoder returns the logarithms of the rates."""
+    """Counts from 0 to 255."""
 
     observes = "counts"
-    mean_activation = "exponential"
-    log_factorial = np.cumsum(np.log(np.maximum(np.arange(256), 1))).astype("float32")
+    mean_activation = "softplus"
 
     def log_prob(self, x, outputs):
-        log_rate = ops.cast(outputs, "float32")
-        log_factorial = ops.take(self.log_factorial, ops.cast(x, "int32"))
-        return sum_over_data(x * log_rate - ops.exp(log_rate) - log_factorial, x)
+        rate = self.mean(outputs) + 1e-6
+        log_factorials = np.cumsum(np.log(np.maximum(np.arange(256), 1)), dtype="float32")
+        log_factorial = ops.take(ops.convert_to_tensor(log_factorials), ops.cast(x, "int32"))
+        return sum_over_data(x * ops.log(rate) - rate - log_factorial, x)
 
 
 @register
@@ -252,6 +311,3 @@ def any_size_networks():
     h = layers.Conv2D(4, strides=4, activation="relu", **conv)(x)
     y = layers.Conv2DTranspose(3, strides=4, **conv)(z)
     return keras.Model(x, layers.Conv2D(4, **conv)(h)), keras.Model(z, y)
-
-
-__all__ = ["GaussianLatent"]
