@@ -113,7 +113,8 @@ def published(results) -> str:
                 rows.append((m["nll"], [*mine, "measured here", ""]))
         rows = [row for _, row in sorted(rows, key=lambda pair: pair[0])]
         heading = f"### {table['title']}\n\nProtocol: {table['protocol']}.\n\n"
-        text += heading + markdown(("model", table["figure"], "K", "source", "checked"), rows) + "\n"
+        columns = ("model", table["figure"], "K", "source", "checked")
+        text += heading + markdown(columns, rows) + "\n"
     return text
 
 
