@@ -62,7 +62,7 @@ class Paper {
     const place = this.place(event);
     this.context.beginPath();
     this.context.moveTo(...this.last);
-    this.context.lineTo(...place);
+    this.context.lineTo(place[0] + 0.01, place[1]); // browsers need not draw a line of no length
     this.context.stroke();
     this.last = place;
   }
