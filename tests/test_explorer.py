@@ -298,8 +298,8 @@ def test_other_kinds_of_latents_and_likelihoods_are_computed_as_they_declare(
     notes = page.locator("#notes").inner_text()
     assert ("no random samples" in notes) == (kind[:5] == "plain")
     assert page.get_by_role("button", name="Random sample").is_visible() == model.latent.generates
-    sorting = {"spatial": "their mean rate, over 5 images", "grid": "drawn from the prior"}
-    assert sorting.get(kind, "variance of the posterior mean over the data, over") in notes
+    sorting = {"spatial": "(mean rate; 5 images)", "grid": "drawn from the prior"}
+    assert sorting.get(kind, "variance of the posterior mean over the data; 5 images") in notes
     if kind == "grid":
         pool = model.latent.sample_prior(64, np.random.default_rng(0)).reshape(64, -1)
         assert {tuple(row) for row in samples(page, 5)} <= {tuple(row) for row in pool.tolist()}

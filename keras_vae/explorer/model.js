@@ -39,12 +39,25 @@ function weightsOf(bytes, sizes) {
   });
 }
 
-/** A model whose codes are real numbers: the encoder's output, or the mean in it. */
-class NumberModel {
+/** What all models share: a decoder and a prior. */
+class Model {
   constructor(content, weights) {
-    Object.assign(this, { content, weights, size: content.ranges.length });
+    Object.assign(this, { content, weights });
   }
 
+  decode(code) {
+    const [outputs] = run(this.content.decoder, this.weights, this.vectors(code));
+    return activate(outputs.slice(), this.content.mean);
+  }
+
+  sample() {
+    const { prior, ranges } = this.content;
+    return PRIORS[prior.kind](prior, this.weights, ranges?.length);
+  }
+}
+
+/** A model whose codes are real numbers: the encoder's output, or the mean in it. */
+class NumberModel extends Model {
   encode(image) {
     return this.posterior(image).mean;
   }
@@ -58,13 +71,8 @@ class NumberModel {
     return { mean, logVar: logVar.map((v) => Math.min(Math.max(v, -30), 10)) };
   }
 
-  decode(z) {
-    const [outputs] = run(this.content.decoder, this.weights, z);
-    return activate(outputs.slice(), this.content.mean);
-  }
-
-  sample() {
-    return PRIORS[this.content.prior.kind](this.content.prior, this.weights, this.size);
+  vectors(code) {
+    return code;
   }
 
   mix(first, second, share) {
@@ -73,24 +81,15 @@ class NumberModel {
 }
 
 /** A model whose codes are whole numbers, one for each position, that stand for vectors. */
-class CodeModel {
+class CodeModel extends Model {
   constructor(content, weights) {
+    super(content, weights);
     this.codebook = weights[content.codebook];
     this.width = this.codebook.length / content.counts.length;
-    Object.assign(this, { content, weights });
   }
 
   encode(image) {
     return this.nearest(run(this.content.encoder, this.weights, image)[0]);
-  }
-
-  decode(codes) {
-    const [outputs] = run(this.content.decoder, this.weights, this.vectors(codes));
-    return activate(outputs.slice(), this.content.mean);
-  }
-
-  sample() {
-    return PRIORS[this.content.prior.kind](this.content.prior);
   }
 
   /** The vectors mixed, and each replaced by its nearest code. */

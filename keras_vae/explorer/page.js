@@ -109,7 +109,8 @@ function describe(isNumbers) {
     "browser: nothing is sent";
   const ofPrior = PRIOR_NOTES[prior.kind][kind] ?? PRIOR_NOTES[prior.kind];
   const plane = count === 2 ? "In the plane z0 goes to the right and z1 upwards. " : "";
-  const order = `Latents are sorted by their ${content.measure}, over ${images.measured} images. `;
+  const measure = `(${content.measure}; ${images.measured} images)`;
+  const order = `Latents are sorted by the number beside them ${measure}. `;
   const ofBand = content.posterior
     ? "The bar under a slider shows where the input’s posterior has 95 % of its mass. "
     : "";
