@@ -139,6 +139,11 @@ def check_data(x, data_shape, likelihood, name="x"):
         )
     if x.shape[0] == 0:
         raise ValueError(f"{name} must hold at least one example. Received shape: {x.shape}")
+    if x.dtype == np.uint8 and x.max() == 1 and likelihood.uint8_scale != 1:
+        raise ValueError(
+            f"{name} is uint8, which is read as images of 256 levels, but holds only 0 and 1. Pass "
+            f'{name}.astype("float32") if these are binary values.'
+        )
     if x.dtype == np.uint8 or x.dtype == bool:
         return x
     with np.errstate(over="ignore"):

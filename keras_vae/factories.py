@@ -249,9 +249,9 @@ def recorded(model):
     """
     if not model.made_by:
         return None, None
-    arguments = {key: v for key, v in model.made_by["arguments"].items() if key != "objective"}
+    arguments = model.made_by["arguments"]
     given = {**objectives.DEFAULTS, **arguments}
-    now = model.objective.sugar().items()
+    now = model.objective.settings().items()
     changed = {key: value for key, value in now if value != given[key] and value == value}
     return model.made_by["factory"], {**arguments, **changed}
 

@@ -61,7 +61,8 @@ class Fitting:
         if arguments.get("validation_data") is not None:
             validation = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
             arguments["validation_data"] = self._check_triple(*validation, "validation_data")
-        self.objective.end_ramps()  # one that was interrupted, say
+        self._check_logits()
+        self.objective.end_ramps()  # of a fit that was interrupted
         return super().fit(**pipe_arrays({"shuffle": True, **arguments}))
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
@@ -90,6 +91,7 @@ class Fitting:
         self._compile_if_needed()
         weighted = kwargs.get("class_weight") is not None
         x, labels, sample_weight = self._check_triple(x, y, sample_weight)
+        self._check_logits()
         return super().train_on_batch(x, y if weighted else labels, sample_weight, **kwargs)
 
     def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
@@ -107,6 +109,26 @@ class Fitting:
     def _compile_if_needed(self):
         if not self.compiled:
             self.compile(keras.optimizers.Adam(1e-3))
+
+    def _check_logits(self):
+        """Raises ValueError if a decoder that should return logits returns probabilities."""
+        if self.likelihood.mean_activation != "sigmoid" or self.made_by or not self.built:
+            return
+        if self.__dict__.setdefault("_returns_logits", None) is self.decoder:
+            return
+        shape = (64, *(size or 8 for size in self.data_shape))
+        data = np.random.RandomState(0).normal(0, 30, size=shape).astype("float32")
+        code = self.latent.code(self.encoder(ops.convert_to_tensor(data)))
+        outputs = self.decoder(self.latent.decoder_input(code))
+        outputs = ops.convert_to_numpy(outputs).astype("float32")
+        if outputs.min() >= 0 and 0 < outputs.max() <= 1:
+            raise ValueError(
+                f"A {type(self.likelihood).__name__} likelihood takes logits, and this decoder "
+                f"returns numbers from {outputs.min():.3g} to {outputs.max():.3g} even for extreme "
+                "data: probabilities. Leave out the sigmoid at its end; decode and reconstruct "
+                "apply it."
+            )
+        self.__dict__["_returns_logits"] = self.decoder
 
     def _check_call(self, method, *args, **kwargs):
         """Returns the arguments of a Keras method by name, after checking its data."""

@@ -318,8 +318,7 @@ class Inference:
         """log p(x|z), log p(z) - log q(z|x) and the rate of posterior samples, `(3, k, n)`."""
         draw = self.latent.draw(h, noise)
         log_prob = self.log_prob(x, self.decoder(draw.decoder_input))
-        log_ratio = -draw.rate if draw.log_ratio is None else draw.log_ratio
-        return ops.stack([log_prob, log_ratio, draw.rate])
+        return ops.stack([log_prob, draw.log_ratio, draw.rate])
 
     def _tensor(self, batch):
         """A batch of data as the networks take it."""

@@ -26,7 +26,17 @@ class CodeSpec(NamedTuple):
     noise_shape: tuple | None = None
 
 
-class Draw(NamedTuple):
+class _Draw(NamedTuple):
+    code: Any
+    decoder_input: Any
+    rate: Any
+    log_ratio: Any
+    penalty: Any
+    unit_rates: Any
+    terms: Any
+
+
+class Draw(_Draw):
     """M samples from the posterior q(z|x) of each of n examples.
 
     Args:
@@ -37,16 +47,18 @@ class Draw(NamedTuple):
         log_ratio: log p(z) - log q(z|x) of each sample, `(M, n)`, nats. Defaults to `-rate`.
         penalty: a training cost beyond the ELBO, `(n,)`. Defaults to 0.
         unit_rates: the rate of each unit of an example, `(n, *units)`, if the rate is their sum.
-        terms: more tensors, for `Latent.track`.
+        terms: a dict of more tensors, for `Latent.track`.
     """
 
-    code: Any
-    decoder_input: Any
-    rate: Any
-    log_ratio: Any = None
-    penalty: Any = None
-    unit_rates: Any = None
-    terms: Any = {}
+    def __new__(
+        cls, code, decoder_input, rate, log_ratio=None, penalty=None, unit_rates=None, terms=None
+    ):
+        log_ratio = -rate if log_ratio is None else log_ratio
+        penalty = ops.zeros_like(rate[0]) if penalty is None else penalty
+        terms = {} if terms is None else terms
+        return super().__new__(
+            cls, code, decoder_input, rate, log_ratio, penalty, unit_rates, terms
+        )
 
 
 class Use(NamedTuple):
@@ -232,6 +244,13 @@ class Latent(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config):
+        if "prior" in config:
+            prior = keras.saving.deserialize_keras_object(config["prior"])
+            config = {**config, "prior": prior}
+        return cls(**config)
 
 
 def perplexity(counts):

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_vae.backends import of_first_replica, over_replicas
-from keras_vae.checks import check_number
+from keras_vae.checks import check_number, check_whole
 
 UPDATES = ("ema", "gradient", "fixed")
 BLOCK = 8192  # codes compared at once, to bound the memory
@@ -13,7 +13,8 @@ BLOCK = 8192  # codes compared at once, to bound the memory
 class Codebook:
     """K vectors, their use, and how they move: the part that vector quantizers are made of.
 
-    It is no layer: its variables belong to a latent, which may own several codebooks.
+    It is not a layer: its variables belong to a latent, which calls `build` and may own several
+    codebooks.
 
     The vectors follow the exponential moving average of the vectors assigned to them (van den
     Oord et al. 2017, arXiv 1711.00937, appendix A.1), in frequencies rather than counts, so that
@@ -22,23 +23,37 @@ class Codebook:
     batch places a new codebook in the same way.
 
     Args:
-        latent: the `Latent` that owns the variables and the random numbers.
         num_codes: number K of vectors.
         code_dim: their width.
         update: `"ema"`, `"gradient"` (the optimizer moves the vectors) or `"fixed"`.
         decay: decay of the moving averages per step.
         revive_below: a code is revived if its share of the assignments falls below this fraction
             of the uniform share 1/K; 0 turns revival off after the first batch.
-        prefix: of the variables' names, if the latent owns several codebooks.
+
+    Raises:
+        ValueError: if an argument is out of its range.
     """
 
-    def __init__(
-        self, latent, num_codes, code_dim, *, update="ema", decay=0.99, revive_below=0.02, prefix=""
-    ):
-        self.num_codes, self.update_rule = num_codes, update
-        self.decay, self.revive_below = decay, revive_below
+    def __init__(self, num_codes, code_dim, *, update="ema", decay=0.99, revive_below=0.02):
+        self.num_codes = check_whole("num_codes", num_codes, 1)
+        self.code_dim = check_whole("code_dim", code_dim, 1)
+        if update not in UPDATES:
+            raise ValueError(
+                f'codebook_update must be "ema", "gradient" or "fixed". Received: {update!r}'
+            )
+        self.update = update
+        self.decay = check_number("decay", decay, 0, 1)
+        self.revive_below = check_number("revive_below", revive_below, 0, 1)
+
+    def build(self, latent, prefix=""):
+        """Makes the variables.
+
+        Args:
+            latent: the `Latent` that owns them, and the random numbers.
+            prefix: of their names, if the latent owns several codebooks.
+        """
         self._seed_generator = latent.seed_generator
-        shape = (num_codes, code_dim)
+        shape = (self.num_codes, self.code_dim)
         state = {"trainable": False, "autocast": False, "dtype": "float32"}
         spread = keras.initializers.RandomNormal(stddev=0.05, seed=latent.seed)
         # Each code's share of the assignments: zero for codes that are not placed on data yet.
@@ -49,7 +64,7 @@ class Codebook:
             shape=shape, initializer=spread, name=f"{prefix}anchor", **state
         )
         self.offset = None
-        if update == "gradient":
+        if self.update == "gradient":
             # On JAX a step may assign only what the optimizer does not train. So a vector is
             # anchor + offset: revival moves the anchor, the optimizer the offset.
             trained = {**state, "trainable": True}
@@ -95,7 +110,7 @@ class Codebook:
             flat: the vectors that were quantized, `(N, code_dim)`.
             codes: the numbers of their nearest vectors, `(N,)`.
         """
-        if self.update_rule == "fixed":
+        if self.update == "fixed":
             return
         k, vectors = self.num_codes, ops.stop_gradient(self.vectors)
         flat = ops.stop_gradient(flat)
@@ -104,7 +119,7 @@ class Codebook:
         counts = ops.segment_sum(ops.ones_like(flat[:, 0]), codes, num_segments=k)
         share = over_replicas(counts) / total
         frequency = self.decay * self.frequency + (1 - self.decay) * share
-        if self.update_rule == "ema":
+        if self.update == "ema":
             # frequency * vector is the running sum; a code that was never used stays in place.
             mean = over_replicas(ops.segment_sum(flat, codes, num_segments=k)) / total
             running = self.decay * self.frequency[:, None] * vectors + (1 - self.decay) * mean
@@ -134,12 +149,3 @@ class Codebook:
         order = ops.argsort(ops.log(-ops.log(uniform)) - ops.log(error + 1e-12))
         picks = ops.take(order, ops.arange(self.num_codes, dtype="int32") % ops.shape(order)[0])
         return of_first_replica(ops.take(flat, picks, axis=0))
-
-
-def check_update(update, decay, revive_below):
-    """Returns `decay` and `revive_below`; ValueError if an argument is out of its range."""
-    if update not in UPDATES:
-        raise ValueError(
-            f'codebook_update must be "ema", "gradient" or "fixed". Received: {update!r}'
-        )
-    return check_number("decay", decay, 0, 1), check_number("revive_below", revive_below, 0, 1)

@@ -111,11 +111,6 @@ class DiscreteLatent(Latent):
         }
         return {**super().get_config(), **own}
 
-    @classmethod
-    def from_config(cls, config):
-        prior = keras.saving.deserialize_keras_object(config["prior"])
-        return cls(**{**config, "prior": prior})
-
     def _code_length(self, codes, training):
         """-log p(codes), `(n,)`, in nats."""
         if self.prior is not None:

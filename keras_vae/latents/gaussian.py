@@ -104,11 +104,6 @@ class GaussianLatent(Latent):
         config = super().get_config()
         return {**config, "prior": keras.saving.serialize_keras_object(self.prior)}
 
-    @classmethod
-    def from_config(cls, config):
-        prior = keras.saving.deserialize_keras_object(config["prior"])
-        return cls(**{**config, "prior": prior})
-
     def _log_ratio(self, z, log_var, u):
         """log p(z) - log q(z|x), `(M, n)`, with u = (z - mean) / stddev."""
         log_p = ops.reshape(self.prior.log_prob(fold(z)), ops.shape(z)[:2])

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_vae.checks import check_number
-from keras_vae.latents.codebook import Codebook, check_update
+from keras_vae.latents.codebook import Codebook
 from keras_vae.latents.discrete import DiscreteLatent
 
 
@@ -55,16 +55,14 @@ class VectorQuantizer(DiscreteLatent):
     ):
         super().__init__(num_codes, code_dim, prior=prior, seed=seed, **kwargs)
         self.commitment = check_number("commitment", commitment, 0)
-        self.decay, self.revive_below = check_update(codebook_update, decay, revive_below)
-        self.codebook_update = codebook_update
+        self.codebook = Codebook(
+            num_codes, code_dim, update=codebook_update, decay=decay, revive_below=revive_below
+        )
         self.commitment_tracker = keras.metrics.Mean(name="commitment")
 
     def build(self, input_shape):
         super().build(input_shape)
-        options = {"decay": self.decay, "revive_below": self.revive_below}
-        self.codebook = Codebook(
-            self, self.num_codes, self.code_dim, update=self.codebook_update, **options
-        )
+        self.codebook.build(self)
 
     def assign_codes(self, h, training=False):
         flat = ops.reshape(h, (-1, self.code_dim))  # (N, d)
@@ -75,7 +73,7 @@ class VectorQuantizer(DiscreteLatent):
         axes = tuple(range(1, len(h.shape)))
         commitment = ops.sum(ops.square(h - ops.stop_gradient(vectors)), axis=axes)
         penalty = self.commitment * commitment
-        if self.codebook_update == "gradient":
+        if self.codebook.update == "gradient":
             penalty += ops.sum(ops.square(ops.stop_gradient(h) - vectors), axis=axes)
         codes = ops.reshape(codes, ops.shape(h)[:-1])
         through = h + ops.stop_gradient(vectors - h)
@@ -91,8 +89,8 @@ class VectorQuantizer(DiscreteLatent):
     def get_config(self):
         own = {
             "commitment": self.commitment,
-            "codebook_update": self.codebook_update,
-            "decay": self.decay,
-            "revive_below": self.revive_below,
+            "codebook_update": self.codebook.update,
+            "decay": self.codebook.decay,
+            "revive_below": self.codebook.revive_below,
         }
         return {**super().get_config(), **own}

@@ -39,14 +39,9 @@ class Terms(NamedTuple):
         return ops.mean(self.draw.rate, axis=0)
 
     @property
-    def log_ratio(self):
-        """log p(z) - log q(z|x), `(M, n)`, nats."""
-        return -self.draw.rate if self.draw.log_ratio is None else self.draw.log_ratio
-
-    @property
     def penalty(self):
         """The latent's training cost beyond the ELBO, `(n,)`."""
-        return ops.zeros_like(self.rate) if self.draw.penalty is None else self.draw.penalty
+        return self.draw.penalty
 
     def weigh(self, values):
         """Multiplies values `(n, ...)` by the sample weights, if there are any."""
@@ -98,10 +93,14 @@ class Objective(keras.layers.Layer):
             )
             (self._shares if kind else self._settings)[name] = variable
 
-    @property
     def settings(self):
-        """The names of the settings."""
-        return tuple(self._settings)
+        """The current settings, a dict of floats."""
+        settings = {}
+        for name, variable in self._settings.items():
+            value, initial = float(ops.convert_to_numpy(variable)), self._initial[name]
+            # As it was given, if it did not change: float32 holds 0.1 as 0.10000000149.
+            settings[name] = initial if value == np.float32(initial) else value
+        return settings
 
     def get(self, name):
         """The variable of a setting, or None if the objective does not have it."""
@@ -112,7 +111,7 @@ class Objective(keras.layers.Layer):
         if name not in self._settings:
             raise ValueError(
                 f"This model has no {name} to change: make it with {name}=0.0. Its settings are "
-                f"{', '.join(self.settings)}."
+                f"{', '.join(self._settings)}."
             )
         value = float(ops.convert_to_numpy(value)) if hasattr(value, "shape") else value
         self._settings[name].assign(check_number(name, value, 0))
@@ -145,10 +144,6 @@ class Objective(keras.layers.Layer):
         """
         raise NotImplementedError
 
-    def sugar(self):
-        """The current settings as the arguments of `VAE` that stand for this objective."""
-        return {}
-
     def save_own_variables(self, store):
         """Keeps settings out of weights files: they are in the config."""
 
@@ -156,9 +151,4 @@ class Objective(keras.layers.Layer):
         """Leaves the settings as they are."""
 
     def get_config(self):
-        settings = {"num_samples": self.num_samples}
-        for name, variable in self._settings.items():
-            value, initial = float(ops.convert_to_numpy(variable)), self._initial[name]
-            # As it was given, if it did not change: float32 holds 0.1 as 0.10000000149.
-            settings[name] = initial if value == np.float32(initial) else value
-        return {**super().get_config(), **settings}
+        return {**super().get_config(), "num_samples": self.num_samples, **self.settings()}

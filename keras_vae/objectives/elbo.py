@@ -50,11 +50,5 @@ class ELBO(Objective):
         beta = self.value("beta", training)
         return terms.mean(terms.distortion) + beta * rate + terms.mean(terms.penalty)
 
-    def sugar(self):
-        config = self.get_config()
-        capacity = config.get("capacity")
-        names = ("beta", "num_samples", "free_bits")
-        return {**{name: config[name] for name in names}, "capacity": capacity}
-
     def get_config(self):
         return {**super().get_config(), "free_bits": self.free_bits}

@@ -41,7 +41,7 @@ class ImportanceWeighted(Objective):
 
     def loss(self, model, terms, training=False):
         beta = self.value("beta", training)
-        log_w = terms.log_prob + beta * terms.log_ratio  # (K, n)
+        log_w = terms.log_prob + beta * terms.draw.log_ratio  # (K, n)
         bound = log_mean_exp(log_w)
         if training and self.gradient == "dreg":
             weight = ops.softmax(ops.stop_gradient(log_w), axis=0)
@@ -54,12 +54,6 @@ class ImportanceWeighted(Objective):
             surrogate = ops.sum(weight * (again + beta * model.latent.log_ratio(h, z)), axis=0)
             bound = ops.stop_gradient(bound - surrogate) + surrogate
         return terms.mean(terms.penalty - bound)
-
-    def sugar(self):
-        value = "dreg" if self.gradient == "dreg" else True
-        config = self.get_config()
-        named = {name: config[name] for name in ("beta", "num_samples")}
-        return {**named, "importance_weighted": value}
 
     def get_config(self):
         return {**super().get_config(), "gradient": self.gradient}

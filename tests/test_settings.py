@@ -1,0 +1,131 @@
+"""The settings of an objective: beta and capacity, their ramps, and where they are kept."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_vae
+from keras_vae.callbacks import Ramp
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ctrl-C in an epoch, after the model was saved in mid-ramp."""
+
+    def __init__(self, epoch, path):
+        super().__init__()
+        self.epoch, self.path = epoch, path
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.model.save(self.path)
+            raise KeyboardInterrupt
+
+
+def logs_of(model, x, **options):
+    history = model.fit(x, validation_data=(x, None), verbose=0, shuffle=False, **options)
+    return {name: np.array(values) for name, values in history.history.items()}
+
+
+@pytest.mark.parametrize("schedule", [{"epochs": 3}, {"steps": 6}])
+def test_a_ramp_changes_the_training_loss_and_never_the_validation_loss(make, binary, schedule):
+    model = make("mlp_vae", beta=4.0)
+    logs = logs_of(model, binary, epochs=4, batch_size=6, callbacks=[Ramp("beta", **schedule)])
+    beta = (logs["loss"] - logs["distortion"]) / logs["rate"]
+    if "epochs" in schedule:
+        np.testing.assert_allclose(beta, [1, 2, 3, 4], rtol=1e-3)
+    else:  # two steps an epoch: their rates weigh the mean of 1/7 and 2/7 of 4, and so on
+        assert np.all(np.abs(beta[:3] - 4 * np.array([1.5, 3.5, 5.5]) / 7) < 4 / 7)
+        assert beta[3] == pytest.approx(4, rel=1e-3)
+    np.testing.assert_allclose(
+        logs["val_loss"], logs["val_distortion"] + 4 * logs["val_rate"], rtol=1e-5
+    )
+    assert float(model.beta) == 4
+
+
+def test_the_best_weights_are_restored_without_another_beta(make, binary):
+    model = make("mlp_vae", beta=4.0)
+    stop = keras.callbacks.EarlyStopping(monitor="loss", restore_best_weights=True, patience=9)
+    logs_of(model, binary, epochs=3, callbacks=[Ramp("beta", 9), stop])
+    assert float(model.beta) == 4
+    loss, distortion, rate = model.evaluate(binary, verbose=0)[:3]
+    assert loss == pytest.approx(distortion + 4 * rate, rel=1e-5)
+
+
+def test_an_interrupted_ramp_leaves_no_trace(make, binary, tmp_path):
+    model = make("mlp_vae", beta=4.0)
+    with pytest.raises(KeyboardInterrupt):
+        callbacks = [Ramp("beta", 9), Interrupt(1, tmp_path / "m.keras")]
+        model.fit(binary, epochs=5, verbose=0, callbacks=callbacks)
+    for resumed in (model, keras.saving.load_model(tmp_path / "m.keras")):
+        logs = logs_of(resumed, binary, epochs=1)
+        assert logs["loss"][0] == pytest.approx(logs["distortion"][0] + 4 * logs["rate"][0])
+        assert float(resumed.beta) == 4
+
+
+@pytest.mark.parametrize("arguments", [(), (3,)])
+def test_a_ramp_has_epochs_or_steps(arguments):
+    with pytest.raises(ValueError, match="Give epochs or steps, one of them"):
+        Ramp("beta", *arguments, **({"steps": 3} if arguments else {}))
+
+
+def test_a_setting_of_ones_own_is_ramped_and_kept(binary):
+    @keras.saving.register_keras_serializable(package="test_settings")
+    class Pulled(keras_vae.objectives.ELBO):
+        """The ELBO and a setting of its own, the weight of the squared code."""
+
+        def __init__(self, beta=1.0, *, pull=2.0, **kwargs):
+            super().__init__(beta, **kwargs)
+            self.add_setting("pull", pull)
+
+        def loss(self, model, terms, training=False):
+            squared = keras.ops.sum(keras.ops.square(terms.draw.code[0]), axis=-1)
+            pull = self.value("pull", training) * terms.mean(squared)
+            return super().loss(model, terms, training) + pull
+
+    model = keras_vae.mlp_vae((8, 8, 1), 2, (8,), objective=Pulled(pull=3.0), seed=0)
+    model.fit(binary, epochs=2, verbose=0, callbacks=[Ramp("pull", 4)])
+    model.objective.set("pull", 5.0)
+    again = keras_vae.VAE.from_config(model.get_config())
+    assert float(again.objective.get("pull")) == 5.0
+    with pytest.raises(ValueError, match="no gamma to change"):
+        model.objective.set("gamma", 1.0)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda: keras.layers.Activation("sigmoid"),
+        lambda: keras.layers.Dense(64, activation="sigmoid"),
+        lambda: keras.layers.Lambda(keras.ops.sigmoid),
+        lambda: keras.layers.Lambda(lambda x: 1 / (1 + keras.ops.exp(-x))),
+        lambda: keras.layers.Softmax(),
+    ],
+)
+def test_a_decoder_that_returns_probabilities_is_refused(binary, end):
+    x = binary.reshape(-1, 64)
+    encoder = keras.Sequential([keras.Input((64,)), keras.layers.Dense(4)])
+    decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(64), end()])
+    model = keras_vae.VAE(encoder, decoder)
+    for train in (model.fit, model.train_on_batch):
+        with pytest.raises(ValueError, match="takes logits.*Leave out the sigmoid"):
+            train(x)
+    keras_vae.VAE(encoder, decoder, likelihood="gaussian").fit(x, verbose=0)
+
+
+def test_a_decoder_that_starts_at_zero_is_not_taken_for_one_of_probabilities(binary):
+    x = binary.reshape(-1, 64)
+    encoder = keras.Sequential([keras.Input((64,)), keras.layers.Dense(4)])
+    zeros = keras.layers.Dense(64, kernel_initializer="zeros")
+    model = keras_vae.VAE(encoder, keras.Sequential([keras.Input((2,)), zeros]))
+    model.fit(x, verbose=0)
+
+
+@pytest.mark.parametrize("method", ["fit", "encode", "elbo", "evaluate"])
+def test_uint8_of_zeros_and_ones_is_not_divided_in_silence(make, binary, method):
+    model = make("mlp_vae")
+    with pytest.raises(ValueError, match=r'holds only 0 and 1. Pass x.astype\("float32"\)'):
+        getattr(model, method)(binary.astype("uint8"))
+    np.testing.assert_array_equal(model.encode(binary), model.encode(binary.astype(bool)))
+    np.testing.assert_array_equal(
+        model.encode(0 * binary), model.encode((0 * binary).astype("uint8"))
+    )
