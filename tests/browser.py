@@ -73,7 +73,7 @@ def open_page(browser, blank, tmp_path):
 
 @pytest.fixture(scope="session")
 def scrambled(make):
-    """A function as `make` is, of models that no test changes, with scrambled weights."""
+    """A function like `make` of scrambled models, which tests share and do not change."""
     return functools.cache(lambda *args, **kwargs: scramble(make(*args, **kwargs)))
 
 
