@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from browser import FRAMES, shown
+from own_kinds import plain_autoencoder
 
 CODE_PRIOR = {"name": "transformer", "width": 8, "blocks": 1, "heads": 1}
 
@@ -176,6 +177,26 @@ def test_two_latents_are_a_plane_in_which_a_point_is_dragged(open_page, scramble
     np.testing.assert_allclose(code, [1.5, 0], atol=0.03)
     shows(page, model, code.astype("float32"))
     assert page.locator("#latent-0").input_value() == "1.5"
+
+
+def test_without_a_prior_the_plane_and_sliders_span_the_codes_of_the_images(open_page, grey):
+    model = plain_autoencoder(2)
+    model.encoder.layers[-1].bias.assign([100.0, 0.0])
+    page, codes = open_page(model, grey), model.encode(grey)
+    low, high = np.quantile(codes, (0.001, 0.999), axis=0)
+    for unit in range(2):
+        slider = page.locator(f"#latent-{unit}")
+        ends = [float(slider.get_attribute(end)) for end in ("min", "max")]
+        np.testing.assert_allclose(ends, [low[unit], high[unit]], rtol=1e-5)
+    assert page.locator(".band").count() == 0
+    page.locator(".plane").scroll_into_view_if_needed()
+    box = page.locator(".plane").bounding_box()
+    page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.25 * box["height"])
+    code, _ = shown(page)
+    expected = [0.75 * low[0] + 0.25 * high[0], 0.25 * low[1] + 0.75 * high[1]]
+    np.testing.assert_allclose(code, expected, atol=0.01 * np.max(high - low))
+    shows(page, model, code.astype("float32"))
+    assert not page.get_by_role("button", name="Random sample").is_visible()
 
 
 def test_a_code_is_chosen_and_exchanged_by_mouse_and_by_keyboard(open_page, scrambled, grey):

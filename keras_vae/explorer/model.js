@@ -1,7 +1,7 @@
 "use strict";
 // The model: unpacks what the file holds, and does what the methods of Python's model do.
 
-/** Reads the content of the file: JSON, with the weights and images packed in it. */
+/** Unpacks the weights and images in the JSON content of the file. */
 async function unpack(content) {
   const bytes = await inflate(content.weights.gzip);
   const pixels = await inflate(content.images.gzip);
@@ -19,7 +19,7 @@ async function inflate(base64) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** All scales, then the high bytes of all numbers, then the low ones. */
+/** Reads all scales, then the high bytes of all numbers, then their low bytes. */
 function weightsOf(bytes, sizes) {
   const total = sizes.reduce((sum, [length]) => sum + length, 0);
   const count = sizes.reduce((sum, [, scales]) => sum + scales, 0);
@@ -92,7 +92,7 @@ class CodeModel extends Model {
     return this.nearest(run(this.content.encoder, this.weights, image)[0]);
   }
 
-  /** The vectors mixed, and each replaced by its nearest code. */
+  /** The codes nearest to the mixed vectors. */
   mix(first, second, share) {
     const others = this.vectors(second);
     return this.nearest(this.vectors(first).map((v, j) => (1 - share) * v + share * others[j]));
@@ -122,7 +122,7 @@ class CodeModel extends Model {
   }
 }
 
-/** Splits every vector of `2 * channels` numbers in two. */
+/** Splits each vector of `2 * channels` numbers into halves. */
 function halve(values, channels) {
   const parts = [0, 1].map(() => new Float32Array(values.length / 2));
   values.forEach((value, i) => {

@@ -44,7 +44,7 @@ async function start() {
   return explorer;
 }
 
-/** What is shown: the input with its code, and the code that is decoded. */
+/** What the page shows: the input, its code, and the code that is decoded. */
 class Explorer {
   constructor(model, images) {
     Object.assign(this, { model, images, views: [], codes: [] });
@@ -62,7 +62,7 @@ class Explorer {
     say(`Image ${i + 1}, encoded and decoded.`);
   }
 
-  /** Encodes a drawing, at most once for every picture that the screen shows. */
+  /** Encodes a drawing, at most once for each frame of the screen. */
   encode(image) {
     this.drawing = image;
     this.soon("take", () => {
@@ -172,7 +172,7 @@ function connect(explorer, isNumbers) {
   interpolation(explorer);
 }
 
-/** The way between two images; either end goes on to the next image when it is pressed. */
+/** Mixes two images. Pressing either end moves it on to the next image. */
 function interpolation(explorer) {
   const count = explorer.images.length;
   byId("way").hidden = count < 2;
