@@ -187,8 +187,8 @@ def latent_plane(results) -> str:
     ]
     loss = of["rows"][0]["loss"]
     return (
-        f"Training loss in the last epoch, as published: {loss:.2f} here, "
-        f"{of['printed_loss']} on the page of the example.\n\n"
+        f"Training loss in the last epoch, as published: {loss:.2f} here, {of['printed_loss']} on "
+        "the page of the example.\n\n"
     ) + markdown(
         ("network, training", "images", "ELBO", "NLL (K = 100)", "distortion", "rate", "MSE"),
         rows,

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 
 
@@ -16,24 +15,6 @@ def write_bytes(path, content: bytes):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def replace_folder(staged, folder):
-    """Moves `staged` to `folder`, on the same file system, and replaces what was there.
-
-    If that fails, the earlier folder is restored.
-    """
-    staged, folder = Path(staged), Path(folder)
-    earlier = staged.with_name(f"earlier-{staged.name}")
-    if folder.exists():
-        folder.replace(earlier)
-    try:
-        staged.replace(folder)
-    finally:
-        if earlier.exists() and not folder.exists():
-            earlier.replace(folder)
-    if earlier.exists():
-        shutil.rmtree(earlier)
 
 
 def write_json(path, content):
@@ -49,7 +30,7 @@ def read_json(path) -> dict:
     """
     try:
         content = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object.")

@@ -64,7 +64,9 @@ class Fitting:
             arguments["validation_data"] = self._check_triple(*validation, "validation_data")
         self._check_logits()
         self.objective.end_ramps()  # of a fit that was interrupted
-        return super().fit(**pipe_arrays({"shuffle": True, **arguments}))
+        # A pipeline has an order of its own; Keras warns if it is asked to shuffle one.
+        shuffle = {"shuffle": is_array(arguments["x"])}
+        return super().fit(**pipe_arrays({**shuffle, **arguments}))
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """Computes loss, distortion and rate, as `keras.Model.evaluate` does.
@@ -125,7 +127,7 @@ class Fitting:
             return
         shape = (64, *(size or 8 for size in self.data_shape))
         data = np.random.RandomState(0).normal(0, 30, size=shape).astype("float32")
-        code = self.latent.code(self.encoder(ops.convert_to_tensor(data)))
+        code = self._code(ops.convert_to_tensor(data))
         outputs = self.decoder(self.latent.decoder_input(code))
         outputs = ops.convert_to_numpy(outputs).astype("float32")
         if outputs.min() >= 0 and 0 < outputs.max() <= 1:

@@ -4,6 +4,7 @@ Random numbers come from NumPy, one stream per example, so a seed gives the same
 backend and with every batch size.
 """
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -71,11 +72,14 @@ class Inference:
 
         Returns:
             float32 `(n, *units)`, nats. A latent whose rate is near zero on all data has collapsed.
+            In a hierarchy the rates of the lower layers depend on a sample of the upper ones; one
+            sample is drawn, always the same.
 
         Raises:
             ValueError: if the rate is not a sum over units, or `x` is not valid data for the
                 model.
         """
+        self._check_bound()
         if not self.latent.has_unit_rates:
             raise ValueError(
                 "The rate of this model is not a sum over its latents, unlike that of a Gaussian "
@@ -131,16 +135,12 @@ class Inference:
                 prior), if `size` is missing, or if the model cannot make images of that size.
         """
         n = check_whole("n", n, 1)
-        shape = (
-            self.data_shape if size is None else (*check_sizes("size", size), self.data_shape[-1])
-        )
+        shape = self.data_shape if size is None else self._shape_of_size(size)
         if None in shape:
             raise ValueError(
                 "This model takes images of any size: choose one, such as "
                 "generate(16, size=(64, 64))."
             )
-        if size is not None:
-            self._check_shape(shape)
         rng = np.random.default_rng(check_noise_seed(seed))
         return self.decode(
             self.latent.sample_prior(n, rng, self.code_spec(shape).shape), batch_size
@@ -289,6 +289,17 @@ class Inference:
             )
         self.code_spec(shape)
 
+    def _shape_of_size(self, size):
+        sizes, axes = check_sizes("size", size), len(self.data_shape) - 1
+        if len(sizes) != axes:
+            raise ValueError(
+                f"size must hold {axes} whole numbers, one for each axis of the data except the "
+                f"channels. Received: {size!r}"
+            )
+        shape = (*sizes, self.data_shape[-1])
+        self._check_shape(shape)
+        return shape
+
     def _check_bound(self):
         if self.latent.no_bound:
             raise ValueError(self.latent.no_bound)
@@ -308,20 +319,22 @@ class Inference:
             graphs[method.__name__] = compile_method(method, self)
         return graphs[method.__name__]
 
-    def _encoded(self, x):
-        return self.encoder(x)
+    def _encoded(self, x, training=False):
+        h = self.encoder(x, training=training)
+        return keras.tree.map_structure(lambda t: ops.cast(t, "float32"), h)
 
     def _code(self, x):
-        return self.latent.code(self.encoder(x))
+        return self.latent.code(self._encoded(x))
 
-    def _decoded(self, code):
-        return self.likelihood.mean(self.decoder(self.latent.decoder_input(code)))
+    def _decoded(self, code, training=False):
+        outputs = self.decoder(self.latent.decoder_input(code), training=training)
+        return self.likelihood.mean(ops.cast(outputs, "float32"))
 
     def _sampled_code(self, x, noise):
-        return self.latent.draw(self.encoder(x), noise).code[0]
+        return self.latent.draw(self._encoded(x), noise).code[0]
 
     def _unit_rates(self, x, noise):
-        return self.latent.draw(self.encoder(x), noise).unit_rates
+        return self.latent.draw(self._encoded(x), noise).unit_rates
 
     def _elbo_parts(self, x, noise):
         terms = self.terms(x, noise=noise)

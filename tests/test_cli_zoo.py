@@ -50,7 +50,7 @@ def small(measured, monkeypatch):
         key: value.copy() if isinstance(value, dict) else value for key, value in entry.items()
     }
     monkeypatch.setattr(registry, "PRETRAINED", folder)
-    monkeypatch.setattr(registry, "_registry", lambda: {"small": entry})
+    monkeypatch.setattr(registry, "entries", lambda: {"small": entry})
     return entry, folder / "x.npz"
 
 

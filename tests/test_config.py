@@ -65,10 +65,10 @@ def test_unknown_arguments_are_refused_by_name(no_building, factory):
 @pytest.mark.parametrize(
     ("value", "match"),
     [
-        (LAMBDA, "holds a serialised object of Keras"),
-        (FUNCTION, "holds a serialised object of Keras"),
-        ({"name": "x", "inner": [LAMBDA]}, "holds a serialised object"),
-        ({"name": "x", "inner": {"class_name": "Dense"}}, "inner holds a serialised object"),
+        (LAMBDA, "hold no serialised object of Keras"),
+        (FUNCTION, "hold no serialised object of Keras"),
+        ({"name": "x", "inner": [LAMBDA]}, "hold no serialised object"),
+        ({"name": "x", "inner": {"class_name": "Dense"}}, "inner must hold no serialised object"),
         ("os.system", "must be a name of .* Received: 'os.system'"),
         ("builtins:eval", "must be a name"),
         ("lambda x: x", "must be a name"),

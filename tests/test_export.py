@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import keras_vae
 from keras_vae import cli, hub
 from keras_vae.exporting import FORMATS, formats
-from keras_vae.files import replace_folder
+from keras_vae.exporting.export import replace_folder
 
 needs_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="export needs the TensorFlow backend"
@@ -384,7 +384,7 @@ def test_a_model_that_is_not_built_or_not_in_float32_is_refused(make, tmp_path):
 @pytest.fixture
 def folder(tmp_path):
     arguments = {"input_shape": [4, 4, 1], "latent_dim": 2, "hidden_units": []}
-    model = hub.build("mlp_vae", arguments)
+    model = hub.build({"factory": "mlp_vae", "arguments": arguments})
     keras_vae.save_to_folder(model, tmp_path / "small")
     return tmp_path / "small"
 

@@ -119,7 +119,7 @@ def test_a_model_knows_how_it_was_made(factory):
         (8, 8, 1), likelihood=keras_vae.likelihoods.Gaussian(scale=0.5), activation="silu"
     )
     made_by = json.loads(json.dumps(first.made_by))
-    again = hub.build(made_by["factory"], made_by["arguments"])
+    again = hub.build(made_by)
     assert again.made_by == first.made_by and made_by["factory"] == factory
     assert again.likelihood.scale == 0.5
     assert [w.shape for w in again.weights] == [w.shape for w in first.weights]

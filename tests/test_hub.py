@@ -40,9 +40,7 @@ def copied(tmp_path, monkeypatch):
     folder = tmp_path / "pretrained"
     shutil.copytree(registry.PRETRAINED, folder)
     monkeypatch.setattr(registry, "PRETRAINED", folder)
-    registry._registry.cache_clear()
     yield folder
-    registry._registry.cache_clear()
 
 
 @pytest.fixture
@@ -105,7 +103,7 @@ def test_one_changed_byte_is_refused_before_the_file_is_opened(copied, monkeypat
 def test_a_cut_or_missing_file_is_refused(copied):
     path = copied / keras_vae.info("conv-mnist")["file"]
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(hub.WeightsError, match="has size .* where"):
+    with pytest.raises(hub.WeightsError, match="bytes where"):
         keras_vae.load("conv-mnist")
     path.unlink()
     with pytest.raises(hub.WeightsError, match="missing"):
@@ -119,7 +117,6 @@ def test_another_file_of_the_right_shapes_is_caught_by_the_fingerprint(copied):
     entries = json.loads((copied / "registry.json").read_text())
     entries["conv-mnist"].update(bytes=path.stat().st_size, sha256=sha256(path))
     (copied / "registry.json").write_text(json.dumps(entries))
-    registry._registry.cache_clear()
     with pytest.raises(hub.WeightsError, match="outputs of 'conv-mnist' are not the published"):
         keras_vae.load("conv-mnist")
 

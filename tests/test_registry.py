@@ -48,9 +48,7 @@ def copied(tmp_path, monkeypatch):
     """A copy of the registry that a test may write to."""
     shutil.copy(registry.PRETRAINED / "registry.json", tmp_path)
     monkeypatch.setattr(registry, "PRETRAINED", tmp_path)
-    registry._registry.cache_clear()
     yield tmp_path / "registry.json"
-    registry._registry.cache_clear()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -178,6 +176,4 @@ def test_new_weights_keep_the_repository_and_lose_the_pin(copied, monkeypatch, t
 
 def run_publish(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["zoo.publish", *arguments])
-    registry._registry.cache_clear()
     publish.main()
-    registry._registry.cache_clear()

@@ -330,7 +330,7 @@ def test_each_failure_says_what_to_do_and_publishing_again_works(
     earlier = {"README.md": b"earlier"}
     logged_in.add("tester/mine", earlier)
     logged_in.fail(request_, fault)
-    options = {"token": TOKEN, "commit_message": "a test"}
+    options = {"token": TOKEN, "private": False, "commit_message": "a test"}
     with pytest.raises(kind, match=f"(?s){message}"):
         upload(tmp_path, "tester/mine", **options)
     if request_ != "commit/main":  # there it may be the answer that was lost

@@ -53,7 +53,7 @@ X = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), dtype="uint8")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_builds_its_model(name):
     recipe = read_recipe(name)
-    model = hub.build(recipe["model"]["factory"], recipe["model"]["arguments"])
+    model = hub.build(recipe["model"])
     assert model.count_params() * 4 <= 8 * 2**20
 
 

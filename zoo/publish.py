@@ -143,10 +143,9 @@ def _figures(model, dataset, source, num_samples):
 
 def _draw(model, name, source):
     from keras_vae import data, plots
-    from keras_vae.hub import cards
 
     parts = data.load(source)
-    plots.save(cards.draw(model, parts.x_test), CARDS / f"{name}.png")
+    plots.save(plots.overview(model, parts.x_test), CARDS / f"{name}.png")
     figure = plots.latent_use(model, parts.x_test, parts.y_test)
     plots.save(figure, CARDS / f"{name}-latents.png")
 

@@ -1,12 +1,15 @@
 """A model's architecture as plain data: its layers, limited to those of Keras and of keras_vae.
 
-A part is `{"class": "Dense", "config": {...}}`, where the class is one of our list. There are no
+A part is `{"class": "Dense", "config": {...}}`, where the class is one of keras_vae or
+of layers.toml. There are no
 modules, functions or operations, so that building an architecture runs only code of Keras and of
 keras_vae. In a functional model a layer also has `calls`, in which `{"tensor": [layer, call,
 output]}` stands for an output of another layer.
 """
 
 import json
+import tomllib
+from pathlib import Path
 
 import keras
 
@@ -17,30 +20,7 @@ from keras_vae.model import VAE
 from keras_vae.objectives import Objective
 from keras_vae.priors import Prior
 
-_CLASSES = {
-    "keras": "Model Sequential",
-    "keras.layers": """
-        InputLayer Dense EinsumDense Embedding Identity Rescaling Masking
-        Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose Conv3DTranspose
-        DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D
-        AveragePooling1D AveragePooling2D AveragePooling3D MaxPooling1D MaxPooling2D MaxPooling3D
-        GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
-        GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D
-        UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
-        Cropping1D Cropping2D Cropping3D Flatten Reshape Permute RepeatVector
-        BatchNormalization GroupNormalization LayerNormalization RMSNormalization UnitNormalization
-        Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D
-        AlphaDropout GaussianDropout GaussianNoise ActivityRegularization
-        Activation ReLU LeakyReLU PReLU ELU Softmax
-        Add Average Concatenate Dot Maximum Minimum Multiply Subtract
-        RNN SimpleRNN SimpleRNNCell GRU GRUCell LSTM LSTMCell StackedRNNCells
-        Bidirectional TimeDistributed Attention AdditiveAttention MultiHeadAttention""",
-    "keras.initializers": """
-        Constant Zeros Ones GlorotNormal GlorotUniform HeNormal HeUniform LecunNormal LecunUniform
-        Orthogonal RandomNormal RandomUniform TruncatedNormal VarianceScaling""",
-    "keras.regularizers": "L1 L2 L1L2 OrthogonalRegularizer",
-    "keras.constraints": "MaxNorm MinMaxNorm NonNeg UnitNorm",
-}
+_CLASSES = tomllib.loads(Path(__file__).with_name("layers.toml").read_text("utf-8"))
 _MODULES = {name: module for module, names in _CLASSES.items() for name in names.split()}
 _OURS = (Latent, Prior, Likelihood, Objective)
 _MOST = {"most": 300, "deepest": 24}
@@ -76,8 +56,6 @@ def build(architecture: dict) -> VAE:
 
 
 def _check(architecture):
-    if not isinstance(architecture, dict):
-        raise ValueError("architecture must be a dict.")
     check_plain("architecture", architecture, **_MOST)
     parts = json.dumps(architecture).count('"class"')
     if parts > _MOST_PARTS:
@@ -101,7 +79,7 @@ def _plain(value):
     if not is_ours and (name not in _MODULES or not f"{module}.".startswith("keras.")):
         name = value["config"] if name == "function" else name
         raise ValueError(_REFUSAL.format(f"{name} ({module})"))
-    if ".ops." in f"{module}.":
+    if ".ops." in module:
         raise ValueError(_REFUSAL.format(f"keras.ops, here {name}, outside of a layer"))
     # Without what is None, since a layer of another version of Keras may have other arguments.
     config = {k: v for k, v in value["config"].items() if is_ours or v is not None}
@@ -130,11 +108,9 @@ def _serialised(value):
     ours = keras.saving.get_registered_object(f"keras_vae>{name}")
     if not (name in _MODULES if ours is None else issubclass(ours, _OURS)):
         raise ValueError(f"There is no class {name!r} of which an architecture may be made.")
-    part = {"class_name": name, "config": config}
-    if ours:
-        part |= {"module": ours.__module__, "registered_name": f"keras_vae>{name}"}
-    else:
-        part |= {"module": _MODULES[name], "registered_name": None}
+    registered = f"keras_vae>{name}" if ours else None
+    module = ours.__module__ if ours else _MODULES[name]
+    part = {"module": module, "class_name": name, "registered_name": registered, "config": config}
     if "calls" in value:
         part |= {"name": config["name"], "inbound_nodes": _serialised(value["calls"])}
     return part

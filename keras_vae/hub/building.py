@@ -26,8 +26,7 @@ def build(config: dict) -> VAE:
         make = partial(architecture.build, config["architecture"])
     else:
         make = _factory(config.get("factory"), config.get("arguments"))
-    published = map(registry.info, registry.list_models())
-    if not any(config.items() <= entry.items() for entry in published):
+    if not any(config.items() <= entry.items() for entry in registry.entries().values()):
         rules.check_size(make)  # which takes a tenth of a second or two
     return make()
 

@@ -7,9 +7,12 @@ import os
 import re
 from pathlib import Path
 
+import huggingface_hub
+from huggingface_hub import constants
+
 from keras_vae.files import sha256, write_bytes
-from keras_vae.hub.errors import LOADING, HubError, OfflineError, WeightsError, explain
-from keras_vae.hub.folder import FILES, LARGEST_JSON, WEIGHTS, read_metadata
+from keras_vae.hub.errors import HubError, WeightsError, explain
+from keras_vae.hub.folder import CONFIG, FILES, LARGEST_JSON, METADATA, WEIGHTS, read_metadata
 
 COMMIT = re.compile("[0-9a-f]{40}")
 _NAME = r"(?![^/@]*(?:--|\.\.|\.git(?:[/@]|$)))[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?"
@@ -24,7 +27,6 @@ class Place:
     Args:
         repository: `"org/repo"`.
         revision: a branch, a tag or a commit.
-        label: the argument of `keras-vae download` that fetches this. Defaults to the address.
         cache_dir: as for `keras_vae.load`.
         token: as for `keras_vae.load`.
         local_files_only: as for `keras_vae.load`.
@@ -33,7 +35,6 @@ class Place:
     repository: str
     revision: str
     _: dataclasses.KW_ONLY
-    label: str | None = None
     cache_dir: str | os.PathLike | None = None
     token: str | bool | None = dataclasses.field(default=None, repr=False)
     local_files_only: bool = False
@@ -53,14 +54,10 @@ class Place:
 
     @property
     def cache(self):
-        from huggingface_hub import constants
-
         return Path(self.cache_dir or constants.HF_HUB_CACHE).expanduser().absolute()
 
     @property
     def offline(self):
-        from huggingface_hub import constants
-
         return self.local_files_only or constants.HF_HUB_OFFLINE
 
 
@@ -99,54 +96,55 @@ def fetch(place: Place, published: dict | None = None) -> Path:
     """
     try:
         commit = _commit(place)
-        for file in FILES:
-            if file != WEIGHTS:
-                folder = _file(place, commit, file).parent
+        for file in (CONFIG, METADATA):
+            folder = _file(place, commit, file).parent
         metadata = read_metadata(folder)
         if published and any(metadata[key] != published[key] for key in ("bytes", "sha256")):
             raise WeightsError(
-                f"{place} holds other weights than the published: sha256 {metadata['sha256']}, "
-                f"not {published['sha256']}. To load them, checked by their own metadata: "
-                f"keras_vae.load('{place}')"
+                f"{place} holds other weights than the published. To load them, checked by their "
+                f"own metadata: keras_vae.load('{place}')"
             )
         _file(place, commit, WEIGHTS, metadata)
     except HubError as error:
         old = _cached(place)
         if old and not place.offline:
-            copy = f"An earlier copy, of commit {old.name}, is in the cache"
-            error.args = (f"{error} {copy}: local_files_only=True loads it.",)
+            error.args = (f"{error} {_EARLIER.format(old.name)}",)
         raise
-    _remember(place, folder)
+    if not place.offline and not COMMIT.fullmatch(place.revision):
+        # Which commit this branch or tag was, for loading without a connection. The client would
+        # note it before the files are here: after an update that failed, it would no longer find
+        # the earlier copy. A cache that is read-only still loads.
+        with contextlib.suppress(OSError):
+            reference = folder.parents[1] / "refs" / place.revision
+            reference.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(reference, folder.name.encode())
     return folder
+
+
+_EARLIER = "An earlier copy, of commit {}, is in the cache: local_files_only=True loads it."
 
 
 def _commit(place):
     """The commit that a revision names: on the Hub or, when downloads are off, in the cache."""
-    if place.offline:
-        folder = _cached(place)
-        if folder is None:
-            raise OfflineError(
-                f"{place} is not in the cache {place.cache}, and downloads are off "
-                "(local_files_only=True or HF_HUB_OFFLINE=1). While online, run: "
-                f"keras-vae download {place.label or place}"
-            )
-        return folder.name
-    if COMMIT.fullmatch(place.revision):
+    if COMMIT.fullmatch(place.revision) and not place.offline:
         return place.revision
-    return _head(place, place.revision, FILES[0]).commit_hash
+    if not place.offline:
+        return _head(place, place.revision, CONFIG).commit_hash
+    with _explained(place, CONFIG):
+        folder = _cached(place)
+        if not folder:
+            raise huggingface_hub.errors.LocalEntryNotFoundError("downloads are off")
+    return folder.name
 
 
 def _cached(place):
     """The folder of a revision in the cache, if all three files are there."""
-    path = _path_in_cache(place, FILES[0], place.revision)
-    complete = path and all((path.parent / file).is_file() for file in FILES)
-    return path.parent if complete else None
+    path = _path_in_cache(place, CONFIG, place.revision)
+    return path and all((path.parent / file).is_file() for file in FILES) and path.parent
 
 
 def _path_in_cache(place, file, revision):
-    from huggingface_hub import try_to_load_from_cache
-
-    path = try_to_load_from_cache(place.repository, file, place.cache, revision)
+    path = huggingface_hub.try_to_load_from_cache(place.repository, file, place.cache, revision)
     return Path(path) if isinstance(path, str) else None
 
 
@@ -156,96 +154,68 @@ def _file(place, commit, file, metadata=None):
         path = _path_in_cache(place, file, commit) or _download(place, commit, file, metadata)
         with _explained(place, file):
             fault = _fault(path, metadata)
-        if not fault:
-            return path
-        if place.offline:
-            raise WeightsError(f"{path} is damaged: {fault}. While online, load it again.")
-        with _explained(place, file):
+            if not fault:
+                return path
+            if place.offline:
+                raise WeightsError(f"{path} is damaged: {fault}. While online, load it again.")
             for copy in (path.resolve(), _blob(path), path):
                 copy.unlink(missing_ok=True)
     raise WeightsError(
-        f"{file} of {place} arrived damaged, twice: {fault}. Neither copy was kept. Try another "
-        "connection; if that does not help, the repository itself is damaged."
+        f"{file} of {place} arrived damaged, twice: {fault}. Neither copy was kept. The connection "
+        "or the repository itself is at fault."
     )
 
 
 def _download(place, commit, file, metadata):
-    from huggingface_hub import hf_hub_download
-
     # Asked for first, since the client has no limit and hides why a file is not available. Some
     # mirrors do not say (None).
-    size = _head(place, commit, file).size
-    smallest, largest = (metadata["bytes"],) * 2 if metadata else (0, LARGEST_JSON)
+    size, (smallest, largest) = _head(place, commit, file).size, (0, LARGEST_JSON)
+    if metadata:
+        smallest = largest = metadata["bytes"]
     if size is not None and not smallest <= size <= largest:
         raise WeightsError(
-            f"{file} of {place} has {size} bytes where {largest} are "
-            f"{'expected' if metadata else 'the most allowed'}: it was not downloaded."
+            f"{file} of {place} was not downloaded: {size} bytes, not {smallest} to {largest}."
         )
     with _explained(place, file):
         options = {"revision": commit, "cache_dir": place.cache, "token": place.token}
-        path = Path(hf_hub_download(place.repository, file, **options))
+        path = Path(huggingface_hub.hf_hub_download(place.repository, file, **options))
     if path.parent.name != commit:
         raise HubError(f"{place}: the Hub answers with commit {path.parent.name}, not {commit}.")
     return path
 
 
 def _head(place, revision, file):
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.errors import FileMetadataError
-
     with _explained(place, file):
-        url = hf_hub_url(place.repository, file, revision=revision)
-        timeout = constants.HF_HUB_ETAG_TIMEOUT
-        head = get_hf_file_metadata(url, token=place.token, timeout=timeout)
+        url = huggingface_hub.hf_hub_url(place.repository, file, revision=revision)
+        options = {"token": place.token, "timeout": constants.HF_HUB_ETAG_TIMEOUT}
+        head = huggingface_hub.get_hf_file_metadata(url, **options)
         if not COMMIT.fullmatch(head.commit_hash or ""):
-            raise FileMetadataError("no commit")
+            raise huggingface_hub.errors.FileMetadataError("no commit")
     return head
 
 
 @contextlib.contextmanager
 def _explained(place, file):
-    from huggingface_hub import constants
-    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.errors import HTTPError  # not above: it takes a third of a second
 
     try:
         yield
     except (HTTPError, OSError, RuntimeError) as error:
-        words = {"place": place, "file": file, "revision": place.revision, "cache": place.cache}
-        words |= {"url": f"{constants.ENDPOINT}/{place.repository}", "label": place.label or place}
-        raise explain(error, LOADING, **words) from error
+        words = {"place": place, "file": file, "url": f"{constants.ENDPOINT}/{place.repository}"}
+        raise explain(error, "loading", **words) from error
 
 
 def _fault(path, metadata):
     """What is wrong with a file's content, if anything."""
-    # The cache names a file by its sha256 if it was in git LFS, else by git's own hash of it.
+    # The cache names a file by its sha256 if it was in git LFS, else by git's own hash of it; or,
+    # on a file system without symbolic links, by its name.
     expected = metadata["sha256"] if metadata else _blob(path).name
-    if re.fullmatch("[0-9a-f]{64}", expected):
-        got = sha256(path)
-    elif COMMIT.fullmatch(expected):
-        content = path.read_bytes()
-        blob = b"blob %d\0" % len(content) + content
-        got = hashlib.sha1(blob, usedforsecurity=False).hexdigest()
-    else:
-        return None  # a file system without symbolic links
+    content = b"" if metadata else path.read_bytes()
+    of_git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
+    got = {64: sha256(path), 40: of_git.hexdigest()}.get(len(expected), expected)
     return None if got == expected else f"its hash is {got} where {expected} was expected"
 
 
 def _blob(path):
     """The file that a file of a snapshot links to: one step, since a blob may itself be a link."""
     return path.parent / os.readlink(path) if path.is_symlink() else path
-
-
-def _remember(place, folder):
-    """Notes which commit a branch or tag was, for loading without a connection.
-
-    The client would note it before the files are here: after an update that failed, the earlier
-    copy would no longer be found.
-    """
-    reference = folder.parents[1] / "refs" / place.revision
-    if COMMIT.fullmatch(place.revision) or place.offline:
-        return
-    # A cache that is read-only still loads; only offline, the commit must then be given.
-    with contextlib.suppress(OSError):
-        if not reference.is_file() or reference.read_text() != folder.name:
-            reference.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(reference, folder.name.encode())

@@ -3,8 +3,6 @@
 Anyone may have written a folder: it is read with care, and written as a whole or not at all.
 """
 
-import contextlib
-import json
 import re
 import reprlib
 import tempfile
@@ -20,25 +18,27 @@ from keras_vae.hub import architecture
 from keras_vae.hub.building import KEYS, build
 from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.fingerprint import fingerprint
+from keras_vae.precision import in_float32
 
 FILES = CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 LARGEST_JSON = 2**20  # bytes; ours have less than a hundredth of it
 
 
 def read_entry(folder) -> dict:
-    """Returns what a folder says of its model: all of metadata.json, and how the model is built.
+    """Returns what a folder says of its model: how it is built, and all of metadata.json.
 
     Raises:
         WeightsError: if one of the two files cannot be read, or the metadata prove nothing.
     """
     config, metadata = _read(Path(folder) / CONFIG), read_metadata(folder)
-    return {**split(config)[0], **split(metadata)[1]}
+    told = {key: value for key, value in metadata.items() if key not in KEYS}
+    return {**{key: config[key] for key in KEYS if key in config}, **told}
 
 
-def split(entry) -> tuple[dict, dict]:
-    """Splits an entry into what config.json holds, and what metadata.json holds."""
-    config = {key: entry[key] for key in KEYS if key in entry}
-    return config, {key: value for key, value in entry.items() if key not in config}
+def write_entry(folder, entry):
+    """Writes config.json and metadata.json, which `read_entry` reads."""
+    write_json(folder / CONFIG, {key: entry[key] for key in KEYS if key in entry})
+    write_json(folder / METADATA, {key: entry[key] for key in entry if key not in KEYS})
 
 
 def read_metadata(folder) -> dict:
@@ -58,30 +58,16 @@ def read_metadata(folder) -> dict:
 
 def check_file(path, entry):
     """Refuses a file of weights that does not have the size and sha256 of its entry."""
-    path = Path(path)
     if not path.is_file():
         raise WeightsError(f"The weights are missing: there is no file {path}.")
-    for key, name, measure in (("bytes", "size", _size), ("sha256", "sha256", sha256)):
-        if entry.get(key) != measure(path):
-            raise WeightsError(
-                f"{path} has {name} {measure(path)} where {entry.get(key)} was published: it is "
-                "damaged or another file. Get it again."
-            )
-
-
-def _size(path):
-    return path.stat().st_size
-
-
-@contextlib.contextmanager
-def in_float32():
-    """Builds models that compute in float32, as fingerprints do, whatever the current policy."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(policy)
+    expected = f"{entry.get('bytes')} bytes, sha256 {entry.get('sha256')}"
+    got = f"{path.stat().st_size} bytes"
+    if expected.startswith(f"{got},"):  # else it is another file, without reading it
+        got += f", sha256 {sha256(path)}"
+    if got != expected:
+        raise WeightsError(
+            f"{path} has {got} where {expected} was published: it is damaged or another file."
+        )
 
 
 def save_to_folder(model, folder):
@@ -113,10 +99,9 @@ def save_to_folder(model, folder):
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as staged:
         staged = Path(staged)
         clone.save_weights(staged / WEIGHTS)
-        write_json(staged / CONFIG, config)
         saved_with = {"keras": keras.version(), "backend": keras.backend.backend()}
-        metadata = {**describe(clone, staged / WEIGHTS), "saved_with": saved_with}
-        write_json(staged / METADATA, metadata)
+        facts = {**describe(clone, staged / WEIGHTS), "saved_with": saved_with}
+        write_entry(staged, {**config, **facts})
         # The metadata vouch for the weights: until they follow, `load` refuses the new weights.
         for name in (WEIGHTS, CONFIG, METADATA):
             (staged / name).replace(folder / name)
@@ -128,7 +113,7 @@ def describe(model, weights) -> dict:
     has_prior = latent.prior is not None or latent.code_spec.num_codes  # codes: a uniform one
     in_range = likelihood.observes in ("binary", "levels")
     return {
-        "bytes": _size(weights),
+        "bytes": Path(weights).stat().st_size,
         "sha256": sha256(weights),
         "data_shape": list(model.data_shape),
         "parameters": model.count_params(),
@@ -143,7 +128,7 @@ def describe(model, weights) -> dict:
 
 
 def _clone(model):
-    """The content of config.json, and the model that it makes, with the model's weights."""
+    """What config.json will say, and the model that it makes, with the weights of this one."""
     outputs = fingerprint(model)
     if not np.isfinite(outputs).all():
         raise ValueError("The model's outputs are not finite: its training diverged. Not saved.")
@@ -153,25 +138,17 @@ def _clone(model):
             clone = build(config)
         if [w.shape for w in clone.weights] == [w.shape for w in model.weights]:
             clone.set_weights(model.get_weights())
-            if np.allclose(fingerprint(clone), outputs, rtol=tolerance, atol=tolerance):
+            got, close = fingerprint(clone), {"rtol": tolerance, "atol": tolerance}
+            if len(got) == len(outputs) and np.allclose(got, outputs, **close):
                 return config, clone
-    raise ValueError(
-        "This model cannot be made again from plain data: what is built from its description has "
-        f"other weights or outputs. Save it with model.save. Received: {model!r}"
-    )
+    raise ValueError(f"{model!r} cannot be made again from plain data. Save it with model.save.")
 
 
 def _configs(model):
-    """What config.json may hold: how a factory made the model, if one did, or its architecture."""
+    """How a factory made the model, if one did, and its architecture."""
     factory, arguments = recorded(model)
     if factory:
-        with contextlib.suppress(TypeError, AttributeError):  # an argument is an object
-            # The numbers and arrays of NumPy become plain; nothing else has tolist.
-            yield json.loads(
-                json.dumps(
-                    {"factory": factory, "arguments": arguments}, default=lambda v: v.tolist()
-                )
-            )
+        yield {"factory": factory, "arguments": arguments}
     yield {"architecture": architecture.describe(model)}
 
 
@@ -182,24 +159,19 @@ def _read(path):
         return read_json(path)
     except ValueError as error:
         raise WeightsError(str(error)) from error
-    except RecursionError as error:
-        raise WeightsError(f"{path} cannot be read as JSON: it is nested too deep.") from error
 
 
-def _is_fingerprint(value):
-    return (
-        isinstance(value, list)
-        and len(value) in (8, 10, 12)
-        and all(type(number) in (int, float) and abs(number) < 1e30 for number in value)
-    )
+def _is_number(value):
+    return type(value) in (int, float) and abs(value) < 1e30
 
 
 # What proves the weights: {key: (the rule in words, whether a value keeps it)}
+_LENGTHS = (8, 10, 12)
 _PROOF = {
     "bytes": ("a whole number above 0", lambda v: type(v) is int and v > 0),
-    "sha256": (
-        "64 hexadecimal digits",
-        lambda v: isinstance(v, str) and re.fullmatch("[0-9a-f]{64}", v),
+    "sha256": ("64 hexadecimal digits", lambda v: v == str(v) and re.fullmatch("[0-9a-f]{64}", v)),
+    "fingerprint": (
+        "a list of 8, 10 or 12 finite numbers",
+        lambda v: type(v) is list and len(v) in _LENGTHS and all(map(_is_number, v)),
     ),
-    "fingerprint": ("a list of 8, 10 or 12 finite numbers", _is_fingerprint),
 }

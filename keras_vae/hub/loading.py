@@ -7,10 +7,10 @@ import keras
 from keras_vae.hub.building import build
 from keras_vae.hub.fetch import fetch
 from keras_vae.hub.fingerprint import check_fingerprint
-from keras_vae.hub.folder import in_float32
 from keras_vae.hub.formats import keras_h5
 from keras_vae.hub.source import resolve
 from keras_vae.model import VAE
+from keras_vae.precision import in_float32
 
 
 def load(

@@ -6,26 +6,20 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import huggingface_hub
+
 from keras_vae import explorer, plots
-from keras_vae.files import write_bytes, write_json
-from keras_vae.hub import cards
-from keras_vae.hub.errors import PUBLISHING, AccessError, HubError, explain
+from keras_vae.files import write_bytes
+from keras_vae.hub import cards, folder
+from keras_vae.hub.errors import explain
 from keras_vae.hub.fetch import REPOSITORY
-from keras_vae.hub.folder import (
-    CONFIG,
-    METADATA,
-    WEIGHTS,
-    in_float32,
-    read_entry,
-    save_to_folder,
-    split,
-)
 from keras_vae.hub.loading import load
 from keras_vae.hub.registry import list_models
 from keras_vae.hub.source import resolve
+from keras_vae.precision import in_float32
 
 README, PICTURE, EXPLORER = "README.md", "samples.png", "explorer.html"
-FILES = (CONFIG, WEIGHTS, METADATA, README, PICTURE, EXPLORER)
+FILES = (*folder.FILES, README, PICTURE, EXPLORER)
 _HERE = ("repository", "revision", "file")  # what the registry says of this machine and the Hub
 
 
@@ -70,100 +64,84 @@ def publish(
     >>> model.fit(x_train)
     >>> keras_vae.publish(model, "me/mine")
     """
+    from huggingface_hub.errors import LocalTokenNotFoundError  # a third of a second
+
     check_repository(repository)
-    token = _logged_in(token)
-    with tempfile.TemporaryDirectory() as folder:
-        folder, name = Path(folder), None
+    token = token or huggingface_hub.get_token()
+    if not token:
+        raise explain(LocalTokenNotFoundError(), "publishing", repository=repository)
+    with tempfile.TemporaryDirectory() as staged:
+        staged, name = Path(staged), None
         if isinstance(model, (str, os.PathLike)):
             name = model if model in list_models() else None
-            _copy(os.fspath(model), folder)
+            _copy(os.fspath(model), staged)
         else:
-            save_to_folder(model, folder)
+            folder.save_to_folder(model, staged)
         with in_float32():
-            loaded = load(folder, compile=False)
-        entry = read_entry(folder)
+            loaded = load(staged, compile=False)
+        facts = folder.describe(loaded, staged / folder.WEIGHTS)
+        entry = {**folder.read_entry(staged), **facts}
         entry["licence"] = licence or entry.get("licence")
-        _present(folder, loaded, entry, name=name, repository=repository, x=x)
-        message = commit_message or f"Publish {repository} with keras_vae"
-        return upload(folder, repository, token=token, private=private, commit_message=message)
+        _present(staged, loaded, entry, name=name, repository=repository, x=x)
+        commit_message = commit_message or f"Publish {repository} with keras_vae"
+        return upload(staged, repository, token, private, commit_message)
 
 
 def check_repository(repository):
     """Refuses anything that is not the id of a repository on the Hub."""
     if not isinstance(repository, str) or not REPOSITORY.fullmatch(repository):
         raise ValueError(
-            f"A repository on the Hub is NAMESPACE/NAME, such as 'me/mine'. "
-            f"Received: {repository!r}"
+            f"A repository of the Hub is NAMESPACE/NAME, as 'me/mine'. Received: {repository!r}"
         )
 
 
-def upload(folder, repository, *, token, private=False, commit_message) -> str:
+def upload(staged, repository, token, private, commit_message) -> str:
     """Uploads those of `FILES` that a folder holds in one commit, and returns its sha.
 
     The repository is made if it does not exist.
 
     Raises:
-        HubError: if the token may not write, or there is no connection; see `errors.PUBLISHING`.
+        HubError: if the token may not write, or there is no connection; see `advice.toml`.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.errors import HTTPError  # not above: it takes a third of a second
 
-    api = HfApi(token=token)
-    paths = [Path(folder, name) for name in FILES]
-    files = [CommitOperationAdd(path.name, path) for path in paths if path.is_file()]
+    api, paths = huggingface_hub.HfApi(token=token), [Path(staged, name) for name in FILES]
+    add = huggingface_hub.CommitOperationAdd
+    files = [add(path.name, path) for path in paths if path.is_file()]
     try:
         # None leaves it to the organization's own default.
         api.create_repo(repository, private=private or None, exist_ok=True)
-        is_public = private and not api.model_info(repository).private
-        if not is_public:
-            return api.create_commit(repository, files, commit_message=commit_message).oid
+        if private and not api.model_info(repository).private:
+            raise FileExistsError  # an earlier repository, which is public
+        return api.create_commit(repository, files, commit_message=commit_message).oid
     except (HTTPError, OSError, ValueError, RuntimeError) as error:
-        raise explain(error, PUBLISHING, repository=repository) from error
-    raise HubError(
-        f"{repository} exists already, and is public. Make it private in its settings on the Hub, "
-        "or choose another name. Nothing was uploaded."
-    )
+        raise explain(error, "publishing", repository=repository) from error
 
 
-def _logged_in(token):
-    """The given token, or else that of `hf auth login`; AccessError if there is none."""
-    from huggingface_hub import get_token
-
-    token = token or get_token()
-    if not token:
-        raise AccessError(
-            "You are not logged in to the Hugging Face Hub. Run `hf auth login` with a token that "
-            "may write (https://huggingface.co/settings/tokens), or set HF_TOKEN."
-        )
-    return token
-
-
-def _copy(source, folder):
+def _copy(source, staged):
     """Copies a published model or a model's folder."""
     found = resolve(source)
     if found.weights is None:
         raise ValueError(f"{source} is on the Hub: give a model, a folder or a published name.")
     entry, weights = found.open()
-    config, metadata = split({key: entry[key] for key in entry if key not in _HERE})
-    write_json(folder / CONFIG, config)
-    write_json(folder / METADATA, metadata)
-    shutil.copyfile(weights, folder / WEIGHTS)
+    folder.write_entry(staged, {key: entry[key] for key in entry if key not in _HERE})
+    shutil.copyfile(weights, staged / folder.WEIGHTS)
     if not found.entry and (Path(source) / README).is_file():
-        shutil.copyfile(Path(source) / README, folder / README)
+        shutil.copyfile(Path(source) / README, staged / README)
 
 
-def _present(folder, model, entry, *, name, repository, x):
-    """Writes a model's card, picture and explorer into its folder; an existing card is kept."""
+def _present(staged, model, entry, *, name, repository, x):
+    """Writes a model's card, picture and explorer beside it; an existing card is kept."""
     shown = {}
-    figure = cards.draw(model, x)
+    figure = plots.overview(model, x)
     if figure is not None:
-        plots.save(figure, folder / PICTURE)
+        plots.save(figure, staged / PICTURE)
         caption = cards.caption(samples=model.latent.generates, images=x is not None)
         shown = {"picture": PICTURE, "caption": caption}
     # Not every model can be explored: not one of vectors, nor one without images to start from.
     with contextlib.suppress(explorer.NotExplorableError):
-        explorer.write(model, folder / EXPLORER, x, name=name or repository.split("/")[-1])
+        explorer.write(model, staged / EXPLORER, x, name=name or repository.split("/")[-1])
         shown["explorer"] = EXPLORER
-    if not (folder / README).exists():
+    if not (staged / README).exists():
         card = cards.model_card(entry, name=name, repository=repository, **shown)
-        write_bytes(folder / README, card.encode())
+        write_bytes(staged / README, card.encode())

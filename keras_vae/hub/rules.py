@@ -19,6 +19,7 @@ from keras_vae.layer_places import layers_by_place
 LARGEST = 2**28  # numbers in a model, or for one example in a layer: 1 GiB of float32
 _MOST_PARTS = 64  # things that are built one by one, which takes time
 _PARTS = ("blocks", "couplings", "depth", "layers")
+_NAME = r"\w[\w -]{0,99}"
 _SERIALISED = {"class_name", "module", "registered_name"}  # how Keras names classes
 
 
@@ -34,40 +35,29 @@ def check_plain(name, value, most=64, deepest=4):
     Raises:
         ValueError: if it is anything else; the message says where and what.
     """
+    rule, limit = None, LARGEST_SEED if name == "seed" else LARGEST
+    limit = _MOST_PARTS if name in _PARTS else limit
     if isinstance(value, (dict, list, tuple)):
         if len(value) > most or not deepest:
-            raise ValueError(
-                f"{name} must hold at most {most} values, not nested so deep. "
-                f"Received: {reprlib.repr(value)}"
-            )
-        if isinstance(value, dict) and _SERIALISED & set(value):
-            raise ValueError(
-                f"{name} holds a serialised object of Keras, which could run code: give a name and "
-                'plain arguments, such as {"name": "gaussian", "scale": 0.1}.'
-            )
-        for key, item in value.items() if isinstance(value, dict) else ((name, v) for v in value):
-            check_plain("the name of an argument", key, most, deepest)
-            check_plain(key, item, most, deepest - 1)
+            rule = f"hold at most {most} values, not nested so deep"
+        elif isinstance(value, dict) and _SERIALISED & set(value):
+            rule = "hold no serialised object of Keras, which could run code, but names and numbers"
+        else:
+            items = value.items() if isinstance(value, dict) else ((name, v) for v in value)
+            for key, item in items:
+                check_plain("the name of an argument", key, most, deepest)
+                check_plain(key, item, most, deepest - 1)
     elif isinstance(value, str):
         # An equation of EinsumDense is no name, such as "abc,cd->abd".
-        allowed = "[A-Za-z.,>-]{1,100}" if name == "equation" else r"\w[\w -]{0,99}"
-        if not re.fullmatch(allowed, value):
-            raise ValueError(
-                f"{name} must be a name of up to 100 letters, digits, spaces, - and _. "
-                f"Received: {reprlib.repr(value)}"
-            )
+        if not re.fullmatch("[A-Za-z.,>-]{1,100}" if name == "equation" else _NAME, value):
+            rule = "be a name of up to 100 letters, digits, spaces, - and _"
     elif type(value) in (int, float):
-        limit = _MOST_PARTS if name in _PARTS else LARGEST_SEED if name == "seed" else LARGEST
         if not -limit <= value <= limit:
-            raise ValueError(
-                f"{name} must be a number from -{limit:,} to {limit:,}. "
-                f"Received: {reprlib.repr(value)}"
-            )
+            rule = f"be a number from -{limit:,} to {limit:,}"
     elif value is not None and type(value) is not bool:
-        raise ValueError(
-            f"{name} must be plain: numbers, names, None, lists or dicts, as in JSON. "
-            f"Received: {reprlib.repr(value)}"
-        )
+        rule = "be plain: numbers, names, None, lists or dicts, as in JSON"
+    if rule:
+        raise ValueError(f"{name} must {rule}. Received: {reprlib.repr(value)}")
 
 
 def check_size(make):

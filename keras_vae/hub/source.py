@@ -11,6 +11,8 @@ from keras_vae.hub.fetch import Place, fetch, parse
 from keras_vae.hub.folder import CONFIG, METADATA, WEIGHTS, check_file, read_entry
 from keras_vae.hub.registry import info, list_models
 
+_REINSTALL = "It is not on the Hub. Reinstall it: pip install --force-reinstall keras-vae"
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -39,13 +41,8 @@ class Source:
                 check_file(self.weights, entry)
                 return entry, self.weights
             except WeightsError as error:
-                if self.entry and not self.place:
-                    raise WeightsError(
-                        f"{error} The model is not on the Hub. Reinstall the package: "
-                        "pip install --force-reinstall keras-vae"
-                    ) from error
                 if not self.place:
-                    raise
+                    raise WeightsError(f"{error} {_REINSTALL if self.entry else ''}") from error
                 warnings.warn(f"{error} Loading {self.place} instead.", stacklevel=3)
         folder = fetch(self.place, self.entry)
         return self.entry or read_entry(folder), folder / WEIGHTS
@@ -65,7 +62,7 @@ def resolve(source, *, revision=None, cache_dir=None, token=None, local_files_on
         if revision is not None:
             return Source(entry, place=Place(entry["repository"], revision, **options))
         pin = entry["revision"]
-        place = pin and Place(entry["repository"], pin, label=source, **options)
+        place = pin and Place(entry["repository"], pin, **options)
         return Source(entry, registry.PRETRAINED / entry["file"], place)
     # Joining paths drops a slash, and addresses are copied from browsers: both get the rule.
     if source.lower().startswith(("hf:", "https:", "http:")):

@@ -16,7 +16,8 @@ class DiscreteLatent(Latent):
     A subclass defines `assign_codes` and `embed`. The rate is the length of the codes in nats under
     the prior; under the uniform one that is `positions * log(num_codes)`. The gradient of a learned
     prior comes from the rate alone, which has none for the encoder and the codes. Integer codes
-    and the vectors that stand for them both decode.
+    and the vectors that stand for them both decode. A subclass with several codes at a
+    position, such as a residual quantizer, overrides `spec`: they are the last axis of its codes.
 
     Args:
         num_codes: number K of codes.
@@ -41,14 +42,14 @@ class DiscreteLatent(Latent):
             training: whether this is a training step.
 
         Returns:
-            codes, int32 `(n, *positions)`; what the decoder takes, `(n, *positions, code_dim)`,
+            codes, int32 `(n, *code_shape)`; what the decoder takes, `(n, *positions, code_dim)`,
             with a gradient for the encoder; a training cost `(n,)` or None; and a dict of terms to
             track.
         """
         raise NotImplementedError
 
     def embed(self, codes):
-        """Returns the vectors of codes: `(n, *positions)` to `(n, *positions, code_dim)`."""
+        """Returns the vectors of codes: `(n, *code_shape)` to `(n, *positions, code_dim)`."""
         raise NotImplementedError
 
     @property
@@ -65,6 +66,7 @@ class DiscreteLatent(Latent):
 
     def build(self, input_shape):
         super().build(input_shape)
+        self.vector_spec = CodeSpec(tuple(input_shape[1:]))
         if self.prior is not None and not self.prior.built:  # one read from a file is built
             self.prior.build((None, *self.code_spec.shape, self.num_codes))
 
@@ -81,9 +83,8 @@ class DiscreteLatent(Latent):
 
     def check_code(self, code, spec=None):
         spec = spec or self.code_spec
-        if code.dtype.kind == "f" and code.ndim == len(spec.shape) + 2:
-            return super().check_code(code, CodeSpec((*spec.shape, self.code_dim)))
-        return super().check_code(code, spec)
+        is_vectors = code.dtype.kind == "f" and code.ndim == len(self.vector_spec.shape) + 1
+        return super().check_code(code, self.vector_spec if is_vectors else spec)
 
     def decoder_input(self, code):
         """Converts integer codes to their vectors; vectors pass through."""
@@ -97,6 +98,8 @@ class DiscreteLatent(Latent):
                 'none, and random codes decode to noise. Make it with prior="transformer". '
                 "reconstruct(x), encode(x) and decode(codes) work."
             )
+        if self.prior.any_size:
+            return self.prior.sample(n, rng, shape)
         return self.prior.sample(n, rng)
 
     def track(self, draw, weight=1.0):

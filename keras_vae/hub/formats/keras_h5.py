@@ -44,8 +44,6 @@ def _read_tensors(path, expected):
         missing = [f"{name} ({v.path})" for name, v in expected.items() if name not in datasets]
         if missing:
             raise ValueError(f"the file has no {_listed(missing)}")
-        for name, dataset in datasets.items():
-            _check_plain(name, dataset, expected[name])
         return {name: _read(name, dataset, expected[name]) for name, dataset in datasets.items()}
 
 
@@ -73,29 +71,24 @@ def _datasets(file):
     return datasets
 
 
-def _check_plain(name, dataset, variable):
-    """ValueError unless the file holds all numbers of a tensor of the right shape and kind."""
+def _read(name, dataset, variable):
+    """A tensor of the file; ValueError unless it is all there, finite, and of the right kind."""
     layout, kind = dataset.id.get_create_plist(), dataset.id.get_type()
     number = h5py.h5t.TypeFloatID if "float" in str(variable.dtype) else h5py.h5t.TypeIntegerID
-    stored, claimed = dataset.id.get_storage_size(), (dataset.size or 0) * kind.get_size()
-    if layout.get_external_count():
-        raise ValueError(f"{name} is stored in another file")
-    if layout.get_layout() != h5py.h5d.CONTIGUOUS or layout.get_nfilters():
-        raise ValueError(
-            f"{name} is virtual, compressed or in chunks; Keras writes no such weights"
-        )
     # HDF5 has floats of any number of bits; only those that NumPy has too are plain.
-    if not isinstance(kind, number) or not kind.equal(h5py.h5t.py_create(kind.dtype)):
-        raise ValueError(f"{name} holds {dataset.dtype} where {variable.dtype} was expected")
-    if dataset.shape != tuple(variable.shape):
-        raise ValueError(
-            f"{name} has shape {dataset.shape} where {variable.path} has {tuple(variable.shape)}"
-        )
-    if stored != claimed:
-        raise ValueError(f"{name} has {stored} bytes where its shape asks for {claimed}")
-
-
-def _read(name, dataset, variable):
+    is_plain = isinstance(kind, number) and kind.equal(h5py.h5t.py_create(kind.dtype))
+    is_contiguous = layout.get_layout() == h5py.h5d.CONTIGUOUS and not layout.get_nfilters()
+    stored, claimed = dataset.id.get_storage_size(), (dataset.size or 0) * kind.get_size()
+    shape, expected = dataset.shape, tuple(variable.shape)
+    faults = {
+        "is stored in another file": layout.get_external_count(),
+        "is virtual, compressed or in chunks, as Keras writes no weights": not is_contiguous,
+        f"holds {dataset.dtype} where {variable.dtype} was expected": not is_plain,
+        f"has shape {shape} where {variable.path} has {expected}": shape != expected,
+        f"has {stored} bytes where its shape asks for {claimed}": stored != claimed,
+    }
+    for fault in filter(faults.get, faults):
+        raise ValueError(f"{name} {fault}")
     tensor = np.asarray(dataset[()])
     with np.errstate(over="ignore"):
         bad = tensor.size - np.isfinite(tensor.astype("float32")).sum()
