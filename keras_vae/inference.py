@@ -72,8 +72,8 @@ class Inference:
 
         Returns:
             float32 `(n, *units)`, nats. A latent whose rate is near zero on all data has collapsed.
-            In a hierarchy the rates of the lower layers depend on a sample of the upper ones; one
-            sample is drawn, always the same.
+            In a hierarchy the rates of the lower layers depend on a sample of the upper ones: one
+            sample is drawn, with a fixed seed.
 
         Raises:
             ValueError: if the rate is not a sum over units, or `x` is not valid data for the

@@ -13,11 +13,11 @@ from keras_vae.priors import get_code_prior
 class DiscreteLatent(Latent):
     """Base class of quantizers: `(n, *positions, code_dim)` to one of K codes per position.
 
-    A subclass defines `assign_codes` and `embed`. The rate is the length of the codes in nats under
-    the prior; under the uniform one that is `positions * log(num_codes)`. The gradient of a learned
-    prior comes from the rate alone, which has none for the encoder and the codes. Integer codes
-    and the vectors that stand for them both decode. A subclass with several codes at a
-    position, such as a residual quantizer, overrides `spec`: they are the last axis of its codes.
+    A subclass defines `assign_codes` and `embed`. The rate is the code length in nats under the
+    prior: `positions * log(num_codes)` if the prior is uniform. A learned prior is trained by the
+    rate alone, which has no gradient for the encoder or the codes. `decode` takes integer codes or
+    their vectors. A subclass with several codes per position, such as a residual quantizer,
+    overrides `spec`: they are the last axis of its codes.
 
     Args:
         num_codes: number K of codes.
