@@ -202,7 +202,8 @@ def test_traverse_shows_the_latents_of_the_first_image(here, folder, vq_folder, 
     assert result.stdout == f"Wrote {here / 'small-traversal.png'}\n"
     expected = plots.traversal(keras_vae.load(folder), X, units=1, steps=5, span=2.0)
     np.testing.assert_array_equal(picture(here / "small-traversal.png"), as_saved(expected, here))
-    assert "needs codes that are real numbers" in refused(run("traverse", vq_folder, "--images", npz))
+    said = refused(run("traverse", vq_folder, "--images", npz))
+    assert "needs codes that are real numbers" in said
 
 
 def test_evaluate_prints_the_figures_of_the_library(here, folder, npz):
@@ -276,7 +277,7 @@ def test_a_picture_is_read_in_the_models_channels_and_size(tmp_path):
 
 def test_a_picture_of_16_bits_is_refused_as_pillow_would_clip_it(tmp_path):
     Image.fromarray(np.full((8, 8), 40_000, "uint16")).save(tmp_path / "deep.png")
-    with pytest.raises(ValueError, match="must have 8 bits a channel. Received mode: I;16"):
+    with pytest.raises(ValueError, match="must have 8 bits per channel. Received mode: I;16"):
         cli.sources.read_images(tmp_path / "deep.png", SHAPE)
 
 
