@@ -3,6 +3,7 @@
 import functools
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -125,6 +126,39 @@ def shown(page):
         return [Array.from(code), Array.from(data), width];
     }""")
     return np.array(code), np.array(pixels).reshape(-1, width, 4)[..., :3]
+
+
+def images(shape, n=5):
+    """Random images of a shape, the same at every call."""
+    return np.random.default_rng(0).random((n, *shape), dtype="float32")
+
+
+def _posterior(model, x):
+    h = model.encoder(keras.ops.convert_to_tensor(x))
+    return [keras.ops.convert_to_numpy(t).ravel() for t in model.latent.posterior(h)]
+
+
+def agree(page, model, x):
+    """Holds the page's encoder and decoder against Python's, on one image."""
+    z = model.encode(x[None])
+    if model.latent.code_spec.num_codes:
+        assert np.mean(page_code(page, x) == z.ravel()) >= 0.9  # two codes may be equally near
+    elif model.latent.encodes_as == "mean":
+        np.testing.assert_allclose(page_posterior(page, x), _posterior(model, x[None]), atol=1e-3)
+    else:
+        np.testing.assert_allclose(page_code(page, x), z.ravel(), atol=1e-3)
+    expected = model.decode(z).ravel()
+    assert np.ptp(expected) > 0.05
+    np.testing.assert_allclose(page_image(page, z), expected, atol=1e-3)
+
+
+def samples(page, n):
+    """Codes that the page draws from the prior, a row each."""
+    code = """async (n) => {
+        const { model } = await ready;
+        return Array.from({ length: n }, () => Array.from(model.sample()));
+    }"""
+    return np.array(page.evaluate(code, n))
 
 
 def _note_if_outside(url, troubles):

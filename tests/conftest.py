@@ -13,6 +13,8 @@ from browser import blank as blank
 from browser import browser as browser  # here, so that all test files share the one
 from browser import open_page as open_page
 from browser import scrambled as scrambled
+from runtimes import format as format
+from runtimes import small as small
 
 import keras_vae
 

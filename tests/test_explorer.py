@@ -6,14 +6,13 @@ import re
 import keras
 import numpy as np
 import pytest
-from browser import page_code, page_image, page_posterior, randomise, scramble
+from browser import agree, images, randomise, samples, scramble
 from conftest import on_default_backend
 from keras import layers
-from own_kinds import Grid, Poisson, SquashedGrid, of_map, plain_autoencoder
 
 import keras_vae
 from keras_vae import explorer
-from keras_vae.explorer import NotExplorableError, networks
+from keras_vae.explorer import networks
 from keras_vae.explorer.packing import Store
 
 RNG = np.random.default_rng(0)
@@ -36,32 +35,9 @@ MODELS = [
 ]
 
 
-def images(shape, n=5):
-    return RNG.random((n, *shape), dtype="float32")
-
-
 def blots(n=8):
     """Images of 28 x 28 pixels with coarse spots, for published models."""
     return np.kron(RNG.integers(0, 256, (n, 7, 7, 1), "uint8"), np.ones((1, 4, 4, 1), "uint8"))
-
-
-def posterior(model, x):
-    h = model.encoder(keras.ops.convert_to_tensor(x))
-    return [keras.ops.convert_to_numpy(t).ravel() for t in model.latent.posterior(h)]
-
-
-def agree(page, model, x):
-    """Holds the page's encoder and decoder against Python's, on one image."""
-    z = model.encode(x[None])
-    if model.latent.code_spec.num_codes:
-        assert np.mean(page_code(page, x) == z.ravel()) >= 0.9  # two codes may be equally near
-    elif model.latent.encodes_as == "mean":
-        np.testing.assert_allclose(page_posterior(page, x), posterior(model, x[None]), atol=1e-3)
-    else:
-        np.testing.assert_allclose(page_code(page, x), z.ravel(), atol=1e-3)
-    expected = model.decode(z).ravel()
-    assert np.ptp(expected) > 0.05
-    np.testing.assert_allclose(page_image(page, z), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("factory, shape, arguments", MODELS)
@@ -175,14 +151,6 @@ def test_a_flow_is_undone_as_python_undoes_it(open_page, make):
     np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
-def samples(page, n):
-    code = """async (n) => {
-        const { model } = await ready;
-        return Array.from({ length: n }, () => Array.from(model.sample()));
-    }"""
-    return np.array(page.evaluate(code, n))
-
-
 @pytest.mark.parametrize("name", ["normal", "mixture", "vamp"])
 def test_random_samples_have_the_moments_of_the_prior(open_page, make, name):
     prior = {"name": name} if name == "normal" else {"name": name, "components": 4}
@@ -225,127 +193,6 @@ def test_grey_values_beyond_0_and_1_are_encoded_as_they_are(open_page, make):
     step = np.ptp(x) / 255
     got = open_page(model, x).evaluate(code)
     np.testing.assert_allclose(got, model.encode(x[2:3])[0], atol=3 * step)
-
-
-def test_what_the_page_cannot_show_is_refused_by_a_rule(make, monkeypatch):
-    def refused(model, message, x=None):
-        with pytest.raises(NotExplorableError, match=message):
-            explorer.render(model, x)
-
-    def of_layers(*middle, likelihood="bernoulli"):
-        encoder = keras.Sequential([keras.Input((4, 4, 1)), *middle])
-        encoder.add(layers.Flatten())
-        encoder.add(layers.Dense(4))
-        decoder = keras.Sequential([keras.Input((2,)), layers.Dense(16)])
-        decoder.add(layers.Reshape((4, 4, 1)))
-        return keras_vae.VAE(encoder, decoder, likelihood=likelihood)
-
-    class Other(keras_vae.likelihoods.Gaussian):
-        mean_activation = None
-
-    class Mixture(keras_vae.likelihoods.Gaussian):
-        outputs_per_value = 2
-
-        def output_shape(self, data_shape):
-            return data_shape
-
-    class Shares(keras_vae.likelihoods.Gaussian):
-        mean_activation = "softmax"
-
-    refused(make("mlp_vae", (6,)), r"images of shape .*1 or 3 channels.*have shape: \(6,\)")
-    refused(make("mlp_vae", (4, 4, 2)), r"have shape: \(4, 4, 2\)")
-    refused(make("vq_vae"), "without a prior generates no images.*give some, as x")
-    for likelihood in (Other(), Mixture()):
-        kind = type(likelihood).__name__
-        message = f"of Bernoulli and Gaussian likelihoods are, and not the mean of {kind}"
-        refused(of_layers(likelihood=likelihood), message)
-    refused(of_layers(likelihood=Shares()), "activation of the mean of Shares, 'softmax'")
-    refused(of_layers(layers.LayerNormalization(name="norm")), "'norm', a LayerNormalization.*Conv")
-    refused(of_layers(layers.Dense(4, "softmax", name="s")), "activation of the layer 's', 'softm")
-    refused(of_layers(layers.Conv2D(2, 2, dilation_rate=2)), "only with dilation_rate = 1.*2, 2")
-    refused(of_layers(layers.Conv2D(2, 2, name="c"), layers.Conv2D(4, 1, groups=2)), "groups = 1")
-    inputs = keras.Input((4, 4, 1))
-    sine = keras.Model(inputs, layers.Dense(4)(keras.ops.sin(layers.Flatten()(inputs))))
-    decoder = of_layers().decoder
-    refused(keras_vae.VAE(sine, decoder), "does not compute the layer 'sin.*a Sin")
-    monkeypatch.setattr("keras_vae.explorer.content._LARGEST", 1000)
-    refused(make("mlp_vae"), "up to 1,000 parameters.*Received: 2,")
-    monkeypatch.undo()
-    broken = make("mlp_vae")
-    broken.set_weights([np.full_like(w, np.nan) for w in broken.get_weights()])
-    refused(broken, "not finite: its training diverged")
-    with pytest.raises(ValueError, match="x must have shape") as refusal:
-        explorer.render(make("mlp_vae"), np.zeros((2, 9, 9, 1)))
-    assert not isinstance(refusal.value, NotExplorableError)
-
-
-@pytest.mark.parametrize(
-    "kind, likelihood",
-    [("plain", None), ("plain map", "gaussian"), ("grid", "bernoulli"), ("spatial", Poisson())],
-)
-def test_other_kinds_of_latents_and_likelihoods_are_computed_as_they_declare(
-    open_page, kind, likelihood
-):
-    x = RNG.integers(2, size=(5, 8, 8, 1)).astype("float32")
-    point, gaussian = keras_vae.latents.PointLatent(), keras_vae.latents.GaussianLatent()
-    if kind == "plain":
-        model = plain_autoencoder()
-    elif kind == "spatial":
-        model = of_map(gaussian, 4, likelihood, decoder_channels=2)
-    else:
-        model = of_map(point if kind == "plain map" else Grid(), 2, likelihood)
-    page = open_page(scramble(model), x)
-    agree(page, model, x[1])
-    notes = page.locator("#notes").inner_text()
-    assert ("no random samples" in notes) == (kind[:5] == "plain")
-    assert page.get_by_role("button", name="Random sample").is_visible() == model.latent.generates
-    sorting = {"spatial": "(mean rate; 5 images)", "grid": "drawn from the prior"}
-    assert sorting.get(kind, "variance of the posterior mean over the data; 5 images") in notes
-    if kind == "grid":
-        pool = model.latent.sample_prior(64, np.random.default_rng(0)).reshape(64, -1)
-        assert {tuple(row) for row in samples(page, 5)} <= {tuple(row) for row in pool.tolist()}
-
-
-def test_of_a_latent_that_adds_to_its_prior_the_page_holds_draws(open_page):
-    class Shifted(keras_vae.latents.GaussianLatent):
-        def sample_prior(self, n, rng, shape=None):
-            return super().sample_prior(n, rng, shape) + 100
-
-    model = of_map(Shifted(), 4, decoder_channels=2)
-    got = samples(open_page(model, np.zeros((2, 8, 8, 1))), 3)
-    assert got.min() > 90
-
-
-def test_latents_that_the_page_would_compute_otherwise_are_refused():
-    def refused(latent, message, channels=2, **options):
-        model, x = scramble(of_map(latent, channels, **options)), images((8, 8, 1))
-        with pytest.raises(NotExplorableError, match=message) as refusal:
-            explorer.render(model, x)
-        assert str(refusal.value).count(". ") <= 1
-
-    class Doubled(keras_vae.latents.PointLatent):
-        def decoder_input(self, code):
-            return 2 * code
-
-    class Normalised(keras_vae.latents.PointLatent):
-        def code(self, h):
-            return keras.ops.normalize(h)
-
-    class Squashed(SquashedGrid):
-        encodes_as = "nearest"
-
-    class Placed(Grid):  # the vector of a code depends on where it stands
-        def decoder_input(self, code):
-            row = np.arange(4, dtype="float32")[:, None, None]
-            return super().decoder_input(code) + row
-
-    refused(SquashedGrid(), "cannot encode as SquashedGrid does, with encodes_as = None")
-    refused(Doubled(), "decoder takes as they are, and Doubled converts them")
-    refused(Normalised(), "codes of Normalised are not what its encodes_as, 'identity', says")
-    refused(Squashed(), "codes of Squashed are not what its encodes_as, 'nearest', says")
-    refused(Placed(), "same vector at every position, and those of Placed do not")
-    size = {"size": None, "decoder_channels": 2}
-    refused(keras_vae.latents.GaussianLatent(), "images of one size.*takes any", 4, **size)
 
 
 def test_the_same_model_and_images_make_the_same_file(make, grey):
