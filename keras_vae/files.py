@@ -1,4 +1,4 @@
-"""Writing and hashing files so that nothing half-written is ever read."""
+"""Reading, writing and hashing files; writes are atomic, so no partial file is ever read."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_bytes(path, content: bytes):
-    """Writes a file under a temporary name beside its place, then renames it."""
+    """Writes a file atomically: under a temporary name in the same folder, then renamed."""
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -18,7 +18,7 @@ def write_bytes(path, content: bytes):
 
 
 def write_json(path, content):
-    """Writes JSON, indented, with a newline at the end."""
+    """Writes indented JSON that ends with a newline."""
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
@@ -26,7 +26,7 @@ def read_json(path) -> dict:
     """Reads a file that holds a JSON object.
 
     Raises:
-        ValueError: if it cannot be read or holds anything else.
+        ValueError: if the file cannot be read or is not a JSON object.
     """
     try:
         content = json.loads(Path(path).read_text())
@@ -38,6 +38,6 @@ def read_json(path) -> dict:
 
 
 def sha256(path) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal."""
+    """Returns the SHA-256 of a file in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -260,7 +260,9 @@ def test_what_cannot_be_drawn_is_refused(drawn, grey):
         plots.interpolation(drawn["mlp"], grey[:2], grey[:3])
     with pytest.raises(ValueError, match=r"such as those of a VQ model.*numbers of shape \(3,\)"):
         plots.code_maps(drawn["mlp"], grey)
-    with pytest.raises(ValueError, match="without a prior needs data, x, or a span"):
+    with pytest.raises(
+        ValueError, match="Without a prior, a plane is drawn about the codes of data"
+    ):
         plots.latent_plane(plain_autoencoder(2))
     with pytest.raises(ValueError, match="finite numbers of shape"):
         plots.rate_bars(np.array([1.0, np.nan]))

@@ -1,4 +1,4 @@
-"""The command that measures a model on images."""
+"""The command that measures a model on images: evaluate."""
 
 import json
 from typing import Annotated

@@ -1,7 +1,7 @@
 "use strict";
-// Canvases: pictures of pixels, a paper to draw on, and the plane of two latents.
+// Canvases: images, a paper to draw on, and the plane of two latents.
 
-/** Shows an image, an array of values, on a canvas of its own number of pixels. */
+/** Shows an image, an array of values, on a canvas with as many pixels. */
 function paint(canvas, image, { shape, range }) {
   const [height, width, channels] = shape;
   const pixels = new ImageData(width, height);
@@ -17,11 +17,11 @@ function paint(canvas, image, { shape, range }) {
   return canvas;
 }
 
-/** A canvas that is drawn on with mouse, pen or finger; `drawn` receives each new image. */
+/** A canvas to draw on with mouse, pen or finger. `drawn` receives each new image. */
 class Paper {
   constructor(canvas, form, brush, drawn) {
     const [height, width] = form.shape;
-    this.fine = Math.max(1, Math.round(320 / Math.max(height, width))); // pixels of a pixel
+    this.fine = Math.max(1, Math.round(320 / Math.max(height, width))); // canvas pixels for each image pixel
     Object.assign(canvas, { width: width * this.fine, height: height * this.fine });
     Object.assign(this, { canvas, form, brush, drawn });
     this.context = canvas.getContext("2d", { willReadFrequently: true });
@@ -62,7 +62,7 @@ class Paper {
     const place = this.place(event);
     this.context.beginPath();
     this.context.moveTo(...this.last);
-    this.context.lineTo(...place);
+    this.context.lineTo(place[0] + 0.01, place[1]); // Chromium draws no line of length 0
     this.context.stroke();
     this.last = place;
   }
@@ -75,7 +75,7 @@ class Paper {
     ];
   }
 
-  /** The drawing in the model's pixels: the mean over each. */
+  /** The drawing at the model's resolution: the mean over each of its pixels. */
   read() {
     const { fine, canvas, form } = this;
     const [height, width, channels] = form.shape;
@@ -95,7 +95,7 @@ class Paper {
   }
 }
 
-/** The plane of two latents: what each place decodes to, where images lie, and a point to drag. */
+/** The plane of two latents: decoded images, a dot for each encoded one, and a point to drag. */
 class Plane {
   constructor(element, { content, model, means, moved }) {
     this.ranges = content.ranges;
@@ -138,7 +138,7 @@ class Plane {
     return Float32Array.of(left + x * (right - left), bottom + y * (top - bottom));
   }
 
-  /** Decodes a grid of places, some at a time, so that the page answers meanwhile. */
+  /** Decodes a grid of places, a few at a time, so that the page stays responsive. */
   draw(model, content, steps, from = 0) {
     const [context, tile] = [this.canvas.getContext("2d"), this.canvas.width / steps];
     const picture = document.createElement("canvas");

@@ -1,5 +1,5 @@
 "use strict";
-// Codes as a map of coloured squares: one is chosen, and exchanged for another of the codebook.
+// Codes as a map of coloured squares, each of which can be replaced by another code.
 
 class CodeMap {
   constructor(section, content, changed) {
@@ -32,7 +32,7 @@ class CodeMap {
   }
 
   swatch(code) {
-    // The slider above does the same, and is the one for the keyboard.
+    // The slider above does the same by keyboard.
     const swatch = make("button", { type: "button", tabIndex: -1, title: `code ${code}` });
     swatch.style.background = this.content.colours[code];
     swatch.addEventListener("click", () => this.swap(code));

@@ -65,7 +65,9 @@ def check(model, x, table):
         distances = [np.sum(np.square(h - vector), axis=-1) for vector in (table[codes], *table)]
         same = _agree(distances[0], np.min(distances, axis=0))
     else:
-        same = _agree(_split(latent, h)[0], codes)
+        first, *others = [ops.convert_to_numpy(tensor) for tensor in keras.tree.flatten(h)]
+        is_half = latent.encodes_as == "mean" and not others
+        same = _agree(np.split(first, 2, axis=-1)[0] if is_half else first, codes)
     if not same:
         raise NotExplorableError(
             f"The codes of {type(latent).__name__} are not what its encodes_as, "
@@ -74,25 +76,15 @@ def check(model, x, table):
 
 
 def has_posterior(model, x):
-    """Whether the posterior's log-variances are those beside the mean, bounded."""
-    latent, h = model.latent, _encode(model, x)
-    log_var = latent.summary(h).get("log_var")
-    if latent.encodes_as != "mean" or log_var is None:
-        return False
-    return _agree(ops.convert_to_numpy(log_var), np.clip(_split(latent, h)[1], -30, 10))
+    """Whether the encoder's second tensor, or half, holds the posterior's log-variances."""
+    latent = model.latent
+    return latent.encodes_as == "mean" and "log_var" in latent.summary(_encode(model, x))
 
 
 def _encode(model, x):
     """The encoder's output for a few images, enlarged so that what bounds it shows."""
     h = model.encoder(ops.convert_to_tensor(model.likelihood.read(x)))
     return keras.tree.map_structure(lambda tensor: 3 * ops.cast(tensor, "float32"), h)
-
-
-def _split(latent, h):
-    """The encoder's outputs, or the halves of a single one that begins with the mean."""
-    first, *others = [ops.convert_to_numpy(tensor) for tensor in keras.tree.flatten(h)]
-    is_joint = latent.encodes_as == "mean" and not others
-    return np.split(first, 2, axis=-1) if is_joint else [first, *others]
 
 
 def _embed(latent, codes):

@@ -1,7 +1,7 @@
 "use strict";
 // The model: unpacks what the file holds, and does what the methods of Python's model do.
 
-/** Reads the content of the file: JSON, with the weights and images packed in it. */
+/** Unpacks the weights and images in the JSON content of the file. */
 async function unpack(content) {
   const bytes = await inflate(content.weights.gzip);
   const pixels = await inflate(content.images.gzip);
@@ -19,7 +19,7 @@ async function inflate(base64) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** All scales, then the high bytes of all numbers, then the low ones. */
+/** Reads all scales, then the high bytes of all numbers, then their low bytes. */
 function weightsOf(bytes, sizes) {
   const total = sizes.reduce((sum, [length]) => sum + length, 0);
   const count = sizes.reduce((sum, [, scales]) => sum + scales, 0);
@@ -39,12 +39,25 @@ function weightsOf(bytes, sizes) {
   });
 }
 
-/** A model whose codes are real numbers: the encoder's output, or the mean in it. */
-class NumberModel {
+/** What all models share: a decoder and a prior. */
+class Model {
   constructor(content, weights) {
-    Object.assign(this, { content, weights, size: content.ranges.length });
+    Object.assign(this, { content, weights });
   }
 
+  decode(code) {
+    const [outputs] = run(this.content.decoder, this.weights, this.vectors(code));
+    return activate(outputs.slice(), this.content.mean);
+  }
+
+  sample() {
+    const { prior, ranges } = this.content;
+    return PRIORS[prior.kind](prior, this.weights, ranges?.length);
+  }
+}
+
+/** A model whose codes are real numbers: the encoder's output, or the mean in it. */
+class NumberModel extends Model {
   encode(image) {
     return this.posterior(image).mean;
   }
@@ -58,13 +71,8 @@ class NumberModel {
     return { mean, logVar: logVar.map((v) => Math.min(Math.max(v, -30), 10)) };
   }
 
-  decode(z) {
-    const [outputs] = run(this.content.decoder, this.weights, z);
-    return activate(outputs.slice(), this.content.mean);
-  }
-
-  sample() {
-    return PRIORS[this.content.prior.kind](this.content.prior, this.weights, this.size);
+  vectors(code) {
+    return code;
   }
 
   mix(first, second, share) {
@@ -73,27 +81,18 @@ class NumberModel {
 }
 
 /** A model whose codes are whole numbers, one for each position, that stand for vectors. */
-class CodeModel {
+class CodeModel extends Model {
   constructor(content, weights) {
+    super(content, weights);
     this.codebook = weights[content.codebook];
     this.width = this.codebook.length / content.counts.length;
-    Object.assign(this, { content, weights });
   }
 
   encode(image) {
     return this.nearest(run(this.content.encoder, this.weights, image)[0]);
   }
 
-  decode(codes) {
-    const [outputs] = run(this.content.decoder, this.weights, this.vectors(codes));
-    return activate(outputs.slice(), this.content.mean);
-  }
-
-  sample() {
-    return PRIORS[this.content.prior.kind](this.content.prior);
-  }
-
-  /** The vectors mixed, and each replaced by its nearest code. */
+  /** The codes nearest to the mixed vectors. */
   mix(first, second, share) {
     const others = this.vectors(second);
     return this.nearest(this.vectors(first).map((v, j) => (1 - share) * v + share * others[j]));
@@ -123,7 +122,7 @@ class CodeModel {
   }
 }
 
-/** Splits every vector of `2 * channels` numbers in two. */
+/** Splits each vector of `2 * channels` numbers into halves. */
 function halve(values, channels) {
   const parts = [0, 1].map(() => new Float32Array(values.length / 2));
   values.forEach((value, i) => {

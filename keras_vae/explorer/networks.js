@@ -1,5 +1,5 @@
 "use strict";
-// The networks: pure functions of Float32Arrays, an example at a time, as Keras computes them.
+// The networks: pure functions of Float32Arrays that compute one example as Keras does.
 
 const ACTIVATIONS = {
   relu: (x) => (x > 0 ? x : 0),
@@ -29,7 +29,7 @@ const OPERATIONS = {
   crop,
 };
 
-/** The outputs of a network: an array for each. `weights` are all of the file, by number. */
+/** Computes a network's outputs. `weights` holds all arrays of the file, by number. */
 function run(network, weights, input) {
   const values = [input];
   for (const node of network.nodes) {
@@ -40,7 +40,7 @@ function run(network, weights, input) {
   return network.outputs.map((number) => values[number]);
 }
 
-/** Applies an activation to numbers in their place. */
+/** Applies an activation to an array, in place. */
 function activate(values, name) {
   const activation = ACTIVATIONS[name];
   if (activation) {
@@ -49,7 +49,7 @@ function activate(values, name) {
   return values;
 }
 
-/** x @ kernel + bias along the last axis; without a bias the caller says how many outputs. */
+/** x @ kernel + bias along the last axis. `units` is needed where there is no bias. */
 function dense({ kernel, bias, units, activation }, [x]) {
   const width = bias ? bias.length : units;
   const depth = kernel.length / width;
@@ -100,7 +100,7 @@ function accumulate(x, at, depth, kernel, start, y, to, width) {
     const b = x[at + i + 1];
     const c = x[at + i + 2];
     const d = x[at + i + 3];
-    if (a === 0 && b === 0 && c === 0 && d === 0) continue; // as in the black of an image
+    if (a === 0 && b === 0 && c === 0 && d === 0) continue; // common in black images
     const rowA = start + i * width;
     const rowB = rowA + width;
     const rowC = rowB + width;

@@ -86,7 +86,7 @@ class _Trace:
                 f"{type(layer).__name__}. It computes: {known}, and networks of these."
             )
         if getattr(layer, "data_format", "channels_last") != "channels_last":
-            raise _refuse(layer, "data_format", layer.data_format, "channels_last")
+            raise _refusal(layer, "data_format", layer.data_format, "channels_last")
         shapes = [tuple(t.shape[1:]) for t in before]
         return _KINDS[kind](layer, shapes, tuple(after.shape[1:]), self.store)
 
@@ -107,7 +107,7 @@ def _dense(layer, before, after, store):
 def _convolution(layer, before, after, store):
     _check_plain(layer)
     if layer.groups != 1:
-        raise _refuse(layer, "groups", layer.groups, 1)
+        raise _refusal(layer, "groups", layer.groups, 1)
     # With "same", the smaller half of the padding comes before the first pixel.
     excess = [
         max((o - 1) * s + k - i, 0) // 2 if layer.padding == "same" else 0
@@ -120,7 +120,7 @@ def _convolution(layer, before, after, store):
 def _transposed(layer, before, after, store):
     _check_plain(layer)
     if layer.output_padding is not None:
-        raise _refuse(layer, "output_padding", layer.output_padding, None)
+        raise _refusal(layer, "output_padding", layer.output_padding, None)
     excess = [
         max(k - s, 0) // 2 if layer.padding == "same" else 0
         for k, s in zip(layer.kernel_size, layer.strides)
@@ -148,7 +148,7 @@ def _activation(layer, before, after, store):
 
 def _elementwise(layer, before, after, store):
     if any(shape != after for shape in before):
-        raise _refuse(layer, "inputs of shapes", before, "inputs of one shape")
+        raise _refusal(layer, "inputs of shapes", before, "inputs of one shape")
     return {"kind": type(layer).__name__.lower()}
 
 
@@ -185,10 +185,10 @@ def _name(layer):
 
 def _check_plain(layer):
     if tuple(layer.dilation_rate) != (1, 1):
-        raise _refuse(layer, "dilation_rate", layer.dilation_rate, 1)
+        raise _refusal(layer, "dilation_rate", layer.dilation_rate, 1)
 
 
-def _refuse(layer, what, value, works):
+def _refusal(layer, what, value, works):
     return NotExplorableError(
         f"The explorer computes the layer {layer.name!r}, a {type(layer).__name__}, only with "
         f"{what} = {works}. Received: {value}"

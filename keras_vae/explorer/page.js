@@ -44,7 +44,7 @@ async function start() {
   return explorer;
 }
 
-/** What is shown: the input with its code, and the code that is decoded. */
+/** What the page shows: the input, its code, and the code that is decoded. */
 class Explorer {
   constructor(model, images) {
     Object.assign(this, { model, images, views: [], codes: [] });
@@ -62,7 +62,7 @@ class Explorer {
     say(`Image ${i + 1}, encoded and decoded.`);
   }
 
-  /** Encodes a drawing, at most once for every picture that the screen shows. */
+  /** Encodes a drawing, at most once for each frame of the screen. */
   encode(image) {
     this.drawing = image;
     this.soon("take", () => {
@@ -109,7 +109,8 @@ function describe(isNumbers) {
     "browser: nothing is sent";
   const ofPrior = PRIOR_NOTES[prior.kind][kind] ?? PRIOR_NOTES[prior.kind];
   const plane = count === 2 ? "In the plane z0 goes to the right and z1 upwards. " : "";
-  const order = `Latents are sorted by their ${content.measure}, over ${images.measured} images. `;
+  const measure = `(${content.measure}; ${images.measured} images)`;
+  const order = `Latents are sorted by the number beside them ${measure}. `;
   const ofBand = content.posterior
     ? "The bar under a slider shows where the input’s posterior has 95 % of its mass. "
     : "";
@@ -171,7 +172,7 @@ function connect(explorer, isNumbers) {
   interpolation(explorer);
 }
 
-/** The way between two images; either end goes on to the next image when it is pressed. */
+/** Mixes two images. Pressing either end moves it on to the next image. */
 function interpolation(explorer) {
   const count = explorer.images.length;
   byId("way").hidden = count < 2;

@@ -46,7 +46,7 @@ class Sliders {
     });
   }
 
-  /** Marks, under each slider, where the posterior of an image has 95 % of its mass. */
+  /** Marks under each slider where the posterior of an image has 95 % of its mass. */
   mark({ mean, logVar }) {
     if (!logVar) return;
     this.rows.forEach(({ band }, unit) => {

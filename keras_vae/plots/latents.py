@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from keras_vae.checks import as_array, check_number, check_whole
+from keras_vae.checks import as_array, check_whole
 from keras_vae.plots.charts import rate_bars, use_bars
 from keras_vae.plots.grids import PAIR_GAPS, image_grid, labelled_rows, to_images
 from keras_vae.plots.units import unit_ranges, unit_values
@@ -57,10 +57,7 @@ def traversal(model, x, *, units=10, steps=9, span=None):
     codes = model.encode(x)
     values, measure, unit = unit_values(model, x, codes)
     order = np.argsort(-values, kind="stable")[:units]
-    low, high = unit_ranges(model.latent, codes)
-    if span is not None:
-        high = np.full_like(high, check_number("span", span, 0))
-        low = -high
+    low, high = unit_ranges(model.latent, codes, span)
     z = np.tile(codes[:1].reshape(-1), (len(order), steps, 1))
     for row, j in enumerate(order):
         z[row, :, j] = np.linspace(low[j], high[j], steps)
@@ -141,14 +138,11 @@ def latent_plane(model, x=None, labels=None, *, steps=21, span=None):
         raise ValueError(
             f"Only 2 latents make a plane. The model's have shape {latent.code_spec.shape}."
         )
-    steps, codes = check_whole("steps", steps, 2), None if x is None else model.encode(x)
-    if span is not None:
-        low, high = np.multiply([[-1.0], [1.0]], check_number("span", span, 0)).repeat(2, axis=1)
-    elif x is None and not latent.generates:
-        raise ValueError("A model without a prior needs data, x, or a span, to draw its plane.")
-    else:
-        drawn = latent.sample_prior(4000, np.random.default_rng(0)) if x is None else codes
-        low, high = unit_ranges(latent, drawn)
+    if x is None and not latent.generates:
+        raise ValueError("Without a prior, a plane is drawn about the codes of data: give x.")
+    steps, rng = check_whole("steps", steps, 2), np.random.default_rng(0)
+    codes = latent.sample_prior(4000, rng) if x is None else model.encode(x)
+    low, high = unit_ranges(latent, codes, span)
     across, upwards = np.linspace(low, high, steps, dtype="float32").T
     z = np.stack(np.meshgrid(across, upwards[::-1]), axis=-1).reshape(-1, 2)
     (images,) = to_images(model.likelihood, model.decode(z))

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from keras_vae.checks import check_number
+
 
 def unit_values(model, x, codes):
     """How much data uses each number of a float code.
@@ -27,18 +29,22 @@ def unit_values(model, x, codes):
     return np.var(codes, axis=0).ravel(), "variance of the code over the data", ""
 
 
-def unit_ranges(latent, codes):
-    """The range of each number of a float code: 99.8 % of the codes lie within.
+def unit_ranges(latent, codes, span=None):
+    """The range of each number of a float code, in which 99.8 % of the codes lie.
 
-    It holds -3 and 3 if codes may also come from a prior.
+    It includes -3 and 3 if codes may also come from a prior.
 
     Args:
         latent: the codes' latent.
         codes: `(n, *code_shape)`.
+        span: a range from -span to span instead. Defaults to None.
 
     Returns:
         The lowest and the highest value of each, flat.
     """
+    if span is not None:
+        high = np.full(math.prod(codes.shape[1:]), check_number("span", span, 0))
+        return -high, high
     low, high = np.quantile(codes.reshape(len(codes), -1), (0.001, 0.999), axis=0)
     if latent.generates:
         return np.minimum(np.rint(low), -3), np.maximum(np.rint(high), 3)
