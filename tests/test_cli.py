@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import keras_vae
-from keras_vae import cli, data, hub, plots
+from keras_vae import cli, data, plots
 from keras_vae.training.checkpoints import Checkpoints
 
 SHAPE = (8, 8, 1)
@@ -66,8 +66,7 @@ def vq_folder(tmp_path_factory):
 
 
 def _saved(factory, folder):
-    model = hub.build({"factory": factory, "arguments": ARGUMENTS[factory]})
-    hub.save_to_folder(model, folder)
+    keras_vae.save_to_folder(keras_vae.FACTORIES[factory](**ARGUMENTS[factory]), folder)
     return folder
 
 
@@ -202,8 +201,9 @@ def test_traverse_shows_the_latents_of_the_first_image(here, folder, vq_folder, 
     assert result.stdout == f"Wrote {here / 'small-traversal.png'}\n"
     expected = plots.traversal(keras_vae.load(folder), X, units=1, steps=5, span=2.0)
     np.testing.assert_array_equal(picture(here / "small-traversal.png"), as_saved(expected, here))
-    said = refused(run("traverse", vq_folder, "--images", npz))
-    assert "needs codes that are real numbers" in said
+    assert "needs codes that are real numbers" in refused(
+        run("traverse", vq_folder, "--images", npz)
+    )
 
 
 def test_evaluate_prints_the_figures_of_the_library(here, folder, npz):
