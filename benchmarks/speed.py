@@ -71,7 +71,7 @@ def main():
 
 def table(part: str, rows: dict) -> str:
     """The table of a part of a result, in Markdown."""
-    columns = ["a second", "spread", "of Pythae", "in cpu", "of matmul", "MiB"]
+    columns = ["per second", "range", "vs Pythae", "in CPU time", "of matmul", "MiB"]
     lines = [f"| {part} | | {' | '.join(columns)} |", f"|---|---|{'---:|' * len(columns)}"]
     for title, contenders in rows.items():
         for name, row in contenders.items():

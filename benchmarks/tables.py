@@ -85,7 +85,7 @@ def reproduced(results) -> str:
         for check in result["checks"]
     ]
     # The ELBO is estimated from the K samples, too.
-    headings = ("model", "quantity", "K", "measured", "published", "tolerance", "agrees", "on")
+    headings = ("model", "quantity", "K", "measured", "published", "tolerance", "agrees", "backend")
     return markdown(headings, rows)
 
 
@@ -113,7 +113,8 @@ def published(results) -> str:
                 rows.append((m["nll"], [*mine, "measured here", ""]))
         rows = [row for _, row in sorted(rows, key=lambda pair: pair[0])]
         heading = f"### {table['title']}\n\nProtocol: {table['protocol']}.\n\n"
-        text += heading + markdown(("model", table["figure"], "K", "source", "sure"), rows) + "\n"
+        columns = ("model", table["figure"], "K", "source", "checked")
+        text += heading + markdown(columns, rows) + "\n"
     return text
 
 
@@ -133,7 +134,7 @@ def densities(results) -> str:
                 figures = [plus_minus(-m["nll"], m["nll_stderr"], 1), f"{bits:.3f}"]
                 yield m["nll"], [f"**`{result['name']}`**", *figures, "lower bound"]
 
-    headings = ("model", "log p(x), nats per image", "bits per pixel", "is")
+    headings = ("model", "log p(x), nats per image", "bits per pixel", "exact or bound")
     return _of_each_dataset(results, headings, rows)
 
 
@@ -186,10 +187,10 @@ def latent_plane(results) -> str:
     ]
     loss = of["rows"][0]["loss"]
     return (
-        f"The loss of the last epoch, trained as published: {loss:.2f} here, "
-        f"{of['printed_loss']} on its page.\n\n"
+        f"Training loss in the last epoch, as published: {loss:.2f} here, {of['printed_loss']} on "
+        "the page of the example.\n\n"
     ) + markdown(
-        ("network, trained", "on images", "ELBO", "NLL (K = 100)", "distortion", "rate", "MSE"),
+        ("network, training", "images", "ELBO", "NLL (K = 100)", "distortion", "rate", "MSE"),
         rows,
     )
 
@@ -224,9 +225,9 @@ def backends(results) -> str:
                 f"{speed['median']:,} ({speed['least']:,} to {speed['most']:,})",
             ]
         )
-    headings = ("model", "backend", "precision", "ELBO", "MSE", "greatest difference")
+    headings = ("model", "backend", "precision", "ELBO", "MSE", "maximum difference")
     of = results["backends"]
-    what = f"{of['images']:,} test images, an ELBO of {of['num_samples']} samples.\n\n"
+    what = f"{of['images']:,} test images, ELBO with {of['num_samples']} samples.\n\n"
     return what + markdown((*headings, "codes that differ", "images per second"), rows)
 
 

@@ -1,7 +1,8 @@
 """Published figures: measured under a named protocol, and recomputed to verify them."""
 
-from keras_vae import data, hub, weights
+from keras_vae import data, hub
 from keras_vae.evaluation import evaluate
+from keras_vae.hub.fingerprint import fingerprint, tolerance
 
 # What `evaluate` says of the observed images. All other figures are of the images as they are.
 _OF_OBSERVED = ("elbo", "rate", "distortion", "nll", "bits_per_dim", "num_samples", "latent_rates")
@@ -55,8 +56,8 @@ def verify(name: str, *, source=None, quick=False) -> list[dict]:
     entry = hub.info(name)
     model = hub.load(name)
     rows = [
-        _row(f"fingerprint {i + 1}", got, published, weights.tolerance(published))
-        for i, (got, published) in enumerate(zip(weights.fingerprint(model), entry["fingerprint"]))
+        _row(f"fingerprint {i + 1}", got, published, tolerance(published))
+        for i, (got, published) in enumerate(zip(fingerprint(model), entry["fingerprint"]))
     ]
     if quick:
         return rows

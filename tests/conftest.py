@@ -9,8 +9,12 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 import keras
 import numpy as np
 import pytest
+from browser import blank as blank
 from browser import browser as browser  # here, so that all test files share the one
-from browser import opened as opened
+from browser import open_page as open_page
+from browser import scrambled as scrambled
+from runtimes import format as format
+from runtimes import small as small
 
 import keras_vae
 

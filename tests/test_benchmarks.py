@@ -46,11 +46,25 @@ def contents(folder):
     return {path: path.read_bytes() for path in files}
 
 
+# Long: what starts processes of its own, one for each backend or contender.
+PROCESSES = ("backends", "load_time", "speed")
+# One model of each kind: the published figures of all are tested elsewhere.
+SOME = {"quality": ["mlp-mnist", "vq-mnist"]}
+
+
 @on_default_backend
-@pytest.mark.parametrize("name", [name for name in scripts() if name != "tables"])
+@pytest.mark.filterwarnings("ignore:No artists with labels")  # a smoke run fills half the picture
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if name in PROCESSES else [])
+        for name in scripts()
+        if name != "tables"
+    ],
+)
 def test_a_benchmark_runs_in_seconds_and_leaves_the_tree_as_it_is(name, run, tmp_path):
     before = contents(tables.README.parent)
-    assert run(name, "--smoke", "--out", tmp_path) == 0
+    assert run(name, *SOME.get(name, []), "--smoke", "--out", tmp_path) == 0
     results = tables.read_results(tmp_path)
     assert results
     assert all("versions" in result and "commit" in result for result in results.values())
@@ -76,6 +90,7 @@ def test_figures_that_differ_from_the_published_ones_set_the_exit_code(run, tmp_
 
 
 @on_default_backend
+@pytest.mark.long
 def test_a_model_is_retrained_from_its_recipe_and_measured(run, tmp_path):
     assert run("quality", "--retrain", "mlp-mnist-2d", "--smoke", "--out", tmp_path) == 0
     result = json.loads((tmp_path / "retrain-mlp-mnist-2d.json").read_text())

@@ -9,7 +9,8 @@ from loopback_hub import TOKEN
 from test_cli import refused, run
 
 import keras_vae
-from keras_vae import data, hub, registry, verification
+from keras_vae import data, hub, verification
+from keras_vae.hub import registry
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=")  # huggingface_hub 2.4 uploads
 loopback, served = loopback_hub.loopback, loopback_hub.served
@@ -49,7 +50,7 @@ def small(measured, monkeypatch):
         key: value.copy() if isinstance(value, dict) else value for key, value in entry.items()
     }
     monkeypatch.setattr(registry, "PRETRAINED", folder)
-    monkeypatch.setattr(registry, "_registry", lambda: {"small": entry})
+    monkeypatch.setattr(registry, "entries", lambda: {"small": entry})
     return entry, folder / "x.npz"
 
 

@@ -53,7 +53,7 @@ X = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), dtype="uint8")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_builds_its_model(name):
     recipe = read_recipe(name)
-    model = hub.build(recipe["model"]["factory"], recipe["model"]["arguments"])
+    model = hub.build(recipe["model"])
     assert model.count_params() * 4 <= 8 * 2**20
 
 
@@ -103,7 +103,7 @@ def test_a_finished_run_is_restored_and_can_be_shared(two_stages, tmp_path):
     again, history = restore(TWO_STAGES, folder)
     assert [entry["epoch"] for entry in history] == [1, 2, 1, 2]
     np.testing.assert_allclose(again.elbo(X), model.elbo(X), rtol=1e-5)
-    hub.save_to_folder(again, tmp_path / "saved", **TWO_STAGES["model"])
+    hub.save_to_folder(again, tmp_path / "saved")
     np.testing.assert_allclose(hub.load(tmp_path / "saved").elbo(X), model.elbo(X), rtol=1e-5)
 
 

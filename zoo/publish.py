@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 from zoo.train import read_recipe
@@ -45,7 +46,7 @@ def main():
 
 def pin(name: str, commit: str, repository: str | None = None):
     """Records where on the Hub the weights of an entry are."""
-    from keras_vae.sharing import check_repository
+    from keras_vae.hub.publish import check_repository
 
     if not re.fullmatch("[0-9a-f]{40}", commit):
         raise SystemExit(
@@ -79,7 +80,8 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
     if state["plan"]["run"] != recipe:
         raise SystemExit(f"{run} was not made by the recipe zoo/recipes/{name}.toml")
 
-    from keras_vae import data, hub, registry, training, weights
+    from keras_vae import data, training
+    from keras_vae.hub import folder, registry
 
     try:
         model, history = training.restore(recipe, run)
@@ -88,18 +90,19 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
     dataset = recipe["data"]["name"]
     record = data.DATASETS[dataset]
     figures = _figures(model, dataset, source, num_samples)
-    factory, arguments = recipe["model"]["factory"], recipe["model"]["arguments"]
     file = f"{name}.weights.h5"
-    staged = registry.PRETRAINED / f"new-{file}"
-    weights.write_weights(model, hub.build(factory, arguments), staged)
+    staged = registry.PRETRAINED / f"new-{name}"
+    folder.save_to_folder(model, staged)
+    facts = folder.read_metadata(staged)
+    del facts["saved_with"]
     entries = _entries()
     entry = {
-        "factory": factory,
-        "arguments": arguments,
+        "factory": recipe["model"]["factory"],
+        "arguments": recipe["model"]["arguments"],
         "repository": entries.get(name, {}).get("repository", f"keras-vae/{name}"),
         "revision": None,  # until these weights are on the Hub
         "file": file,
-        **weights.describe(model, staged),
+        **facts,
         "data": {"name": dataset, "version": record.version, "licence": record.licence},
         "licence": "Apache-2.0",
         **figures,
@@ -112,7 +115,8 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
         },
     }
     _draw(model, name, source or dataset)
-    os.replace(staged, registry.PRETRAINED / file)
+    os.replace(staged / folder.WEIGHTS, registry.PRETRAINED / file)
+    shutil.rmtree(staged)
     _write({**entries, name: entry})
     print(f"Published {name}: {entry['bytes']} bytes, sha256 {entry['sha256']}")
 
@@ -138,23 +142,23 @@ def _figures(model, dataset, source, num_samples):
 
 
 def _draw(model, name, source):
-    from keras_vae import cards, data, plots
+    from keras_vae import data, plots
 
     parts = data.load(source)
-    plots.save(cards.draw(model, parts.x_test), CARDS / f"{name}.png")
-    figure = cards.draw_latents(model, parts.x_test, parts.y_test)
+    plots.save(plots.overview(model, parts.x_test), CARDS / f"{name}.png")
+    figure = plots.latent_use(model, parts.x_test, parts.y_test)
     plots.save(figure, CARDS / f"{name}-latents.png")
 
 
 def _entries():
-    from keras_vae import registry
+    from keras_vae.hub import registry
 
     return json.loads((registry.PRETRAINED / "registry.json").read_text())
 
 
 def _write(entries):
-    from keras_vae import registry
     from keras_vae.files import write_json
+    from keras_vae.hub import registry
 
     write_json(registry.PRETRAINED / "registry.json", dict(sorted(entries.items())))
 

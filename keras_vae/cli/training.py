@@ -104,7 +104,7 @@ def train(
         kept = f"Interrupted. The last finished epoch is kept in {run.resolve()}"
         typer.echo(f"{kept}\nRun the same command again to resume.", err=True)
         raise typer.Exit(130) from None
-    hub.save_to_folder(model, out, **recipe["model"])
+    hub.save_to_folder(model, out)
     best = training.best_epoch(history)
     typer.echo(f"Saved the model of epoch {best['epoch']}: val_loss {best['val_loss']:.2f}.")
     typer.echo("Load it in Python:")

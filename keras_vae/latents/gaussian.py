@@ -57,9 +57,10 @@ class GaussianLatent(Latent):
             )
 
     def compute_output_spec(self, h, num_samples=1, training=False):
-        n = keras.tree.flatten(h)[0].shape[0]
-        shape = (None if n is None else num_samples * n, *self.code_spec.shape)
-        return keras.KerasTensor(shape, "float32"), keras.KerasTensor((n,), "float32")
+        # From h, not from code_spec: a model of any size asks for the shapes of one size.
+        n, *shape = _mean_shape(keras.tree.map_structure(lambda t: tuple(t.shape), h))
+        batch = None if n is None else num_samples * n
+        return keras.KerasTensor((batch, *shape), "float32"), keras.KerasTensor((n,), "float32")
 
     def posterior(self, h):
         """Returns the posterior's `mean` and bounded `log_var`, each `(n, *code_shape)`."""
@@ -85,6 +86,9 @@ class GaussianLatent(Latent):
 
     def code(self, h):
         return self.posterior(h)[0]
+
+    def summary(self, h):
+        return dict(zip(("mean", "log_var"), self.posterior(h)))
 
     def log_ratio(self, h, code):
         mean, log_var = self.posterior(h)

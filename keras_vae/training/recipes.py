@@ -101,7 +101,7 @@ def build_stage(recipe: dict, name: str = "training", before=None, steps_per_epo
     if "prior" in recipe and name != "prior":
         del arguments["prior"]  # it is not trained yet
     keras.utils.set_random_seed(stage["seed"])
-    model = hub.build(recipe["model"]["factory"], arguments)
+    model = hub.build({"factory": recipe["model"]["factory"], "arguments": arguments})
     if name == "refinement":
         model.set_weights(before.get_weights())
     if name == "prior":
