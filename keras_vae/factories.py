@@ -187,7 +187,8 @@ def vq_vae(
             `keras_vae.priors.CodeTransformer`. Defaults to None, the uniform prior: such a model
             does not generate.
         quantizer: any latent of `keras_vae.latents` that turns `(n, height, width, code_dim)` into
-            codes. Defaults to None, a `VectorQuantizer` of the arguments above.
+            codes. Defaults to None, a `VectorQuantizer` of the arguments above, of which only
+            `code_dim` may be given with a quantizer, if it has no `code_dim` of its own.
         likelihood: as in `mlp_vae`. Defaults to None, `Gaussian(scale=0.1)`.
         seed: seed of training's random numbers, below 2^31. Defaults to None, a new one.
         name: name of the model: letters, digits, - and _.
@@ -202,7 +203,15 @@ def vq_vae(
     """
     arguments, seed = _arguments(locals()), check_seed(seed)
     input_shape = _image_shape(input_shape, any_size=True)
-    if quantizer is None:
+    if quantizer is not None:
+        given = inspect.signature(vq_vae).parameters
+        changed = [name for name in _OF_QUANTIZER if arguments[name] != given[name].default]
+        if changed:
+            raise ValueError(
+                "Give a quantizer or its arguments, not both. Received quantizer and "
+                f"{', '.join(changed)}."
+            )
+    else:
         quantizer = VectorQuantizer(
             num_codes,
             code_dim,
@@ -233,6 +242,8 @@ def vq_vae(
     return _record(model, "vq_vae", arguments)
 
 
+# What `vq_vae` passes on to its quantizer, except `code_dim`, which the networks take too.
+_OF_QUANTIZER = ("num_codes", "commitment", "codebook_update", "decay", "revive_below", "prior")
 FACTORIES = {"mlp_vae": mlp_vae, "conv_vae": conv_vae, "vq_vae": vq_vae}
 
 

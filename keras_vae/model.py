@@ -176,14 +176,20 @@ class VAE(Fitting, Inference, keras.Model):
         """Posterior samples of each example in the loss."""
         return self.objective.num_samples
 
+    @property
+    def compute_dtype(self):
+        """float32: networks compute by their own policies, everything else in full precision."""
+        # Keras casts all weights that a mixed model meets, also those of latents and likelihoods.
+        return "float32"
+
     def call(self, inputs, training=False):
         """Reconstructions of data; for the dict of a training or test step, the `Terms`."""
         if isinstance(inputs, dict):
             uniform = partial(keras.random.uniform, dtype="float32", seed=self.seed_generator)
             x = self.likelihood.observe(self._read(inputs["data"]), uniform)
             return self.terms(x, training=training)
-        code = self.latent.code(self.encoder(self._read(inputs)))
-        return self.likelihood.mean(self.decoder(self.latent.decoder_input(code)))
+        code = self.latent.code(self._encoded(self._read(inputs), training))
+        return self._decoded(code, training)
 
     def terms(self, x, *, noise=None, training=False):
         """One pass over a batch: what objectives are made of.
@@ -197,15 +203,19 @@ class VAE(Fitting, Inference, keras.Model):
             A `keras_vae.objectives.Terms`.
         """
         # `training` must be explicit: JAX does not pass it down to nested models.
-        h = self.encoder(x, training=training)
+        h = self._encoded(x, training=training)
         draw = self.latent.draw(h, noise, self.num_samples, training)
+        for name, axes in (("rate", 2), ("log_ratio", 2), ("penalty", 1)):
+            _check_axes(getattr(draw, name), axes, f"The {name} of a {_kind(self.latent)}'s Draw")
         outputs = self.decoder(draw.decoder_input, training=training)
         return objectives.Terms(x, h, draw, outputs, self.log_prob(x, outputs))
 
     def log_prob(self, x, outputs):
         """log p(x|z), `(M, n)`, of decoder outputs with the sample axis folded into the batch."""
+        outputs = ops.cast(outputs, "float32")
         outputs = ops.reshape(outputs, (-1, ops.shape(x)[0], *ops.shape(outputs)[1:]))
-        return self.likelihood.log_prob(x, outputs)
+        log_prob = self.likelihood.log_prob(x, outputs)
+        return _check_axes(log_prob, 2, f"What {_kind(self.likelihood)}.log_prob returns")
 
     def elbo_terms(self, x, *, noise=None, training=False):
         """The terms of the ELBO in nats per example, for gradients of your own.
@@ -230,7 +240,9 @@ class VAE(Fitting, Inference, keras.Model):
         self.distortion_tracker.update_state(y_pred.weigh(y_pred.distortion))
         self.rate_tracker.update_state(y_pred.weigh(y_pred.rate))
         self.latent.track(y_pred.draw, 1.0 if y_pred.weight is None else y_pred.weight)
-        return share_loss(self.objective.loss(self, y_pred, training) + sum(self.losses))
+        loss = self.objective.loss(self, y_pred, training)
+        loss = _check_axes(loss, 0, f"What {_kind(self.objective)}.loss returns")
+        return share_loss(loss + sum(self.losses))
 
     def train_step(self, *args):
         return super().train_step(*_as_autoencoder(args))
@@ -277,10 +289,24 @@ def _shape(tensor):
     return tuple(tensor.shape)
 
 
+def _kind(part):
+    return type(part).__name__
+
+
 def _agree(shape, expected):
     """Whether two shapes are the same where both are known."""
     pairs = zip(shape, expected)
     return len(shape) == len(expected) and all(None in pair or pair[0] == pair[1] for pair in pairs)
+
+
+def _check_axes(value, axes, what):
+    """Returns a term; ValueError if it has other axes, which would broadcast unnoticed."""
+    if value is not None and len(value.shape) != axes:
+        raise ValueError(f"{what} must be {_AXES[axes]}. Received shape: {tuple(value.shape)}")
+    return value
+
+
+_AXES = ("one number", "one number per example, (n,)", "one per sample and example, (M, n)")
 
 
 def _as_autoencoder(args):

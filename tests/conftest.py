@@ -25,6 +25,11 @@ on_default_backend = pytest.mark.skipif(
     reason="tested on the default backend: the suite's own changes nothing, or takes too long",
 )
 
+# What takes long and is covered by something quicker, but for the last digits.
+slow = pytest.mark.skipif(
+    not os.environ.get("KERAS_VAE_SLOW"), reason="slow: set KERAS_VAE_SLOW=1, as CI does"
+)
+
 # Arguments that make a factory's model small; a factory not named here is tested with its defaults.
 SMALL = {
     "mlp_vae": {"latent_dim": 3, "hidden_units": (16,)},
@@ -93,13 +98,16 @@ def vectors():
 @pytest.fixture(scope="session")
 def real_data():
     """A function of a data set's name that loads it where it is prepared, or skips the test."""
+    from functools import lru_cache
     from pathlib import Path
 
     places = [os.environ.get("TFDS_DATA_DIR"), Path(__file__).parents[2] / "shared" / "tfds"]
 
+    @lru_cache(maxsize=2)  # not more: CIFAR-10 takes 180 MB
     def load(name):
+        record = keras_vae.data.DATASETS[name]
         for place in filter(None, places):
-            if (Path(place) / keras_vae.data.DATASETS[name]).is_dir():
+            if (Path(place) / record.tfds / record.version).is_dir():
                 return keras_vae.data.load(name, data_dir=place)
         pytest.skip(f"needs {name} prepared by tensorflow-datasets: set TFDS_DATA_DIR")
 

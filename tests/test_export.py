@@ -11,7 +11,7 @@ from runtimes import content, needs_tensorflow, run_onnx_by_position, run_tflite
 
 import keras_vae
 from keras_vae.exporting import FORMATS
-from keras_vae.files import replace_folder
+from keras_vae.exporting.export import replace_folder
 
 SHAPES = {"mlp_vae": (5, 3, 2), "conv_vae": (7, 5, 3), "vq_vae": (10, 6, 3)}
 

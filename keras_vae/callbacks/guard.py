@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae.checks import check_whole
-from keras_vae.hdf5 import layers_by_place
+from keras_vae.layer_places import layers_by_place
 
 
 class NonFiniteGuard(keras.callbacks.Callback):

@@ -1,6 +1,7 @@
 """export: writes a model's graphs, reads them back, and keeps them only if they agree."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from keras_vae import hub
 from keras_vae.exporting import metadata
 from keras_vae.exporting.formats import FORMATS, trace
 from keras_vae.exporting.graphs import NAMES, example_inputs, graphs_of
-from keras_vae.files import read_json, replace_folder, write_json
-from keras_vae.folder import METADATA, in_float32
+from keras_vae.files import read_json, write_json
+from keras_vae.hub.folder import METADATA
 from keras_vae.model import VAE
+from keras_vae.precision import in_float32
 
 TOLERANCE = 1e-4  # of the largest number of an output, or of 1 if all are smaller
 CODES_TOLERANCE = 1e-3  # share of codes that may differ: two may be equally near but for rounding
@@ -124,6 +126,24 @@ def _difference(expected, got, name):
             )
         worst = max(worst, difference)
     return worst
+
+
+def replace_folder(staged, folder):
+    """Puts a folder in the place of an earlier one, or of none, on the same file system.
+
+    If that fails the earlier one is put back.
+    """
+    staged, folder = Path(staged), Path(folder)
+    earlier = staged.with_name(f"earlier-{staged.name}")
+    if folder.exists():
+        folder.replace(earlier)
+    try:
+        staged.replace(folder)
+    finally:
+        if earlier.exists() and not folder.exists():
+            earlier.replace(folder)
+    if earlier.exists():
+        shutil.rmtree(earlier)
 
 
 def _check_folder(folder):

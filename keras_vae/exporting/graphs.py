@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-from keras_vae.weights import fixed_inputs
+from keras_vae.hub.fingerprint import fixed_inputs
 
 NAMES = ("encoder", "decoder", "generator")
 

@@ -87,7 +87,8 @@ class Latent(keras.layers.Layer):
     A subclass must define `spec`, `draw` and `code`. It defines `decoder_input` if the decoder
     takes something other than the code, and `generates` and `sample_prior` if there is a prior to
     draw from. The rest of the library asks this class and nothing else. Everything is computed in
-    float32 under every dtype policy.
+    float32 under every dtype policy: `h` is float32, and layers of a latent's own should be made
+    with `dtype="float32"`.
 
     The attribute `prior` holds the prior, if it is a layer of its own with `log_prob` and `sample`.
     Class attributes declare more:

@@ -57,11 +57,10 @@ class GaussianLatent(Latent):
             )
 
     def compute_output_spec(self, h, num_samples=1, training=False):
-        n = keras.tree.flatten(h)[0].shape[0]
-        # Not `code_spec`, whose sizes are None in a model of any size.
-        shape = self.spec(keras.tree.map_structure(lambda tensor: tuple(tensor.shape), h)).shape
-        shape = (None if n is None else num_samples * n, *shape)
-        return keras.KerasTensor(shape, "float32"), keras.KerasTensor((n,), "float32")
+        # From h, not from code_spec: a model of any size asks for the shapes of one size.
+        n, *shape = _mean_shape(keras.tree.map_structure(lambda t: tuple(t.shape), h))
+        batch = None if n is None else num_samples * n
+        return keras.KerasTensor((batch, *shape), "float32"), keras.KerasTensor((n,), "float32")
 
     def posterior(self, h):
         """Returns the posterior's `mean` and bounded `log_var`, each `(n, *code_shape)`."""

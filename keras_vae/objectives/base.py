@@ -77,8 +77,8 @@ class Objective(keras.layers.Layer):
 
     @property
     def weights(self):
-        """None: settings belong to the objective, not to what was trained."""
-        return []
+        """What a user's objective learns, if anything; its settings are no weights."""
+        return [weight for weight in super().weights if not self._is_setting(weight)]
 
     def add_setting(self, name, value):
         """Makes a number, at least 0, that `set` and `ramp` change."""
@@ -145,10 +145,22 @@ class Objective(keras.layers.Layer):
         raise NotImplementedError
 
     def save_own_variables(self, store):
-        """Keeps settings out of weights files: they are in the config."""
+        """Saves what the objective learns. Its settings are in the config, not in weights files."""
+        for i, weight in enumerate(self._own_weights()):
+            store[str(i)] = ops.convert_to_numpy(weight)
 
     def load_own_variables(self, store):
-        """Leaves the settings as they are."""
+        """Loads what the objective learns, and leaves the settings as they are."""
+        for i, weight in enumerate(self._own_weights()):
+            weight.assign(store[str(i)])
 
     def get_config(self):
         return {**super().get_config(), "num_samples": self.num_samples, **self.settings()}
+
+    def _is_setting(self, variable):
+        settings = (*self._settings.values(), *self._shares.values())
+        return any(variable is setting for setting in settings)
+
+    def _own_weights(self):
+        own = self._trainable_variables + self._non_trainable_variables  # without sub-layers'
+        return [weight for weight in own if not self._is_setting(weight)]

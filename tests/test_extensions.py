@@ -1,0 +1,282 @@
+"""Parts that users write (`extensions.py`), through all that a model can be asked for."""
+
+import copy
+import functools
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import extensions as own
+import keras
+import numpy as np
+import pytest
+from extensions import FSQ, MMD, DiscretisedLogistic, Frequencies, Ladder, Poisson, Residual
+from keras import ops
+
+import keras_vae
+from keras_vae.latents import PointLatent
+from keras_vae.likelihoods import Gaussian
+
+N = 24
+RNG = np.random.default_rng(0)
+DATA = {
+    "grey": RNG.random((N, 8, 8, 1), dtype="float32"),
+    "levels": RNG.integers(0, 256, (N, 8, 8, 1)).astype("uint8"),
+    "counts": RNG.poisson(3, (N, 8, 8, 1)).astype("uint8"),
+    "colour": RNG.random((N, 8, 8, 3), dtype="float32"),
+    "volumes": RNG.random((N, 4, 4, 4, 1), dtype="float32"),
+    "series": RNG.normal(size=(N, 16, 2)).astype("float32"),
+}
+
+
+class Case(NamedTuple):
+    """A model with a part of the user's own, its data, and what it refuses, with the reason."""
+
+    make: Any
+    data: str = "grey"
+    no_generate: str | None = None
+    no_bound: str | None = None
+    no_unit_rates: str | None = None
+
+
+def vae(networks, latent=None, likelihood=None, **arguments):
+    likelihood = likelihood or Gaussian(0.5)
+    return keras_vae.VAE(*networks, latent, likelihood=likelihood, seed=0, **arguments)
+
+
+def vq_vae(shape, quantizer=None, **arguments):
+    small = {"filters": (4,), "blocks": 0, "seed": 0, **arguments}
+    return keras_vae.vq_vae(shape, quantizer=quantizer, **small)
+
+
+dense = functools.partial(own.dense_networks, 1)
+NO_PRIOR = {"no_generate": "this model has none", "no_unit_rates": "not a sum over its latents"}
+PLAIN = "A plain autoencoder \\(PointLatent\\) has no prior"
+CASES = {
+    "fsq": Case(lambda: vq_vae((8, 8, 1), FSQ((4, 3))), **NO_PRIOR),
+    "fsq-any-size": Case(
+        lambda: vq_vae((None, None, 3), FSQ((4, 3), prior=Frequencies())),
+        "colour",
+        no_unit_rates="not a sum over its latents",
+    ),
+    "residual": Case(lambda: vq_vae((8, 8, 1), Residual()), **NO_PRIOR),
+    "ladder": Case(lambda: vae(own.ladder_networks(), Ladder(), num_samples=2, free_bits=0.1)),
+    "plain": Case(
+        lambda: vae(dense(2), PointLatent()),
+        **dict.fromkeys(("no_generate", "no_bound", "no_unit_rates"), PLAIN),
+    ),
+    "logistic": Case(
+        lambda: keras_vae.mlp_vae((8, 8, 1), 2, (8,), likelihood=DiscretisedLogistic(), seed=0),
+        "levels",
+    ),
+    "poisson": Case(lambda: vae(dense(4), likelihood=Poisson()), "counts"),
+    "tc": Case(lambda: vae(dense(4), objective=own.TotalCorrelation(2.0))),
+    "mmd": Case(lambda: vae(dense(4), objective=MMD(seed=0))),
+    "volumes": Case(lambda: vae(own.volume_networks()), "volumes"),
+    "series": Case(lambda: vae(own.series_networks(), num_samples=2), "series"),
+    "any-size": Case(lambda: vae(own.any_size_networks()), "colour"),
+}
+
+
+class Fitted(NamedTuple):
+    name: str
+    case: Case
+    model: Any
+    x: np.ndarray
+    history: dict
+
+
+@pytest.fixture(scope="module", params=CASES)
+def fitted(request):
+    """Each model, fitted with all that `fit` takes."""
+    return fit(request.param)
+
+
+@functools.cache
+def fit(name):
+    keras.utils.set_random_seed(0)
+    case, x = CASES[name], DATA[CASES[name].data]
+    model = case.make()
+    history = model.fit(
+        x,
+        batch_size=8,
+        epochs=2,
+        verbose=0,
+        sample_weight=np.linspace(0.5, 1.5, N),
+        validation_data=(x, None, np.ones(N)),
+        validation_batch_size=N,
+        callbacks=[
+            keras_vae.callbacks.CollapseWatch(x, warn_below=0.0),
+            keras_vae.callbacks.Ramp("beta", 1),
+        ],
+    ).history
+    return Fitted(name, case, model, x, history)
+
+
+def raises(reason):
+    return pytest.raises(ValueError, match=reason)
+
+
+def numpy(t):
+    return ops.convert_to_numpy(t)
+
+
+def test_it_trains_and_says_how_it_uses_its_latent(fitted):
+    name, _, model, x, history = fitted
+    figures = model.latent.use(model.encode(x)).figures
+    for key in ("loss", "distortion", "rate", "val_loss", "val_distortion", "val_rate", *figures):
+        assert len(history[key]) == 2 and np.isfinite(history[key]).all(), key
+    assert {key: history[key][-1] for key in figures} == figures
+    assert history["val_loss"][1] < history["val_loss"][0]
+
+
+def test_keras_evaluates_the_objective_as_it_validates(fitted):
+    _, _, model, x, history = fitted
+    got = model.evaluate(x, batch_size=N, verbose=0, return_dict=True)
+    for key in ("loss", "distortion", "rate"):
+        assert got[key] == pytest.approx(history[f"val_{key}"][-1], rel=0.1)
+    assert model.evaluate(x, batch_size=N, verbose=0, return_dict=True) == got
+    doubled = model.evaluate(
+        x, batch_size=N, sample_weight=np.full(N, 2.0), verbose=0, return_dict=True
+    )
+    assert doubled["distortion"] == pytest.approx(2 * got["distortion"], rel=1e-5)
+    if type(model.objective) is not MMD:  # whose divergence is that of the whole batch
+        assert doubled["loss"] == pytest.approx(2 * got["loss"], rel=1e-2)
+    if type(model.objective) is keras_vae.objectives.ELBO and not model.objective.free_bits:
+        terms = model.elbo_terms(ops.convert_to_tensor(model.likelihood.read(x)))
+        penalty = numpy(terms["penalty"]).mean()
+        assert got["loss"] == pytest.approx(got["distortion"] + got["rate"] + penalty, rel=1e-5)
+
+
+def test_codes_decode_to_reconstructions(fitted):
+    _, _, model, x, _ = fitted
+    code, spec = model.encode(x), model.code_spec(x.shape[1:])
+    assert code.shape == (N, *spec.shape) and code.dtype == spec.dtype
+    images = model.decode(code)
+    assert images.shape == x.shape and images.dtype == "float32"
+    np.testing.assert_array_equal(images, model.reconstruct(x))
+    np.testing.assert_allclose(images, model.predict(x, verbose=0), rtol=1e-4, atol=1e-5)
+
+
+def test_posterior_samples_are_codes(fitted):
+    _, _, model, x, _ = fitted
+    z = model.sample_posterior(x, seed=1)
+    np.testing.assert_array_equal(z, model.sample_posterior(x, seed=1))
+    is_point = model.code_spec(x.shape[1:]).noise_shape is None
+    assert np.array_equal(z, model.encode(x)) == is_point
+    assert np.array_equal(z, model.sample_posterior(x, seed=2)) == is_point
+    assert model.decode(z).shape == x.shape
+
+
+def test_it_generates_or_says_why_not(fitted):
+    _, case, model, x, _ = fitted
+    assert model.latent.generates == (case.no_generate is None)
+    size = x.shape[1:-1] if None in model.data_shape else None
+    if case.no_generate:
+        with raises(case.no_generate):
+            model.generate(3, seed=0, size=size)
+        return
+    images = model.generate(3, seed=0, size=size)
+    assert images.shape == (3, *x.shape[1:]) and np.isfinite(images).all()
+    np.testing.assert_array_equal(images, model.generate(3, seed=0, size=size))
+
+
+def test_the_elbo_is_minus_distortion_minus_rate(fitted):
+    _, case, model, x, _ = fitted
+    if case.no_bound:
+        with raises(case.no_bound):
+            model.elbo(x)
+        return
+    distortion, rate = model.distortion_and_rate(x, seed=0)
+    np.testing.assert_array_equal(model.elbo(x, seed=0), -distortion - rate)
+    assert np.isfinite(distortion).all() and (rate.mean() >= 0 or not model.latent.has_unit_rates)
+
+
+def test_the_log_likelihood_of_one_sample_is_that_samples_bound(fitted):
+    _, case, model, x, _ = fitted
+    if case.no_bound:
+        with raises(case.no_bound):
+            model.log_likelihood(x)
+        return
+    got = model.log_likelihood(x, 1, seed=3)
+    if model.code_spec(x.shape[1:]).noise_shape is None:
+        np.testing.assert_allclose(got, model.elbo(x), rtol=1e-5)
+        return
+    z = ops.convert_to_tensor(model.sample_posterior(x, seed=3))  # from the same noise
+    read = ops.convert_to_tensor(model.likelihood.read(x))
+    log_p = model.log_prob(read, model.decoder(model.latent.decoder_input(z)))[0]
+    log_ratio = model.latent.log_ratio(model.encoder(read), z[None])[0]
+    np.testing.assert_allclose(got, numpy(log_p + log_ratio), rtol=1e-4, atol=1e-3)
+    assert model.log_likelihood(x, 50, seed=3).mean() > model.elbo(x, seed=3).mean()
+
+
+def test_unit_rates_add_up_to_the_rate(fitted):
+    _, case, model, x, _ = fitted
+    assert model.latent.has_unit_rates == (case.no_unit_rates is None)
+    if case.no_unit_rates:
+        with raises(case.no_unit_rates):
+            model.latent_rates(x)
+        return
+    each = model.latent_rates(x).reshape(N, -1).sum(axis=1)
+    rate = model.distortion_and_rate(x, num_samples=1, seed=0)[1]
+    np.testing.assert_allclose(each, rate, rtol=1e-4, atol=1e-5)
+
+
+def test_evaluate_measures_what_there_is(fitted):
+    _, case, model, x, _ = fitted
+    got = keras_vae.evaluate(model, x, num_samples=4)
+    assert set(model.latent.use(model.encode(x)).figures) <= set(got)
+    assert got["mse"] == pytest.approx(np.mean((model.likelihood.read(x) - model.predict(x)) ** 2))
+    assert ("elbo" in got) == (case.no_bound is None)
+    assert ("latent_rates" in got) == (case.no_unit_rates is None)
+    is_code_length = case.data in ("levels", "counts")
+    assert ("bits_per_dim" in got) == is_code_length == model.likelihood.is_code_length
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_are_the_same_model(fitted, copied):
+    _, _, model, x, _ = fitted
+    again = copied(model)
+    np.testing.assert_array_equal(again.encode(x[:4]), model.encode(x[:4]))
+    assert again.objective.get_config() == model.objective.get_config()
+
+
+LOAD = """
+import pathlib, sys
+import keras, numpy as np
+import extensions
+for file in pathlib.Path(sys.argv[1]).glob("*.keras"):
+    model = keras.saving.load_model(file)
+    x = np.load(file.with_suffix(".npy"))
+    np.save(file.with_suffix(".reconstructions.npy"), model.reconstruct(x))
+    if not model.latent.no_bound:
+        np.save(file.with_suffix(".elbo.npy"), model.elbo(x, seed=0))
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """What a fresh process computes with all models, loaded from `.keras` files."""
+    folder = tmp_path_factory.mktemp("extensions")
+    for name in CASES:
+        fitted = fit(name)
+        fitted.model.save(folder / f"{name}.keras")
+        np.save(folder / f"{name}.npy", fitted.x[:4])
+    tests = str(Path(__file__).parent)
+    path = os.pathsep.join([tests, str(Path(tests).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "KERAS_BACKEND": keras.backend.backend()}
+    subprocess.run([sys.executable, "-c", LOAD, str(folder)], env=environment, check=True)
+    return folder
+
+
+def test_a_fresh_process_loads_it(fitted, files):
+    name, case, model, x, _ = fitted
+    np.testing.assert_allclose(
+        np.load(files / f"{name}.reconstructions.npy"), model.reconstruct(x[:4]), rtol=1e-5
+    )
+    if not case.no_bound:
+        got = np.load(files / f"{name}.elbo.npy")
+        np.testing.assert_allclose(got, model.elbo(x[:4], seed=0), rtol=1e-4)
