@@ -1,11 +1,11 @@
 """The same weights on every backend, in two precisions: python -m benchmarks.backends [NAMES...].
 
-Each backend that is installed runs in a process of its own, in float32 and under Keras's policy
-mixed_bfloat16. Of the first test images: the ELBO (binarised once, for a Bernoulli likelihood)
-and the squared error of the reconstructions (grey), under the same NumPy noise everywhere; the
-greatest difference of a reconstruction's pixel (in [0, 1]) and the share of a VQ model's codes
-that differ from those of the first backend in float32; and images per second of the forward pass
-(`predict_on_batch`: as Keras compiles it there), after a warm-up. Writes results/backends.json.
+Each installed backend runs in its own process, in float32 and under Keras's mixed_bfloat16 policy.
+On the first test images it measures the ELBO (binarised once, for a likelihood of binary data) and
+the squared error of the reconstructions (grey), with the same NumPy noise everywhere; the greatest
+difference of a reconstructed pixel (in [0, 1]) and the share of integer codes that differ from
+those of the first backend in float32; and, after a warm-up, images per second of the forward pass
+(`predict_on_batch`, as Keras compiles it). Writes results/backends.json.
 """
 
 import json
@@ -35,7 +35,7 @@ REPEATS = 7
 def main():
     parser = record.parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="published models (default: all)")
-    parser.add_argument("--data", default="mnist", help="an .npz of MNIST, to do without TFDS")
+    parser.add_argument("--data", default="mnist", help="an .npz file of MNIST, instead of TFDS")
     parser.add_argument("--images", type=int, default=500, help="test images (default: 500)")
     parser.add_argument("--num-samples", type=int, default=5, help="of the ELBO (default: 5)")
     options = parser.parse_args()
@@ -47,13 +47,15 @@ def main():
 
     names = options.names or hub.list_models("*-mnist")
     found = {name: version for name in BACKENDS if (version := record.installed(name))}
+    if options.smoke:
+        found = dict(list(found.items())[:2])
     with tempfile.TemporaryDirectory() as folder:
         parts = data.load(options.data)
         binary = data.binarized_once(parts)[1]
         n = options.images
         np.savez(Path(folder) / "images.npz", grey=parts.x_test[:n], binary=binary[:n])
         arguments = {"names": names, "num_samples": options.num_samples, "folder": folder}
-        rows = [row for backend in found for row in _one_process(backend, arguments)]
+        rows = [row for backend in found for row in _run_process(backend, arguments)]
         for row in rows:
             row |= _difference(Path(folder), row, rows[0])
     rows.sort(key=lambda row: names.index(row["model"]))
@@ -70,7 +72,7 @@ def main():
 
 
 def measure(names, num_samples, folder):
-    """What one process does: prints its rows as JSON, and leaves the outputs in the folder."""
+    """Runs in each backend's process: prints rows as JSON, saves the outputs in the folder."""
     import keras
 
     images = np.load(Path(folder) / "images.npz")
@@ -87,7 +89,7 @@ def _figures(name, images, num_samples, file):
     from keras_vae import hub
 
     model = hub.load(name)
-    observed = images["binary" if hub.info(name)["likelihood"] == "bernoulli" else "grey"]
+    observed = images["binary" if model.likelihood.observes == "binary" else "grey"]
     grey = images["grey"] / np.float32(255)
     codes = model.encode(grey)
     outputs = model.decode(codes)
@@ -100,7 +102,7 @@ def _figures(name, images, num_samples, file):
     }
 
 
-def _one_process(backend, arguments):
+def _run_process(backend, arguments):
     run = subprocess.run(
         [sys.executable, "-c", PROCESS, json.dumps(arguments)],
         cwd=record.ROOT,
@@ -116,7 +118,7 @@ def _one_process(backend, arguments):
 
 
 def _speed(model, x):
-    """{median, least, most} images per second; a timing is of as many batches as take 0.2 s."""
+    """Returns {median, least, most} images per second; each timing takes about 0.2 s."""
 
     def seconds(batches):
         start = time.perf_counter()
@@ -132,7 +134,7 @@ def _speed(model, x):
 
 
 def _difference(folder, row, first):
-    """How far a row's outputs are from those of the first backend and precision."""
+    """Returns how far a row's outputs are from those of the first backend and precision."""
     (ours, codes), (theirs, their_codes) = (
         np.load(_outputs(folder, each)).values() for each in (row, {**first, "model": row["model"]})
     )

@@ -1,8 +1,8 @@
 """Classical latent-variable models on the same data: python -m benchmarks.classical [DATASET].
 
-Fitted by scikit-learn to grey images scaled to [0, 1] and held against the test images, next to
-which our models of grey images stand. Densities are all of the same thing, the d = 784 values of
-an image taken as real numbers (no dequantisation), in nats per image:
+They are fitted by scikit-learn to grey images scaled to [0, 1] and measured on the test images, as
+our models of grey images are. All densities are of the same quantity, the d = 784 values of an
+image as real numbers (no dequantisation), in nats per image:
 
 - PCA: the Gaussian of probabilistic PCA, N(m, W W' + s^2 I), with its exact log-likelihood
   (Tipping & Bishop 1999, eq. 4), and the squared error of its projections.
@@ -13,7 +13,7 @@ an image taken as real numbers (no dequantisation), in nats per image:
   patches of 4 x 4 with a codebook each, or one for all (log2 K bits a patch): 49 patches of 512
   codes are as many bits as a vq-mnist image.
 
-All are fitted to all training images but K-means, to the first 20,000. Writes
+All are fitted to all training images except K-means, which is fitted to the first 20,000. Writes
 results/classical-DATASET.json.
 """
 
@@ -25,8 +25,9 @@ import numpy as np
 
 from benchmarks import record
 from keras_vae import data, hub
+from keras_vae.checks import scale
 
-LATENTS = (2, 16, 64, 128)  # besides those of the published models
+LATENTS = (2, 16, 64, 128)  # in addition to those of the published models
 PARTS = ((10, 40), (20, 40))  # components of a mixture, over so many principal components
 CODES = (8, 64, 512)  # of K-means
 PATCH = 4
@@ -35,10 +36,11 @@ STEPS = 50  # at most, of EM and of K-means
 
 def main():
     parser = record.parser(__doc__)
-    parser.add_argument("dataset", nargs="?", default="mnist", choices=data.DATASETS)
-    parser.add_argument("--data", help="an .npz of the data set, to do without TFDS")
+    grey = [name for name, record in data.DATASETS.items() if record.shape[-1] == 1]
+    parser.add_argument("dataset", nargs="?", default="mnist", choices=grey)
+    parser.add_argument("--data", help="an .npz file of the data set, instead of TFDS")
     parser.add_argument(
-        "--images", type=int, default=20_000, help="training images of K-means (default: 20000)"
+        "--images", type=int, default=20_000, help="training images for K-means (default: 20000)"
     )
     options = parser.parse_args()
     if options.smoke:
@@ -53,18 +55,18 @@ def main():
 
     rows = [{"method": "mean image", "mse": _mse(test - train.mean(axis=0))}]
     for q in sorted(latents):
-        rows.append(_timed(pca, train, test, q))
+        rows.append(_time(pca, train, test, q))
     some = train[: options.images]
-    rows += [_timed(kmeans, some, test, k) for k in codes]
+    rows += [_time(kmeans, some, test, k) for k in codes]
     for shared in (False, True):
-        rows += [_timed(patches, some, test, shape, k, shared=shared) for k in codes]
-    rows += [_timed(mixture, train, test, components, q) for components, q in parts]
+        rows += [_time(patches, some, test, shape, k, shared=shared) for k in codes]
+    rows += [_time(mixture, train, test, components, q) for components, q in parts]
     for row in rows:
         row.setdefault("train_images", len(train))
     result = {
         "what": "grey images as real numbers in [0, 1]; log_likelihood: nats per test image; mse: "
         "mean squared error per pixel of the test images; bits: of the code of an image",
-        "data": {"name": options.dataset, "version": data.VERSION},
+        "data": {"name": options.dataset, "version": data.DATASETS[options.dataset].version},
         "protocol": f"{options.dataset}-grey",
         "test_images": len(test),
         "rows": rows,
@@ -73,7 +75,7 @@ def main():
 
 
 def pca(train, test, q: int) -> dict:
-    """Probabilistic PCA with q latents; fitted by maximum likelihood, in closed form."""
+    """Measures probabilistic PCA with q latents, the maximum likelihood fit in closed form."""
     from sklearn.decomposition import PCA
 
     model = PCA(q, svd_solver="covariance_eigh").fit(train)
@@ -87,8 +89,8 @@ def pca(train, test, q: int) -> dict:
 
 
 def mixture(train, test, components: int, q: int) -> dict:
-    """A mixture of full-covariance Gaussians over q principal components, noise elsewhere."""
-    axes, model = fitted_mixture(train, components, q)
+    """Measures a mixture of full-covariance Gaussians over q principal components."""
+    axes, model = fit_mixture(train, components, q)
     return {
         "method": "Gaussian mixture",
         "components": components,
@@ -99,7 +101,7 @@ def mixture(train, test, components: int, q: int) -> dict:
     }
 
 
-def fitted_mixture(train, components: int, q: int):
+def fit_mixture(train, components: int, q: int):
     """Returns the principal axes and the mixture over them."""
     from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning
@@ -124,8 +126,8 @@ def log_density(axes, model, x):
 
 
 def kmeans(train, test, codes: int) -> dict:
-    """Every image as the nearest of so many centroids."""
-    model = _clustered(train, codes)
+    """Measures K-means: each image becomes the nearest centroid."""
+    model = _cluster(train, codes)
     return {
         "method": "K-means",
         "codes": codes,
@@ -138,15 +140,15 @@ def kmeans(train, test, codes: int) -> dict:
 
 
 def patches(train, test, shape, codes: int, *, shared: bool) -> dict:
-    """Every patch as the nearest of so many centroids: of its place, or of all places."""
+    """Measures K-means of patches: each becomes the nearest centroid of its place, or of all."""
     train, test = (_patches(part, shape) for part in (train, test))  # (n, places, pixels)
     n, places, pixels = train.shape
     if shared:
         some = np.random.default_rng(0).choice(n * places, min(n * places, 200_000), replace=False)
-        model = _clustered(train.reshape(-1, pixels)[some], codes)
+        model = _cluster(train.reshape(-1, pixels)[some], codes)
         models = [model] * places
     else:
-        models = [_clustered(train[:, place], codes) for place in range(places)]
+        models = [_cluster(train[:, place], codes) for place in range(places)]
     errors = [_quantised_mse(model, test[:, place]) for place, model in enumerate(models)]
     return {
         "method": "K-means of patches",
@@ -162,11 +164,11 @@ def patches(train, test, shape, codes: int, *, shared: bool) -> dict:
     }
 
 
-def _clustered(x, codes):
+def _cluster(x, codes):
     from sklearn.cluster import KMeans
 
     x = x.astype("float32")  # twice as fast
-    # A patch at the border has few values: a codebook for each of them loses nothing.
+    # A patch at the border takes few values: one code for each loses nothing.
     codes = min(codes, len(np.unique(x, axis=0)))
     return KMeans(codes, n_init=1, max_iter=STEPS, random_state=0).fit(x)
 
@@ -183,7 +185,7 @@ def _patches(x, shape):
 
 
 def _published_latents(dataset):
-    """The numbers of latents of the published models of these data, and of those in use."""
+    """Returns the numbers of latents, and of active ones, of the published models of a data set."""
     entries = [hub.info(name) for name in hub.list_models()]
     entries = [entry for entry in entries if entry["data"]["name"] == dataset]
     widths = {entry["arguments"].get("latent_dim") for entry in entries}
@@ -200,7 +202,7 @@ def _likelihood(values, d):
     }
 
 
-def _timed(function, *arguments, **options):
+def _time(function, *arguments, **options):
     start = time.perf_counter()
     row = function(*arguments, **options)
     row["seconds"] = round(time.perf_counter() - start, 1)
@@ -213,7 +215,7 @@ def _mse(residual):
 
 
 def _flat(images):
-    return images.reshape(len(images), -1) / 255.0
+    return scale(images).reshape(len(images), -1).astype("float64")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 Trains the network of https://keras.io/examples/generative/vae (two latents, 30 epochs of Adam at
 1e-3, batches of 128) and measures it under the protocol of `mlp-mnist-2d`:
 
-- as published: on the cross-entropy of grey images, which the encoder sees too, and on all 70,000,
-  those of the test among them;
-- as keras_vae trains: on binary images drawn anew at every step, of the 50,000 that are to train.
+- as published: on the cross-entropy of grey images, which the encoder sees, too, and on all 70,000
+  images, including the test images;
+- as keras_vae trains: on the 50,000 training images, binarised by sampling at every step.
 
 Writes results/latent_plane.json.
 """
@@ -22,7 +22,7 @@ PRINTED_LOSS = 146.95  # of the last epoch: what the page of keras.io shows
 
 def main():
     parser = record.parser(__doc__)
-    parser.add_argument("--data", default="mnist", help="an .npz of MNIST, to do without TFDS")
+    parser.add_argument("--data", default="mnist", help="an .npz file of MNIST, instead of TFDS")
     options = parser.parse_args()
     epochs, num_samples = (1, 2) if options.smoke else (EPOCHS, 100)
     if options.smoke:
@@ -33,7 +33,7 @@ def main():
     from keras_vae import data, likelihoods
 
     class Grey(likelihoods.Bernoulli):
-        """The cross-entropy of grey values, which no distribution of them has as its density."""
+        """The cross-entropy of grey values, which is not the density of any distribution."""
 
         def observe(self, x, uniform):
             return x
@@ -60,7 +60,7 @@ def _row(name, images, likelihood, epochs, source, num_samples):
     import keras
 
     import keras_vae
-    from keras_vae.evaluation import published_metrics
+    from keras_vae.verification import published_metrics
 
     keras.utils.set_random_seed(0)
     encoder, decoder = networks()

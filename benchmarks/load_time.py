@@ -31,7 +31,7 @@ print(json.dumps({
 
 def main():
     parser = record.parser(__doc__)
-    parser.add_argument("--runs", type=int, default=5, help="fresh processes a model (default: 5)")
+    parser.add_argument("--runs", type=int, default=5, help="processes per model (default: 5)")
     options = parser.parse_args()
 
     import keras
@@ -39,11 +39,12 @@ def main():
     import keras_vae
 
     names = keras_vae.list_models()
+    warm_up = 1
     if options.smoke:
-        options.runs, names = 1, names[:1]
-    seconds = {name: _measured(name, options.runs) for name in names}
+        options.runs, names, warm_up = 1, names[:1], 0
+    seconds = {name: _measure(name, options.runs, warm_up) for name in names}
     result = {
-        "what": "seconds, of fresh processes; the files are in the operating system's cache",
+        "what": "seconds, in fresh processes; the files are in the operating system's cache",
         "seconds": seconds,
         "runs": options.runs,
     }
@@ -53,9 +54,9 @@ def main():
         print(f"{name:20} {row}")
 
 
-def _measured(name, runs):
-    """{part: its median, least and most seconds}; one run before, not counted, warms the cache."""
-    times = [_one_process(name) for _ in range(runs + 1)][1:]
+def _measure(name, runs, warm_up):
+    """Returns {part: median, least and most seconds}, after runs that warm the cache."""
+    times = [_run_process(name) for _ in range(warm_up + runs)][warm_up:]
     return {
         part: {
             "median": round(statistics.median(each[part] for each in times), 3),
@@ -66,7 +67,7 @@ def _measured(name, runs):
     }
 
 
-def _one_process(name):
+def _run_process(name):
     command = [sys.executable, "-c", PROCESS, name]
     run = subprocess.run(command, cwd=record.ROOT, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(run.stdout.splitlines()[-1])

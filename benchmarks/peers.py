@@ -1,11 +1,11 @@
-"""What keras_vae is held against: a plain PyTorch loop and Pythae 0.1.2, on the same networks."""
+"""What keras_vae is compared with: a plain PyTorch loop and Pythae 0.1.2, on the same networks."""
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.speed_worker import ARCHITECTURES
+from benchmarks.architectures import ARCHITECTURES
 
 
 def set_threads(threads):
@@ -13,7 +13,7 @@ def set_threads(threads):
 
 
 class TorchLoop:
-    """The step that one writes by hand: eager PyTorch, Adam, data in memory."""
+    """A training step written by hand: eager PyTorch, Adam, data in memory."""
 
     def __init__(self, network, size):
         self.network = network
@@ -64,7 +64,7 @@ class Pythae:
     def __init__(self, network, size):
         from pythae.models import VAE, VQVAE, VAEConfig, VQVAEConfig
 
-        encoder, decoder = _for_pythae(*networks(network, size), binary=network != "vq")
+        encoder, decoder = _pythae_networks(*networks(network, size), binary=network != "vq")
         shape = (1, size, size)
         if network == "vq":
             k = ARCHITECTURES["vq"]["num_codes"]
@@ -101,12 +101,12 @@ CONTENDERS = {"torch-loop": TorchLoop, "pythae": Pythae}
 
 
 def as_tensor(x):
-    """Images as PyTorch has them: float32 `(n, 1, height, width)` in [0, 1]."""
+    """Returns images as PyTorch takes them: float32 `(n, 1, height, width)` in [0, 1]."""
     return torch.from_numpy(np.moveaxis(x, -1, 1).astype("float32") / 255)
 
 
 def networks(network, size):
-    """Encoder to `(n, 2 * latent_dim)` or code vectors, decoder to logits: as in keras_vae."""
+    """Returns the encoder (to `(n, 2 * latent_dim)` or code vectors) and decoder (to logits)."""
     arguments = ARCHITECTURES[network]
     if network == "mlp":
         return _mlp(size, **arguments)
@@ -165,7 +165,7 @@ def _dense(widths):
         yield from (nn.Linear(i, o), nn.ReLU())
 
 
-def _for_pythae(encoder, decoder, binary):
+def _pythae_networks(encoder, decoder, binary):
     """The networks as Pythae takes them."""
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder

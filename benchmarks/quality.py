@@ -1,27 +1,27 @@
-"""How good the published models are, against what is published: python -m benchmarks.quality.
+"""The published models' figures, measured again: python -m benchmarks.quality.
 
     python -m benchmarks.quality [NAMES...] [--num-samples K] [--data mnist=FILE.npz]
     python -m benchmarks.quality --retrain NAME
 
 The first measures the named models, or all, under the protocol of their registry entries, and
-writes results/quality-NAME.json: each figure, and each published one beside what was got here. Of
-another K than the published one it writes results/quality-NAME-kK.json, and holds no NLL against
-it. The second makes the model anew from its recipe, in runs/NAME (run again, it goes on), and
-writes results/retrain-NAME.json. Both exit with 1 if a figure is off.
+writes results/quality-NAME.json, with each published figure beside the one measured here. With
+another K than the published one it writes results/quality-NAME-kK.json and does not compare NLLs.
+The second trains the model again from its recipe, in runs/NAME (which it resumes), and writes
+results/retrain-NAME.json. Both exit with 1 if a figure is outside its tolerance.
 """
 
 import argparse
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from benchmarks import record
-from keras_vae import data, evaluation, hub
+from keras_vae import data, hub, training, verification
 
-# A model made anew is another one of the same recipe: processors and backends round otherwise.
+# A retrained model differs from the published one: processors and backends round differently.
 NATS = 0.3
 SHARE = 0.05
+SMOKE = ("mlp-mnist", "vq-mnist")
 
 
 def main():
@@ -31,76 +31,73 @@ def main():
     parser.add_argument(
         "--data",
         action="append",
-        type=_named_file,
+        type=_parse_file,
         default=[],
         metavar="DATASET=FILE.npz",
-        help="a data set as a file, to do without TFDS; once for each",
+        help="a data set as an .npz file, instead of TFDS; repeatable",
     )
-    parser.add_argument("--retrain", metavar="NAME", help="make this model anew and measure it")
+    parser.add_argument("--retrain", metavar="NAME", help="train this model again and measure it")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of --retrain's run")
     options = parser.parse_args()
     if options.retrain:
-        passed = retrained(options.retrain, options)
+        passed = retrain(options.retrain, options)
     else:
-        passed = all([measured(name, options) for name in options.names or hub.list_models()])
+        names = options.names or (SMOKE if options.smoke else hub.list_models())
+        passed = all([measure(name, options) for name in names])
     sys.exit(0 if passed or options.smoke else 1)
 
 
-def measured(name: str, options) -> bool:
-    """Measures a published model, writes what it found, and says whether it is as published."""
+def measure(name: str, options) -> bool:
+    """Measures a published model, writes the result, and returns whether it is as published."""
     entry = hub.info(name)
     published = entry["metrics"]
     result = _figures(hub.load(name), entry, options)
     k = result["metrics"]["num_samples"]
-    checks = _held(result["metrics"], published, entry["tolerances"])
+    checks = _compare(result["metrics"], published, entry["tolerances"])
     result = {"name": name, "sha256": entry["sha256"], **result, "checks": checks}
     file = f"quality-{name}" if k == published["num_samples"] else f"quality-{name}-k{k}"
     record.write(options, file, result)
     return _report(name, checks)
 
 
-def retrained(name: str, options) -> bool:
-    """Makes a published model anew; writes and says whether it is as good as the published one."""
-    from zoo.train import finished, read_recipe, stages
+def retrain(name: str, options) -> bool:
+    """Trains a published model again, writes the result, and returns whether it is as good."""
+    from zoo.train import read_recipe
 
     entry, recipe = hub.info(name), read_recipe(name)
     run = (record.folder(options) if options.smoke else options.runs).resolve() / name
-    command = [sys.executable, "-m", "zoo.train", name, "--out", str(run)]
-    if source := _source(entry, options):
-        command += ["--data", str(source)]
     if options.smoke:
-        command += ["--epochs", "1"]
-        for stage in stages(recipe):
+        for stage in training.stages(recipe):
             recipe[stage]["epochs"] = 1
-    subprocess.run(command, cwd=record.ROOT, check=True)
-    model, history = finished(recipe, run)
+    parts = data.load(_source(entry, options) or entry["data"]["name"])
+    model, history = training.follow(recipe, parts, run)
     result = _figures(model, entry, options)
-    checks = _held(result["metrics"], entry["metrics"], tolerances(entry))
-    training = {
+    checks = _compare(result["metrics"], entry["metrics"], tolerances(entry))
+    made = {
         "recipe": entry["training"]["recipe"],
         "epochs": len(history),
         "seconds": round(sum(epoch["seconds"] for epoch in history)),
     }
     record.write(
-        options, f"retrain-{name}", {"name": name, **result, "training": training, "checks": checks}
+        options, f"retrain-{name}", {"name": name, **result, "training": made, "checks": checks}
     )
     return _report(name, checks)
 
 
 def tolerances(entry: dict) -> dict:
-    """How far the figures of a model made anew may be from those of the published one."""
+    """Returns the tolerances of a retrained model's figures, around the published ones."""
     published = entry["metrics"]
     allowed = {key: SHARE * published[key] for key in ("mse", "perplexity") if key in published}
-    if entry["likelihood"] == "bernoulli":
+    if record.is_code_length(entry["likelihood"]):
         return {"elbo": NATS, "nll": NATS, **allowed}
-    # A density of grey values is the squared error in other units, but for the rate.
+    # A density of grey values is, but for the rate, the squared error in other units.
     return {**allowed, "rate": SHARE * published["rate"]}
 
 
 def _figures(model, entry, options):
     k = options.num_samples or entry["metrics"]["num_samples"]
     start = time.perf_counter()
-    metrics = evaluation.published_metrics(
+    metrics = verification.published_metrics(
         model,
         entry["metrics"]["protocol"],
         source=_source(entry, options),
@@ -114,27 +111,29 @@ def _figures(model, entry, options):
     }
 
 
-def _held(metrics, published, tolerances):
-    """The checks; an NLL of another K is another quantity."""
+def _compare(metrics, published, tolerances):
+    """Returns the checks, without the NLL if its K differs."""
     same = metrics["num_samples"] == published["num_samples"]
     tolerances = {key: value for key, value in tolerances.items() if same or key != "nll"}
-    return evaluation.checks(metrics, published, tolerances)
+    return verification.checks(metrics, published, tolerances)
 
 
 def _source(entry, options):
-    """The .npz of a model's data, or None for TFDS."""
+    """Returns the .npz file of a model's data, or None for TFDS."""
     if options.smoke:
-        return record.digits(record.folder(options) / "digits.npz").resolve()
+        return record.digits(record.folder(options) / "digits.npz")
     return dict(options.data).get(entry["data"]["name"])
 
 
-def _named_file(text):
-    """`"mnist=my.npz"` as a pair; the path absolute, as zoo.train runs elsewhere."""
+def _parse_file(text):
+    """Parses `mnist=my.npz`."""
     name, _, path = text.partition("=")
     if name not in data.DATASETS or not path.endswith(".npz"):
         names = ", ".join(data.DATASETS)
-        raise argparse.ArgumentTypeError(f"DATASET=FILE.npz, of {names}. Received: {text}")
-    return name, Path(path).resolve()
+        raise argparse.ArgumentTypeError(
+            f"Expected DATASET=FILE.npz, with one of {names}. Received: {text}"
+        )
+    return name, Path(path)
 
 
 def _report(name, checks):

@@ -1,10 +1,11 @@
-"""What an image costs and what is lost of it: python -m benchmarks.rate_distortion [--draw].
+"""Rate and distortion of models of MNIST: python -m benchmarks.rate_distortion [--draw].
 
-Trains a small MLP at each of several beta on dynamically binarised MNIST and measures its rate and
+Trains a small MLP at several values of beta on dynamically binarised MNIST. Measures its rate and
 distortion (Alemi et al. 2018, arXiv 1711.00464) on the test images, binarised once, and the squared
-error of the reconstructions of the grey ones. Writes results/rate_distortion.json and draws
-rate_distortion.png from it and the other results, as --draw alone does: on the left binary images,
-in nats; on the right grey ones, against the length of codes in bits. The two do not compare.
+error of reconstructions of the grey images. Writes results/rate_distortion.json and draws
+rate_distortion.png from this and other results (--draw only draws). The left plot is of binary
+images, in nats; the right one of grey images, against the length of codes in bits. The two are not
+comparable.
 """
 
 import json
@@ -22,9 +23,9 @@ PICTURE = Path(__file__).parent / "rate_distortion.png"
 
 def main():
     parser = record.parser(__doc__)
-    parser.add_argument("--data", default="mnist", help="an .npz of MNIST, to do without TFDS")
-    parser.add_argument("--epochs", type=int, default=10, help="of each beta (default: 10)")
-    parser.add_argument("--draw", action="store_true", help="draw from the results that there are")
+    parser.add_argument("--data", default="mnist", help="an .npz file of MNIST, instead of TFDS")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs for each beta (default: 10)")
+    parser.add_argument("--draw", action="store_true", help="only draw the existing results")
     options = parser.parse_args()
     picture = record.folder(options) / PICTURE.name if options.smoke else PICTURE
     if not options.draw:
@@ -86,7 +87,7 @@ def draw(results: dict):
     figure.get_layout_engine().set(wspace=0.08)
     binary, grey = figure.subplots(1, 2)
     quality = [result for key, result in results.items() if key.startswith("quality-")]
-    # Of MNIST, as all that is drawn: rates of one data set say nothing beside those of another.
+    # MNIST only: rates on different data sets are not comparable.
     quality = {result["name"]: result for result in quality if result["data"]["name"] == "mnist"}
     colours = {name: f"C{i}" for i, name in enumerate(sorted(quality))}
     points = results.get("rate_distortion", {}).get("points", [])
@@ -95,7 +96,8 @@ def draw(results: dict):
     for axes in (binary, grey):
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
-        axes.legend(frameon=False, fontsize=8)
+        if axes.get_legend_handles_labels()[1]:  # a smoke run may have drawn nothing
+            axes.legend(frameon=False, fontsize=8)
     return figure
 
 
@@ -109,7 +111,7 @@ def _draw_binary(axes, points, quality, colours):
         label = f"beta {point['beta']:g}"
         axes.annotate(label, place, (5, 3), textcoords="offset points", fontsize=7, color="0.3")
     for name, result in sorted(quality.items()):
-        if result["likelihood"] == "bernoulli":
+        if record.is_code_length(result["likelihood"]):
             place = (result["metrics"]["rate"], result["metrics"]["distortion"])
             axes.plot(*place, "D", color=colours[name], markersize=7, label=name)
             curve.append(place)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: their options, where results go, and what they were measured on."""
+"""What the benchmarks share: options, the folder of results, and what they were measured on."""
 
 import argparse
 import os
@@ -22,18 +22,18 @@ def parser(doc: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--smoke",
         action="store_true",
-        help="run for seconds on little data, to see that it works: the figures mean nothing",
+        help="run for seconds on little data, to see that it works; the figures mean nothing",
     )
     parser.add_argument(
         "--out",
         type=Path,
-        help="folder of the results (default: benchmarks/results; of --smoke: a temporary one)",
+        help="folder for results (default: benchmarks/results; with --smoke, a temporary one)",
     )
     return parser
 
 
 def folder(options) -> Path:
-    """Returns the folder for the results, made if it is not there."""
+    """Returns the folder for results, created if necessary."""
     if options.out is None:
         options.out = Path(tempfile.mkdtemp(prefix="smoke-")) if options.smoke else RESULTS
     options.out.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def folder(options) -> Path:
 
 
 def write(options, name: str, result: dict):
-    """Writes `<name>.json`: the result, then what it was measured on."""
+    """Writes `<name>.json`: the result and what it was measured on."""
     from keras_vae.files import write_json
 
     smoke = {"smoke": True} if options.smoke else {}
@@ -69,8 +69,8 @@ def circumstances() -> dict:
 
 
 def installed(package: str) -> str | None:
-    """Returns the version of a package, or None if it is not there."""
-    # CPU builds of TensorFlow have a name of their own.
+    """Returns the version of a package, or None if it is not installed."""
+    # CPU builds of TensorFlow have another name.
     for name in (package, f"{package}-cpu"):
         try:
             return version(name)
@@ -80,7 +80,7 @@ def installed(package: str) -> str | None:
 
 
 def digits(path: Path) -> Path:
-    """Writes data for smoke runs: scikit-learn's digits of 8 x 8 as an .npz of 28 x 28 images."""
+    """Writes data for smoke runs: scikit-learn's 8 x 8 digits, as an .npz of 28 x 28 images."""
     from sklearn.datasets import load_digits
 
     images = load_digits().images[:360] * 15.9375  # 0 to 16 -> 0 to 255
@@ -90,8 +90,15 @@ def digits(path: Path) -> Path:
     return path
 
 
+def is_code_length(likelihood: str) -> bool:
+    """Returns whether NLLs under a likelihood, named in an entry or result, are code lengths."""
+    from keras_vae import likelihoods
+
+    return likelihoods.get(likelihood).is_code_length
+
+
 def _git(*command):
-    """What git says; nothing where this is no repository."""
+    """Returns git's output, or nothing if this is not a repository."""
     try:
         run = subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True)
     except FileNotFoundError:

@@ -1,9 +1,9 @@
-"""How fast it trains and evaluates: python -m benchmarks.speed [--smoke] [--out FOLDER].
+"""Speed of training and evaluation: python -m benchmarks.speed [--smoke] [--out FOLDER].
 
-Every contender runs in a process of its own and is asked in turn, round by round, so that what
-else the machine does falls on all of them; a ratio is the median of the rounds' ratios. A plain
-PyTorch loop and Pythae 0.1.2 (`pip install "keras-vae[bench]"`) run the same networks in the same
-precision, batch and number of threads. Writes results/speed-PART.json for each of its parts.
+Every contender runs in its own process, and they take turns in every round, so that other load on
+the machine affects all of them; a ratio is the median of the rounds' ratios. A plain PyTorch loop
+and Pythae 0.1.2 (`pip install "keras-vae[bench]"`) run the same networks with the same precision,
+batch size and number of threads. Writes results/speed-PART.json for each part.
 """
 
 import importlib.util
@@ -61,7 +61,7 @@ def main():
                 chosen = {name: w for name, w in workers.items() if _takes(name, task)}
                 part = task["part"]
                 rows[part][task["title"]] = _rounds(chosen, task, scale, flops)
-                # After each: a run cut short keeps what it has.
+                # After each, so that an interrupted run keeps what it has.
                 record.write(options, f"speed-{part}", {**result, "rows": rows[part]})
         finally:
             for worker in workers.values():
@@ -71,7 +71,7 @@ def main():
 
 def table(part: str, rows: dict) -> str:
     """The table of a part of a result, in Markdown."""
-    columns = ["a second", "spread", "of Pythae", "in cpu", "of matmul", "MiB"]
+    columns = ["per second", "range", "vs Pythae", "in CPU time", "of matmul", "MiB"]
     lines = [f"| {part} | | {' | '.join(columns)} |", f"|---|---|{'---:|' * len(columns)}"]
     for title, contenders in rows.items():
         for name, row in contenders.items():
@@ -141,7 +141,7 @@ def _task(part, title, kind, network, size=28, **arguments):
 
 
 def _takes(name, task):
-    """Whether a contender is asked for a task: how cost grows is shown for two of them only."""
+    """Whether a contender runs a task; how cost grows is shown for two contenders only."""
     if task["part"] in ("batches", "sizes"):
         return name in (OURS, THEIRS)
     return (
@@ -152,7 +152,7 @@ def _takes(name, task):
 
 
 def _rounds(workers, task, scale, flops):
-    """{contender: its rates}: a warm-up each, then rounds in which each is asked in turn."""
+    """Returns {contender: its rates}: a warm-up, then rounds in which the contenders take turns."""
     print(task["part"], task["title"], file=sys.stderr, flush=True)
     counts = {name: _count(worker, task, scale) for name, worker in workers.items()}
     passes = task.get("num_samples", 1)
@@ -179,8 +179,10 @@ def _rounds(workers, task, scale, flops):
 
 
 def _count(worker, task, scale):
-    """Images a repeat: as many batches as take the seconds wanted, of processor time, so that a
-    busy machine does not shorten the work. Warms up on the way."""
+    """Returns the images per repeat, after a warm-up: as many batches as take the wanted seconds.
+
+    Seconds of processor time, so that a busy machine does not shorten the work.
+    """
     unit, batches = task.get("batch", 1), 1
     worker.ask({**task, "images": unit})
     while True:

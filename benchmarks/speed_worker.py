@@ -1,7 +1,7 @@
-"""One contender of benchmarks.speed in a process of its own: answers JSON lines on its stdin.
+"""Runs one contender of benchmarks.speed in its own process, and answers JSON lines on stdin.
 
-python -m benchmarks.speed_worker CONTENDER THREADS; each line asks for one task with its arguments,
-the answer holds the seconds taken, after everything asked for was there.
+python -m benchmarks.speed_worker CONTENDER THREADS. Each line names a task and its arguments; the
+answer holds the seconds taken, until the results were there.
 """
 
 import json
@@ -15,17 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.architectures import ARCHITECTURES
 
-ARCHITECTURES = {
-    "mlp": {"latent_dim": 16, "hidden_units": (512, 256)},
-    "conv": {"latent_dim": 16, "filters": (32, 64), "hidden_units": (256,)},
-    "vq": {"num_codes": 512, "code_dim": 64, "filters": (32, 64), "blocks": 2},
-}
+ROOT = Path(__file__).parents[1]
 
 
 def images(n, size):
-    """Grey images as bytes, `(n, size, size, 1)`; what they show costs no time."""
+    """Returns random grey images, uint8 `(n, size, size, 1)`: content does not affect speed."""
     return np.random.default_rng(0).integers(0, 256, (n, size, size, 1), dtype="uint8")
 
 
@@ -57,7 +53,7 @@ class KerasVae:
         self.model.generate(len(x), seed=0)
 
     def multiply(self, n, times):
-        """Products of two n x n matrices: the rate that training is held against."""
+        """Multiplies n x n matrices: the rate that training is compared with."""
         import keras
 
         a = keras.ops.ones((n, n))
@@ -66,12 +62,12 @@ class KerasVae:
         keras.ops.convert_to_numpy(product[0, 0])
 
     def flops(self):
-        """Floating-point operations of one example's forward pass: products of the layers."""
+        """Returns the floating-point operations of one example's forward pass."""
         model = self.model
         count = sum(map(_flops, (*_layers(model.encoder), *_layers(model.decoder))))
-        if not model.latent.stochastic:
-            positions = int(np.prod(model.latent.latent_shape))
-            count += 2 * positions * model.latent.num_codes * model.latent.code_dim
+        spec = model.latent.code_spec
+        if spec.num_codes:  # the distances of every position to every code
+            count += 2 * int(np.prod(spec.shape)) * spec.num_codes * model.decoder.input_shape[-1]
         return count
 
 
@@ -87,7 +83,7 @@ def _flops(layer):
 
 
 class Worker:
-    """A contender's process, seen from the other side."""
+    """A contender's process, as benchmarks.speed sees it."""
 
     def __init__(self, name, threads):
         kind, _, backend = name.partition(" ")
@@ -124,6 +120,7 @@ class Worker:
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 def main():
@@ -131,7 +128,7 @@ def main():
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # libraries print to stdout, which is for answers
     if contender == "keras_vae":
         kind = KerasVae
     else:
@@ -140,7 +137,7 @@ def main():
         peers.set_threads(threads)
         kind = peers.CONTENDERS[contender]
     with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)  # Pythae writes a folder where it stands
+        os.chdir(folder)  # Pythae writes to the current folder
         runner = None
         for line in sys.stdin:
             task = json.loads(line)
@@ -148,12 +145,12 @@ def main():
                 runner = kind(task["network"], task["size"])
                 answer = {"flops": runner.flops()} if kind is KerasVae else {}
             else:
-                answer = _timed(runner, task)
+                answer = _time(runner, task)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             print(json.dumps({**answer, "peak_mib": peak}), file=answers, flush=True)
 
 
-def _timed(runner, task):
+def _time(runner, task):
     if task["task"] == "multiply":
         arguments = (task["n"], task["times"])
     else:

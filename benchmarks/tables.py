@@ -1,6 +1,6 @@
 """Writes the tables of benchmarks/README.md from results/*.json: python -m benchmarks.tables.
 
-A table stands between the markers of its name; all else in the README is written by hand.
+Each table stands between the markers of its name; the rest of the README is written by hand.
 """
 
 import json
@@ -9,7 +9,8 @@ import re
 import tomllib
 from pathlib import Path
 
-from benchmarks.record import RESULTS
+from benchmarks.markdown import markdown, plus_minus, whole
+from benchmarks.record import RESULTS, is_code_length
 from keras_vae.data import DATASETS
 
 README = Path(__file__).parent / "README.md"
@@ -24,10 +25,10 @@ MARKED = re.compile(
 def main():
     from keras_vae.files import write_bytes
 
-    write_bytes(README, written(README.read_text(encoding="utf-8"), read_results()).encode())
+    write_bytes(README, fill(README.read_text(encoding="utf-8"), read_results()).encode())
 
 
-def written(readme: str, results: dict) -> str:
+def fill(readme: str, results: dict) -> str:
     """Returns the README with the tables of the results, `{name of the file: its content}`."""
     found = [match["name"] for match in MARKED.finditer(readme)]
     if sorted(found) != sorted(TABLES):
@@ -46,15 +47,15 @@ def read_results(folder: Path = RESULTS) -> dict:
 
 
 def models(results) -> str:
-    """What the published models were measured to be."""
+    """The figures of the published models, as measured."""
     rows = []
     for result in _quality(results):
         m = result["metrics"]
         likelihoods = ["-"] * 4
-        if result["likelihood"] == "bernoulli":
+        if is_code_length(result["likelihood"]):
             likelihoods = [
-                _pm(m["elbo"], m["elbo_stderr"]),
-                f"{_pm(m['nll'], m['nll_stderr'])} (K = {m['num_samples']:,})",
+                plus_minus(m["elbo"], m["elbo_stderr"]),
+                f"{plus_minus(m['nll'], m['nll_stderr'])} (K = {m['num_samples']:,})",
                 f"{m['distortion']:.2f}",
                 f"{m['rate']:.2f}",
             ]
@@ -64,14 +65,14 @@ def models(results) -> str:
         errors = [f"{m['mse']:.3e}", f"{m['psnr']:.2f} dB", use]
         rows.append([f"`{result['name']}`", *likelihoods, *errors])
     headings = ("model", "ELBO", "NLL", "distortion", "rate", "MSE", "PSNR", "latent in use")
-    return _table(headings, rows)
+    return markdown(headings, rows)
 
 
 def reproduced(results) -> str:
-    """Every published figure that has a tolerance, beside what was measured."""
+    """Every published figure that has a tolerance, beside the one measured."""
     rows = [
         [
-            f"`{result['name']}`" + (" made anew" if key.startswith("retrain-") else ""),
+            f"`{result['name']}`" + (" retrained" if key.startswith("retrain-") else ""),
             check["quantity"],
             f"{result['metrics']['num_samples']:,}" if check["quantity"] in ("elbo", "nll") else "",
             *(f"{check[part]:.6g}" for part in ("got", "published")),
@@ -84,12 +85,12 @@ def reproduced(results) -> str:
         for check in result["checks"]
     ]
     # The ELBO is estimated from the K samples, too.
-    headings = ("model", "quantity", "K", "measured", "published", "tolerance", "agrees", "on")
-    return _table(headings, rows)
+    headings = ("model", "quantity", "K", "measured", "published", "tolerance", "agrees", "backend")
+    return markdown(headings, rows)
 
 
 def published(results) -> str:
-    """Others' figures, a table for each protocol; ours in that of the same protocol."""
+    """Figures of others and ours, one table for each protocol."""
     text = ""
     for table in tomllib.loads(PUBLISHED.read_text(encoding="utf-8"))["table"]:
         rows = [
@@ -97,7 +98,7 @@ def published(results) -> str:
                 row.get("value", 0.0),
                 [
                     row["model"],
-                    row["text"] if "text" in row else _pm(row["value"], row.get("pm")),
+                    row["text"] if "text" in row else plus_minus(row["value"], row.get("pm")),
                     f"{row['k']:,}" if "k" in row else "",
                     row["source"],
                     row["sure"],
@@ -107,64 +108,66 @@ def published(results) -> str:
         ]
         for result in _quality(results):
             m = result["metrics"]
-            if result["likelihood"] == "bernoulli" and m["protocol"] == table.get("ours"):
+            if is_code_length(result["likelihood"]) and m["protocol"] == table.get("ours"):
                 mine = [f"**`{result['name']}`**", f"**{m['nll']:.2f}**", f"{m['num_samples']:,}"]
                 rows.append((m["nll"], [*mine, "measured here", ""]))
         rows = [row for _, row in sorted(rows, key=lambda pair: pair[0])]
         heading = f"### {table['title']}\n\nProtocol: {table['protocol']}.\n\n"
-        text += heading + _table(("model", table["figure"], "K", "source", "sure"), rows) + "\n"
+        columns = ("model", table["figure"], "K", "source", "checked")
+        text += heading + markdown(columns, rows) + "\n"
     return text
 
 
 def densities(results) -> str:
-    """Densities of grey images: classical models and ours of a Gaussian likelihood."""
+    """Densities of grey images under classical models and ours with a Gaussian likelihood."""
 
     def rows(classical, quality):
         for row in classical:
             if "log_likelihood" in row:
                 nats = row["log_likelihood"]
-                figures = [_pm(nats, row["log_likelihood_stderr"], 1), f"{row['bits_per_dim']:.3f}"]
-                yield -nats, [_name(row), *figures, "exact"]
+                pm = plus_minus(nats, row["log_likelihood_stderr"], 1)
+                yield -nats, [_name(row), pm, f"{row['bits_per_dim']:.3f}", "exact"]
         for result in quality:
-            if result["likelihood"] != "bernoulli":
-                m = result["metrics"]
-                figures = [_pm(-m["nll"], m["nll_stderr"], 1), f"{m['bits_per_dim']:.3f}"]
+            if not is_code_length(result["likelihood"]):
+                m, shape = result["metrics"], DATASETS[result["data"]["name"]].shape
+                bits = m["nll"] / math.prod(shape) / math.log(2)
+                figures = [plus_minus(-m["nll"], m["nll_stderr"], 1), f"{bits:.3f}"]
                 yield m["nll"], [f"**`{result['name']}`**", *figures, "lower bound"]
 
-    headings = ("model", "log p(x), nats per image", "bits per pixel", "is")
+    headings = ("model", "log p(x), nats per image", "bits per pixel", "exact or bound")
     return _of_each_dataset(results, headings, rows)
 
 
 def errors(results) -> str:
-    """Squared errors of reconstructions of grey images, classical models and ours."""
+    """Squared errors of reconstructions of grey images, by classical models and ours."""
 
     def rows(classical, quality):
         for row in classical:
             if "mse" in row:
-                yield row["mse"], [_name(row), _bits(row.get("bits")), f"{row['mse']:.3e}"]
+                yield row["mse"], [_name(row), whole(row.get("bits")), f"{row['mse']:.3e}"]
         for result in quality:
             m = result["metrics"]
             bits = m["rate"] / math.log(2) if "perplexity" in m else None
             use = f", {m['active_units']} active latents" if "active_units" in m else ""
             name = f"**`{result['name']}`**{use}"
-            yield m["mse"], [name, _bits(bits), f"{m['mse']:.3e}"]
+            yield m["mse"], [name, whole(bits), f"{m['mse']:.3e}"]
 
     return _of_each_dataset(results, ("model", "bits per image", "MSE"), rows)
 
 
 def _of_each_dataset(results, headings, rows) -> str:
-    """A table for each data set, of rows in the order of their figure, the least first."""
+    """A table for each data set; rows are sorted by their figure, the lowest first."""
     text = []
     for dataset in DATASETS:
         classical = results.get(f"classical-{dataset}", {}).get("rows", [])
         found = sorted(rows(classical, _quality(results, dataset)), key=lambda pair: pair[0])
         if found:
-            text.append(f"### {dataset}\n\n" + _table(headings, [row for _, row in found]))
+            text.append(f"### {dataset}\n\n" + markdown(headings, [row for _, row in found]))
     return "\n".join(text)
 
 
 def latent_plane(results) -> str:
-    """Two latents: the network that keras.io teaches, and ours."""
+    """Two latents: the network of keras.io's example, and ours."""
     of = results["latent_plane"]
     rows = [
         (f"keras.io `vae`, {row['trained']}", f"{row['images']:,}", row["metrics"])
@@ -176,7 +179,7 @@ def latent_plane(results) -> str:
         [
             name,
             images,
-            *(_pm(m[key], m[f"{key}_stderr"]) for key in ("elbo", "nll")),
+            *(plus_minus(m[key], m[f"{key}_stderr"]) for key in ("elbo", "nll")),
             *(f"{m[key]:.2f}" for key in ("distortion", "rate")),
             f"{m['mse']:.3e}",
         ]
@@ -184,10 +187,10 @@ def latent_plane(results) -> str:
     ]
     loss = of["rows"][0]["loss"]
     return (
-        f"Its loss as published, of the last epoch: {loss:.2f} here, {of['printed_loss']} on its "
-        "page.\n\n"
-    ) + _table(
-        ("network, trained", "on images", "ELBO", "NLL (K = 100)", "distortion", "rate", "MSE"),
+        f"Training loss in the last epoch, as published: {loss:.2f} here, {of['printed_loss']} on "
+        "the page of the example.\n\n"
+    ) + markdown(
+        ("network, training", "images", "ELBO", "NLL (K = 100)", "distortion", "rate", "MSE"),
         rows,
     )
 
@@ -202,7 +205,7 @@ def rate_distortion(results) -> str:
         ]
         for point in results["rate_distortion"]["points"]
     ]
-    return _table(("beta", "ELBO", "distortion", "rate", "MSE", "active units"), rows)
+    return markdown(("beta", "ELBO", "distortion", "rate", "MSE", "active units"), rows)
 
 
 def backends(results) -> str:
@@ -222,10 +225,10 @@ def backends(results) -> str:
                 f"{speed['median']:,} ({speed['least']:,} to {speed['most']:,})",
             ]
         )
-    headings = ("model", "backend", "precision", "ELBO", "MSE", "greatest difference")
+    headings = ("model", "backend", "precision", "ELBO", "MSE", "maximum difference")
     of = results["backends"]
-    what = f"{of['images']:,} test images, an ELBO of {of['num_samples']} samples.\n\n"
-    return what + _table((*headings, "codes that differ", "images per second"), rows)
+    what = f"{of['images']:,} test images, ELBO with {of['num_samples']} samples.\n\n"
+    return what + markdown((*headings, "codes that differ", "images per second"), rows)
 
 
 def load_time(results) -> str:
@@ -235,11 +238,11 @@ def load_time(results) -> str:
         for parts in [("import keras", "import keras_vae", "load")]
         for name, seconds in result["seconds"].items()
     ]
-    return _table(("model", "backend", "import keras", "import keras_vae", "load"), rows)
+    return markdown(("model", "backend", "import keras", "import keras_vae", "load"), rows)
 
 
 def speed(results) -> str:
-    """Steps and passes a second beside a PyTorch loop and Pythae."""
+    """Steps and passes per second, beside a PyTorch loop and Pythae."""
     from benchmarks.speed import PARTS, table
 
     parts = [(part, results.get(f"speed-{part}")) for part in PARTS]
@@ -253,7 +256,7 @@ TABLES = {
         *(backends, speed, load_time),
     )
 }
-# The result that a table cannot do without.
+# The result without which a table is not written.
 NEEDED = {
     "latent_plane": "latent_plane",
     "rate_distortion": "rate_distortion",
@@ -263,7 +266,7 @@ NEEDED = {
 
 
 def _quality(results, dataset=None):
-    """The results of the models, each of the largest K that it was measured with."""
+    """The results of each model at the largest K that it was measured with."""
     best = {}
     for key, result in results.items():
         if key.startswith("quality-") and dataset in (None, result["data"]["name"]):
@@ -290,19 +293,6 @@ def _name(row):
 
 def _where(result):
     return f"{result['backend']} {result['versions'].get(result['backend'], '')}"
-
-
-def _bits(bits):
-    return "" if bits is None else f"{bits:.0f}"
-
-
-def _pm(value, error, digits=2):
-    return f"{value:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
-
-
-def _table(headings, rows):
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":

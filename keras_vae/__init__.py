@@ -7,7 +7,6 @@ from keras_vae import likelihoods as likelihoods
 from keras_vae import objectives as objectives
 from keras_vae import priors as priors
 from keras_vae.evaluation import evaluate as evaluate
-from keras_vae.evaluation import verify as verify
 from keras_vae.exporting import export as export
 from keras_vae.factories import FACTORIES as FACTORIES
 from keras_vae.factories import conv_vae as conv_vae
@@ -19,3 +18,4 @@ from keras_vae.hub import load as load
 from keras_vae.hub import publish as publish
 from keras_vae.hub import save_to_folder as save_to_folder
 from keras_vae.model import VAE as VAE
+from keras_vae.verification import verify as verify

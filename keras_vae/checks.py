@@ -1,4 +1,4 @@
-"""Checks at the door: every one says the rule, what was received and what would work."""
+"""Checks of arguments and data; every message gives the rule, the value received and a remedy."""
 
 import math
 import numbers
@@ -8,11 +8,11 @@ import re
 import numpy as np
 from keras import ops
 
-LARGEST_SEED = 2**31 - 1  # of torch
+LARGEST_SEED = 2**31 - 1  # the limit of PyTorch
 
 
 def check_whole(name, value, minimum):
-    """Returns `value` as an int; ValueError unless it is a whole number of at least `minimum`."""
+    """Returns `value` as an int; ValueError unless it is a whole number >= `minimum`."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value < minimum:
         raise ValueError(f"{name} must be a whole number >= {minimum}. Received: {value!r}")
@@ -29,7 +29,7 @@ def check_number(name, value, minimum, maximum=math.inf):
 
 
 def check_sizes(name, values, minimum=1, allow_empty=False):
-    """Returns `values` as a tuple of ints; ValueError unless each is whole and large enough."""
+    """Returns `values` as a tuple of ints; ValueError unless all are whole and >= `minimum`."""
     if isinstance(values, numbers.Integral) and not isinstance(values, bool):
         values = (values,)
     if not isinstance(values, (tuple, list)) or not (values or allow_empty):
@@ -45,7 +45,7 @@ def check_path(name, value):
 
 
 def check_seed(seed):
-    """Returns a seed of training; ValueError unless it is None or one that every backend takes."""
+    """Returns a training seed; ValueError unless it is None or valid on every backend."""
     if seed is None:
         return None
     seed = check_whole("seed", seed, 0)
@@ -55,27 +55,27 @@ def check_seed(seed):
 
 
 def check_name(name):
-    """Returns a model's name; ValueError unless TensorFlow's scopes and our files can hold it."""
+    """Returns a model's name; ValueError unless it is valid as TensorFlow scope and file name."""
     if isinstance(name, str) and re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
         return name
     raise ValueError(
-        "name must be up to 100 letters of a to z, digits, - and _, the first a letter or digit. "
+        "name must be up to 100 letters (a-z), digits, - and _, and start with a letter or digit. "
         f"Received: {name!r}"
     )
 
 
 def get_part(what, identifier, base, kinds, rule):
-    """Returns a part of a model from its name, a dict of its name and arguments, or itself.
+    """Returns a part of a model, given its name, a dict with its name and arguments, or the part.
 
     Args:
-        what: what the part is, for the message.
-        identifier: what the user gave.
-        base: class of the parts.
-        kinds: `{name: class}` of ours.
-        rule: what would work, in a sentence.
+        what: the kind of part, for the message.
+        identifier: the value that the user passed.
+        base: the base class of such parts.
+        kinds: `{name: class}` of the built-in parts.
+        rule: a sentence that says which values are valid.
 
     Raises:
-        ValueError: if `identifier` is none of these.
+        ValueError: if `identifier` is not a valid part.
     """
     if isinstance(identifier, base):
         return identifier
@@ -90,7 +90,7 @@ def get_part(what, identifier, base, kinds, rule):
 
 
 def name_of_part(part, kinds):
-    """The name of a part in `{name: class}`, or its class's if it is none of these."""
+    """The name of a part in `{name: class}`, or the name of its class if it is not there."""
     return {kind: name for name, kind in kinds.items()}.get(type(part), type(part).__name__)
 
 
@@ -100,7 +100,7 @@ def is_array(x):
 
 
 def as_array(x, name="x"):
-    """Returns `x` (NumPy, list, or a tensor of any framework) as a NumPy array."""
+    """Returns `x` (an array, a list or a tensor of any framework) as a NumPy array."""
     if not isinstance(x, np.ndarray):
         try:
             x = ops.convert_to_numpy(x) if ops.is_tensor(x) else np.asarray(x)
@@ -115,19 +115,19 @@ def as_array(x, name="x"):
 
 
 def scale(x):
-    """Scales uint8 images to [0, 1], to be shown; casts everything else to float32."""
+    """Scales uint8 images to [0, 1] for display; casts everything else to float32."""
     values = x.astype("float32")
     return values / np.float32(255) if x.dtype == np.uint8 else values
 
 
 def check_data(x, data_shape, likelihood, name="x"):
-    """Returns `x` as a NumPy array; ValueError unless it is a batch that the model can take.
+    """Returns `x` as a NumPy array; ValueError unless it is a valid batch for the model.
 
     Args:
         x: the user's data.
         data_shape: shape of one example.
-        likelihood: the likelihood, which says what values are allowed.
-        name: what the message calls the data.
+        likelihood: the likelihood, which defines the allowed values.
+        name: the name of the data in the message.
     """
     x = as_array(x, name)
     expected = ", ".join("any" if size is None else str(size) for size in ("n", *data_shape))
@@ -151,7 +151,7 @@ def check_data(x, data_shape, likelihood, name="x"):
     if not finite.all():
         raise ValueError(
             f"{name} must be finite. Received {int(np.sum(~finite))} values that are NaN, infinite "
-            f"or beyond float32, the first in example {int(np.argwhere(~finite)[0][0])}: leave out "
+            f"or beyond float32, the first in example {int(np.argwhere(~finite)[0][0])}. Remove "
             "those examples."
         )
     likelihood.check(x)
@@ -159,7 +159,7 @@ def check_data(x, data_shape, likelihood, name="x"):
 
 
 def check_sample_weight(sample_weight, n):
-    """Returns the weights, float32 `(n,)`; ValueError unless each example has a finite one."""
+    """Returns the weights, float32 `(n,)`; ValueError unless there is a finite one per example."""
     weights = as_array(sample_weight, "sample_weight").astype("float32")
     if weights.shape not in ((n,), (n, 1)) or not np.isfinite(weights).all():
         raise ValueError(

@@ -1,17 +1,11 @@
-"""Numbers about a trained model: likelihoods, reconstruction, use of the latent; and `verify`."""
+"""Numbers about a trained model: likelihoods, reconstruction, use of the latent."""
 
 import math
 
 import numpy as np
 
-from keras_vae import data, hub, progress, weights
+from keras_vae import progress
 from keras_vae.checks import as_array, check_whole
-
-PROTOCOLS = {"mnist-dynamic": "mnist", "fashion-dynamic": "fashion-mnist"}
-_OF_GREY = (
-    *("mse", "mse_stderr", "mse_sampled", "psnr"),
-    *("active_units", "perplexity", "codebook_usage"),
-)
 
 
 def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
@@ -92,114 +86,6 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
         one_of_many = not is_point and num_samples == 1
         result[f"{name}_mc_stderr"] = None if one_of_many else error
     return result
-
-
-def published_metrics(model, protocol: str, *, source=None, num_samples=100) -> dict:
-    """`evaluate` under a named protocol, the one that registry entries speak of.
-
-    `mnist-dynamic` and `fashion-dynamic`: the 10,000 test images; those of a Bernoulli model are
-    binarised once (see `data.binarized_once`) for the likelihoods and grey for the errors.
-
-    Args:
-        model: a `keras_vae.VAE`.
-        protocol: name of the protocol.
-        source: an .npz of its data set. Defaults to None, tensorflow-datasets.
-        num_samples: samples K of the posterior per example. Defaults to 100.
-
-    Returns:
-        The dict of `evaluate`, and `protocol`.
-    """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"Unknown protocol {protocol!r}. Available: {', '.join(PROTOCOLS)}.")
-    parts = data.load(PROTOCOLS[protocol] if source is None else source)
-    if parts.x_test is None:
-        raise ValueError(f"{source} must hold x_test, the images that are measured.")
-    if model.likelihood.observes != "binary":
-        result = evaluate(model, parts.x_test, num_samples=num_samples)
-    else:
-        result = evaluate(model, data.binarized_once(parts)[1], num_samples=num_samples)
-        grey = evaluate(model, parts.x_test, num_samples=1)
-        result |= {name: grey[name] for name in _OF_GREY if name in grey}
-    return {"protocol": protocol, **result}
-
-
-def compare(first: dict, second: dict) -> dict:
-    """Differences of two results of `published_metrics`, first minus second.
-
-    Args:
-        first: a result.
-        second: another of the same protocol.
-
-    Returns:
-        A dict of `elbo`, `nll`, `mse`: each a pair, the difference and the standard error over
-        examples of the difference were the two independent (they share their data, so that it
-        is rather too large).
-
-    Raises:
-        ValueError: if the protocols differ, or the numbers of samples of the NLL: such numbers
-            cannot be compared.
-    """
-    for key, meaning in (("protocol", "protocols"), ("num_samples", "numbers of samples K")):
-        if first.get(key) is None or first.get(key) != second.get(key):
-            raise ValueError(
-                f"Results of different {meaning} cannot be compared. "
-                f"Received: {first.get(key)!r} and {second.get(key)!r}"
-            )
-    return {
-        name: (
-            first[name] - second[name],
-            math.hypot(first[f"{name}_stderr"], second[f"{name}_stderr"]),
-        )
-        for name in ("elbo", "nll", "mse")
-    }
-
-
-def verify(name: str, *, source=None, quick=False) -> list[dict]:
-    """Recomputes the published numbers of a model on this machine and backend.
-
-    Args:
-        name: name of a published model.
-        source: an .npz of its data set. Defaults to None, tensorflow-datasets.
-        quick: check only the weights' size, sha256 and fingerprint, which needs no data.
-
-    Returns:
-        A list of dicts of `quantity`, `got`, `published`, `tolerance`, `pass`.
-
-    Raises:
-        ValueError: if there is no such model, or its weights are not the published ones.
-    """
-    entry = hub.info(name)
-    model = hub.load(name)
-    rows = [
-        _row(f"fingerprint {i + 1}", got, published, weights.tolerance(published))
-        for i, (got, published) in enumerate(zip(weights.fingerprint(model), entry["fingerprint"]))
-    ]
-    if quick:
-        return rows
-    metrics = entry["metrics"]
-    got = published_metrics(
-        model, metrics["protocol"], source=source, num_samples=metrics["num_samples"]
-    )
-    return rows + checks(got, metrics, entry["tolerances"])
-
-
-def checks(got: dict, published: dict, tolerances: dict) -> list[dict]:
-    """Holds figures against published ones, each that has a tolerance.
-
-    Returns:
-        A list of dicts of `quantity`, `got`, `published`, `tolerance`, `pass`.
-    """
-    return [_row(key, got[key], published[key], tolerances[key]) for key in tolerances]
-
-
-def _row(quantity, got, published, tolerance):
-    return {
-        "quantity": quantity,
-        "got": got,
-        "published": published,
-        "tolerance": tolerance,
-        "pass": bool(abs(got - published) <= tolerance),
-    }
 
 
 def _squared_error(model, x, images):

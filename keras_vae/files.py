@@ -1,14 +1,13 @@
-"""Writing and hashing files so that nothing half-written is ever read."""
+"""Reading, writing and hashing files; writes are atomic, so no partial file is ever read."""
 
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 
 
 def write_bytes(path, content: bytes):
-    """Writes a file under a temporary name beside its place, then renames it."""
+    """Writes a file atomically: under a temporary name in the same folder, then renamed."""
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -18,26 +17,8 @@ def write_bytes(path, content: bytes):
         partial.unlink(missing_ok=True)
 
 
-def replace_folder(staged, folder):
-    """Puts a folder in the place of an earlier one, or of none, on the same file system.
-
-    If that fails the earlier one is put back.
-    """
-    staged, folder = Path(staged), Path(folder)
-    earlier = staged.with_name(f"earlier-{staged.name}")
-    if folder.exists():
-        folder.replace(earlier)
-    try:
-        staged.replace(folder)
-    finally:
-        if earlier.exists() and not folder.exists():
-            earlier.replace(folder)
-    if earlier.exists():
-        shutil.rmtree(earlier)
-
-
 def write_json(path, content):
-    """Writes JSON, indented, with a newline at the end."""
+    """Writes indented JSON that ends with a newline."""
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
@@ -45,11 +26,11 @@ def read_json(path) -> dict:
     """Reads a file that holds a JSON object.
 
     Raises:
-        ValueError: if it cannot be read or holds anything else.
+        ValueError: if the file cannot be read or is not a JSON object.
     """
     try:
         content = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object.")
@@ -57,6 +38,6 @@ def read_json(path) -> dict:
 
 
 def sha256(path) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal."""
+    """Returns the SHA-256 of a file in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

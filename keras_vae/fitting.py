@@ -1,4 +1,4 @@
-"""Keras's training methods for a VAE, which check the data first."""
+"""Keras's training methods for a VAE, with checks of the data."""
 
 import inspect
 import types
@@ -12,10 +12,10 @@ from keras_vae.checks import check_sample_weight, is_array
 
 
 class Fitting:
-    """`compile`, `fit`, `evaluate`, `predict` and the batch methods, as `keras.Model` has them."""
+    """`compile`, `fit`, `evaluate`, `predict` and the batch methods of `keras.Model`."""
 
     def compile(self, optimizer="adam", loss=None, metrics=None, weighted_metrics=None, **kwargs):
-        """Configures training, as in Keras. The loss is the model's own: none can be given.
+        """Configures training, as in Keras, but takes no loss: a VAE computes its own.
 
         Raises:
             ValueError: if `loss`, `metrics` or `weighted_metrics` is given.
@@ -25,7 +25,7 @@ class Fitting:
             if value:
                 raise ValueError(
                     f"A VAE computes its own loss and metrics: compile() takes no {name}. Choose "
-                    "the likelihood and beta when the model is made. "
+                    "the likelihood and beta when you make the model. "
                     f"Received: {name}={value!r}"
                 )
         self.__dict__.pop("_graphs", None)  # parts may have changed
@@ -40,21 +40,22 @@ class Fitting:
         return {name: value for name, value in config.items() if value is not None}
 
     def fit(self, x=None, y=None, *args, **kwargs):
-        """Trains on data. See `keras.Model.fit`; labels are ignored, data is checked first.
+        """Trains on data, as `keras.Model.fit` does. The data is checked first.
 
         Args:
             x: data `(n, *data_shape)`, uint8 or float in the likelihood's range, or a pipeline
-                of such batches (tf.data, PyDataset, torch DataLoader, generator), whose first one
-                is checked.
-            y: labels; ignored.
+                of such batches (tf.data, PyDataset, torch DataLoader, generator). Only the first
+                batch of a pipeline is checked.
+            y: labels; ignored, except to look up `class_weight`.
             *args: as in `keras.Model.fit`.
             **kwargs: as in `keras.Model.fit`.
 
         Returns:
-            A `keras.callbacks.History` of loss, distortion, rate and their val_ twins.
+            A `keras.callbacks.History` with loss, distortion and rate, and with `val_loss`, ...
+            for validation data.
 
         Raises:
-            ValueError: if the data is not what the model takes.
+            ValueError: if the data is not valid for the model.
         """
         self._compile_if_needed()
         arguments = self._check_call(keras.Model.fit, x, y, *args, **kwargs)
@@ -68,7 +69,10 @@ class Fitting:
         return super().fit(**pipe_arrays({**shuffle, **arguments}))
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
-        """Loss, distortion and rate, as in `keras.Model.evaluate`, with repeatable noise."""
+        """Computes loss, distortion and rate, as `keras.Model.evaluate` does.
+
+        The noise is the same at every call.
+        """
         self._compile_if_needed()
         noise = [v for v in self.variables if v.name == "seed_generator_state"]
         states = [ops.convert_to_numpy(variable.value) for variable in noise]
@@ -85,7 +89,7 @@ class Fitting:
                 variable.assign(state)
 
     def predict(self, x, *args, **kwargs):
-        """Reconstructions of data, `(n, *data_shape)`, as in `keras.Model.predict`."""
+        """Reconstructs data, `(n, *data_shape)`, as `keras.Model.predict` does."""
         arguments = self._check_call(keras.Model.predict, x, *args, **kwargs)
         return super().predict(**pipe_arrays(arguments))
 
@@ -102,10 +106,13 @@ class Fitting:
         return super().test_on_batch(x, y, sample_weight, **kwargs)
 
     def make_train_function(self, force=False):
-        # Tracing a step fixes whether a codebook moves: trace again if that changed.
+        # A traced step either updates the codebook or does not: trace again if that changed.
         frozen = not self.latent.trainable
         force = force or getattr(self, "_traced_frozen", frozen) != frozen
         self._traced_frozen = frozen
+        if self.built and not self.optimizer.built:
+            # Variables made while TensorFlow traces a step would have it trace a second time.
+            self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force=force)
 
     def _compile_if_needed(self):
@@ -133,7 +140,7 @@ class Fitting:
         self.__dict__["_returns_logits"] = self.decoder
 
     def _check_call(self, method, *args, **kwargs):
-        """Returns the arguments of a Keras method by name, after checking its data."""
+        """Checks the data of a call of a Keras method; returns its arguments by name."""
         arguments = inspect.signature(method).bind(self, *args, **kwargs).arguments
         arguments = {**arguments, **arguments.pop("kwargs", {})}
         del arguments["self"]
@@ -152,7 +159,7 @@ class Fitting:
         return {**arguments, "x": x}
 
     def _check_triple(self, x, y=None, sample_weight=None, name="x"):
-        """Checks data and weights; returns labels only where Keras needs some beside weights."""
+        """Checks data and weights; returns placeholder labels if Keras needs them for weights."""
         if not is_array(x):
             return self._check_first_batch(x, name), y, sample_weight
         x = self._check_x(x, name)
@@ -162,7 +169,7 @@ class Fitting:
         return x, np.zeros(len(x), "uint8"), sample_weight
 
     def _check_first_batch(self, pipeline, name):
-        """Checks the first batch of a pipeline; returns the pipeline, which still yields it."""
+        """Checks the first batch of a pipeline; the pipeline returned still yields that batch."""
         if isinstance(pipeline, types.GeneratorType):
             first = next(pipeline, None)
             pipeline = _chain(first, pipeline)

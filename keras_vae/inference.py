@@ -1,7 +1,7 @@
-"""What a trained VAE computes: codes, images and likelihoods, as NumPy arrays.
+"""The methods of a trained VAE: codes, images and likelihoods, as NumPy arrays.
 
-The random numbers are NumPy's, one stream per example: a seed gives the same numbers on every
-backend and for every batch size.
+Random numbers come from NumPy, one stream per example, so a seed gives the same numbers on every
+backend and with every batch size.
 """
 
 import keras
@@ -12,41 +12,43 @@ from keras_vae.backends import compile_method
 from keras_vae.checks import as_array, check_data, check_sizes, check_whole
 from keras_vae.noise import check_noise_seed, noise_streams, normal_noise
 
-_ROWS = 4096  # decoder rows per pass of log_likelihood
+_ROWS = 4096  # decoder inputs per pass of log_likelihood
 
 
 class Inference:
-    """The methods of a trained `VAE`. Uses its encoder, latent, decoder and likelihood."""
+    """The methods of a trained `VAE`; they use its encoder, latent, decoder and likelihood."""
 
     def encode(self, x, batch_size=256):
-        """Encodes data to its deterministic code.
+        """Encodes data deterministically.
 
         Args:
             x: data `(n, *data_shape)`: uint8, or float in the likelihood's range. Grey values are
-                encoded as they are.
+                encoded without binarisation.
             batch_size: examples per pass. Defaults to 256.
 
         Returns:
-            The posterior mean, float32 `(n, *code_shape)`; for a VQ model integer codes,
+            The posterior mean, float32 `(n, *code_shape)`; for a VQ model integer codes
             `(n, *positions)`.
 
         Raises:
-            ValueError: if `x` is not data that the model takes.
+            ValueError: if `x` is not valid data for the model.
         """
         x = self._check_x(x)
         code = self._compiled(self._code)
         return self._in_batches(lambda batch: code(self._tensor(batch)), x, batch_size)
 
     def sample_posterior(self, x, seed=None, *, batch_size=256):
-        """Samples z = mean + eps * stddev from q(z|x), one for each example.
+        """Samples z = mean + eps * stddev from q(z|x), one sample per example.
 
         Args:
             x: data, as in `encode`.
-            seed: whole number that fixes the noise. Defaults to None, new noise at each call.
+            seed: whole number; the same seed gives the same noise. Defaults to None, new noise at
+                each call.
             batch_size: examples per pass. Defaults to 256.
 
         Returns:
-            Codes `(n, *code_shape)`. The posterior of a VQ model is a single point: its codes.
+            Codes `(n, *code_shape)`. The posterior of a VQ model is a single point, so its
+            sample is the code that `encode` returns.
         """
         x, spec = self._check_x(x), self.code_spec(np.shape(x)[1:])
         if spec.noise_shape is None:
@@ -60,9 +62,9 @@ class Inference:
         return self._in_batches(sample, x, batch_size, with_start=True)
 
     def latent_rates(self, x, batch_size=256):
-        """The rate of each unit of the latent, if the rate is their sum.
+        """Computes the rate of each latent unit, for models whose rate is a sum over units.
 
-        For a `GaussianLatent` under N(0, I) that is KL(q(z_j|x) || N(0, 1)) of each latent j.
+        For a `GaussianLatent` under N(0, I) it is KL(q(z_j|x) || N(0, 1)) for each latent j.
 
         Args:
             x: data, as in `encode`.
@@ -70,18 +72,18 @@ class Inference:
 
         Returns:
             float32 `(n, *units)`, nats. A latent whose rate is near zero on all data has collapsed.
-            In a hierarchy the rates of the lower layers depend on a sample of the upper ones; one
-            sample is drawn, always the same.
+            In a hierarchy the rates of the lower layers depend on a sample of the upper ones: one
+            sample is drawn, with a fixed seed.
 
         Raises:
-            ValueError: if the rate is not a sum over units, or `x` is not data that the model
-                takes.
+            ValueError: if the rate is not a sum over units, or `x` is not valid data for the
+                model.
         """
         self._check_bound()
         if not self.latent.has_unit_rates:
             raise ValueError(
-                "The rate of this model is not a sum over its latents, as it is for a Gaussian "
-                "latent under the standard normal prior. evaluate(model, x) gives the rate."
+                "The rate of this model is not a sum over its latents, unlike that of a Gaussian "
+                "latent under the standard normal prior. evaluate(model, x) gives the total rate."
             )
         x, spec = self._check_x(x), self.code_spec(np.shape(x)[1:])
         unit_rates = self._compiled(self._unit_rates)
@@ -96,15 +98,15 @@ class Inference:
         """Decodes codes to the mean of p(x|z).
 
         Args:
-            z: codes `(n, *code_shape)`, as `encode` returns them; for a VQ model integers
-                `(n, *positions)`, or vectors `(n, *positions, code_dim)`.
+            z: codes `(n, *code_shape)`, as returned by `encode`; for a VQ model integers
+                `(n, *positions)` or vectors `(n, *positions, code_dim)`.
             batch_size: examples per pass. Defaults to 256.
 
         Returns:
             float32 `(n, *data_shape)`.
 
         Raises:
-            ValueError: if `z` has another shape, is not finite, or holds a code out of range.
+            ValueError: if `z` has the wrong shape, is not finite or holds a code out of range.
         """
         z = self.latent.check_code(as_array(z, "z"))
         decoded = self._compiled(self._decoded)
@@ -119,23 +121,24 @@ class Inference:
 
         Args:
             n: number of images.
-            seed: whole number that fixes the images, on every backend. Defaults to None.
+            seed: whole number; the same seed gives the same images on every backend. Defaults to
+                None, new images at each call.
             size: height and width of the images, for a model that takes images of any size.
-                Defaults to None, the model's.
+                Defaults to None, the model's own size.
             batch_size: images per pass. Defaults to 256.
 
         Returns:
             float32 `(n, *data_shape)`: the means of p(x|z).
 
         Raises:
-            ValueError: if the model has no prior to draw from, such as a VQ-VAE without a code
-                prior, or if `size` is missing or not needed.
+            ValueError: if the model has no prior to draw from (such as a VQ-VAE without a code
+                prior), if `size` is missing, or if the model cannot make images of that size.
         """
         n = check_whole("n", n, 1)
         shape = self.data_shape if size is None else self._shape_of_size(size)
         if None in shape:
             raise ValueError(
-                "This model takes images of any size: say which, such as "
+                "This model takes images of any size: choose one, such as "
                 "generate(16, size=(64, 64))."
             )
         rng = np.random.default_rng(check_noise_seed(seed))
@@ -144,14 +147,16 @@ class Inference:
         )
 
     def elbo(self, x, *, num_samples=None, seed=None, batch_size=256):
-        """ELBO(x) = -distortion - rate, in nats per example: beta = 1 whatever the training's.
+        """Computes ELBO(x) = -distortion - rate, in nats per example.
 
-        Under a Bernoulli likelihood grey values are binarised by sampling first, as in training.
+        The ELBO has beta = 1, whatever beta the model was trained with. Under a Bernoulli
+        likelihood grey values are first binarised by sampling, as in training.
 
         Args:
             x: data, as in `encode`.
-            num_samples: Monte-Carlo samples of z per example. Defaults to the model's.
-            seed: whole number that fixes the noise, on every backend. Defaults to None.
+            num_samples: Monte Carlo samples of z per example. Defaults to the model's number.
+            seed: whole number; the same seed gives the same noise on every backend. Defaults to
+                None, new noise at each call.
             batch_size: examples per pass. Defaults to 256.
 
         Returns:
@@ -162,16 +167,18 @@ class Inference:
         return -distortion - rate
 
     def distortion_and_rate(self, x, *, num_samples=None, seed=None, batch_size=256):
-        """The two parts of the ELBO: -E_q[log p(x|z)], and KL(q(z|x) || p(z)) or the code length.
+        """Computes the two terms of the ELBO.
+
+        The distortion is -E_q[log p(x|z)]; the rate is KL(q(z|x) || p(z)) or a code length.
 
         Args:
-            x: as in `elbo`, like all that follow.
-            num_samples: as there.
-            seed: as there.
-            batch_size: as there.
+            x: as in `elbo`.
+            num_samples: as in `elbo`.
+            seed: as in `elbo`.
+            batch_size: as in `elbo`.
 
         Returns:
-            Two arrays, float32 `(n,)`, in nats per example.
+            Distortion and rate, each float32 `(n,)`, in nats per example.
         """
         self._check_bound()
         m = self.num_samples if num_samples is None else check_whole("num_samples", num_samples, 1)
@@ -188,13 +195,15 @@ class Inference:
     def log_likelihood(self, x, num_samples=100, *, seed=None, batch_size=64):
         """Importance-weighted bound on log p(x) (Burda et al. 2015, arXiv 1509.00519, eq. 8).
 
-        log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x): at least the ELBO, rising to log p(x) with K.
-        The memory used does not grow with K.
+        log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x). In expectation it is at least the ELBO, and it
+        rises towards log p(x) as K grows. Memory use does not depend on K.
 
         Args:
             x: data, as in `elbo`.
-            num_samples: importance samples K per example. Defaults to 100; tables use 5000.
-            seed: whole number that fixes the noise, on every backend. Defaults to None.
+            num_samples: importance samples K per example. Defaults to 100; published tables
+                often use 5000.
+            seed: whole number; the same seed gives the same noise on every backend. Defaults to
+                None, new noise at each call.
             batch_size: examples per pass. Defaults to 64.
 
         Returns:
@@ -204,25 +213,29 @@ class Inference:
         return terms["log_likelihood"].astype("float32")
 
     def importance_terms(self, x, num_samples=100, *, seed=None, batch_size=64, progress=None):
-        """The ELBO's parts and log p(x) of each example, from K samples of q(z|x).
+        """Estimates the terms of the ELBO and log p(x) of each example, from K samples of q(z|x).
 
-        The weights are log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x). Moments are summed as
-        the samples come, so the memory used does not grow with K.
+        The weights are log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x). Moments are accumulated
+        sample by sample, so memory use does not depend on K.
 
         Args:
             x: data, as in `elbo`.
-            num_samples: samples K per example; 1 where the posterior is a single point.
-            seed: whole number that fixes the noise, on every backend. Defaults to None.
+            num_samples: samples K per example; always 1 if the posterior is a single point.
+            seed: whole number; the same seed gives the same noise on every backend. Defaults to
+                None, new noise at each call.
             batch_size: examples per pass. Defaults to 64.
-            progress: called with the number of examples done after every pass. Defaults to None.
+            progress: a function that is called after every pass with the number of examples done.
+                Defaults to None.
 
         Returns:
             A dict of float64 arrays, `(n,)`, in nats:
-            `distortion`: mean of -log p(x|z_k); `rate`: the KL divergence where it has a closed
-            form, else the mean of log q(z_k|x) - log p(z_k);
-            `elbo_variance`: the Monte-Carlo variance of -distortion - rate (0 where K = 1);
-            `log_likelihood`: log 1/K sum_k w_k; `log_likelihood_variance`: its Monte-Carlo
-            variance to first order in 1/K, (K sum w_k^2 / (sum w_k)^2 - 1) / K.
+            `distortion`: mean of -log p(x|z_k);
+            `rate`: the KL divergence in closed form if there is one, else the mean of
+            log q(z_k|x) - log p(z_k);
+            `elbo_variance`: the Monte Carlo variance of -distortion - rate (0 if K = 1);
+            `log_likelihood`: log 1/K sum_k w_k;
+            `log_likelihood_variance`: its Monte Carlo variance to first order in 1/K,
+            (K sum w_k^2 / (sum w_k)^2 - 1) / K.
         """
         self._check_bound()
         x, seed = self._check_x(x), check_noise_seed(seed)
@@ -247,7 +260,7 @@ class Inference:
                 log_sum = np.logaddexp(log_sum, log_w)
                 log_w = np.logaddexp.reduce(2 * (log_p + log_ratio), axis=0)
                 log_sum_squares = np.logaddexp(log_sum_squares, log_w)
-                if not done:  # squares are summed about the first mean: nothing cancels
+                if not done:  # squares are centred on the first mean, to avoid cancellation
                     centre = np.mean(log_p - rates, axis=0)
                 distortion, rate = distortion - log_p.sum(axis=0), rate + rates.sum(axis=0)
                 elbo = elbo + (log_p - rates - centre).sum(axis=0)
@@ -269,7 +282,7 @@ class Inference:
         return x
 
     def _check_shape(self, shape):
-        """Raises ValueError for a shape that the networks do not take."""
+        """Raises ValueError if the networks do not take data of this shape."""
         if None not in self.data_shape and tuple(shape) != self.data_shape:
             raise ValueError(
                 f"This model makes data of shape {self.data_shape} only. Received: {tuple(shape)}"
@@ -292,15 +305,15 @@ class Inference:
             raise ValueError(self.latent.no_bound)
 
     def _compiled(self, method):
-        """A method of tensors, compiled when first asked for, and anew after a change of parts.
+        """Returns a compiled method of tensors; compiles it on first use, or if parts changed.
 
-        That is another likelihood, or other variables, as after `quantize` or `enable_lora`.
+        Parts change with a new likelihood or new variables, as after `quantize` or `enable_lora`.
         """
         parts = [self.likelihood, *self.variables]
         known, graphs = self.__dict__.get("_graphs", ([], {}))
         if list(map(id, parts)) != list(map(id, known)):
             graphs = {}
-            # Not through Keras's own __setattr__, which tracks what it is given.
+            # Keras's own __setattr__ would track the values.
             self.__dict__["_graphs"] = parts, graphs
         if method.__name__ not in graphs:
             graphs[method.__name__] = compile_method(method, self)
@@ -328,13 +341,13 @@ class Inference:
         return ops.stack([terms.distortion, terms.rate], axis=1)
 
     def _sampled_terms(self, x, h, noise):
-        """log p(x|z), log p(z) - log q(z|x) and the rate of posterior samples, `(3, k, n)`."""
+        """Returns log p(x|z), log p(z) - log q(z|x) and the rate of the samples, `(3, k, n)`."""
         draw = self.latent.draw(h, noise)
         log_prob = self.log_prob(x, self.decoder(draw.decoder_input))
         return ops.stack([log_prob, draw.log_ratio, draw.rate])
 
     def _tensor(self, batch):
-        """A batch of data as the networks take it."""
+        """Converts a batch of data to the networks' input."""
         return ops.convert_to_tensor(self.likelihood.read(batch))
 
     def _observe(self, batch, streams):
@@ -345,7 +358,7 @@ class Inference:
 
     @staticmethod
     def _noise(streams, num_samples, spec):
-        """Noise for so many samples, a tensor; None if the posterior is a single point."""
+        """Returns the noise of `num_samples` samples; None if the posterior is a single point."""
         if spec.noise_shape is None:
             return None
         return ops.convert_to_tensor(normal_noise(streams, num_samples, spec.noise_shape))

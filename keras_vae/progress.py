@@ -1,16 +1,16 @@
-"""What takes long shows a bar, in a terminal and nowhere else."""
+"""Progress bars, shown only in a terminal."""
 
 from contextlib import contextmanager
 
 
 def in_terminal(stream) -> bool:
-    """Whether somebody reads along: `sys.stdout` and `sys.stderr` are None where closed."""
+    """Whether `stream` is a terminal. `sys.stdout` and `sys.stderr` are None if they are closed."""
     return stream is not None and stream.isatty()
 
 
 @contextmanager
 def bar(what, total=None):
-    """Yields a function that shows how many are done, and of how many if that is known later."""
+    """Yields `update(done, total)`, which moves the bar; `total` may be given late, or never."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -1,7 +1,9 @@
 """A real browser, headless, for tests of the latent explorer: one for a whole session."""
 
+import functools
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -29,39 +31,57 @@ def browser():
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def blank(browser):
+    """A page that tests share: to open one takes longer than to use it."""
+    return browser.new_page()
+
+
 @pytest.fixture
-def opened(browser, tmp_path):
+def open_page(browser, blank, tmp_path):
     """A function of a model, images and a name that opens their explorer.
 
     At the end of the test nothing may have gone wrong in it, nor have left it.
     """
-    pages = []
+    pages, troubles = [], []
+    listeners = {
+        "console": lambda message: troubles.append(message.text),
+        "pageerror": lambda error: troubles.append(str(error)),
+        "dialog": lambda dialog: troubles.append(dialog.message),
+        "request": lambda request: _note_if_outside(request.url, troubles),
+    }
 
-    def opened(model, x=None, *, name=None, **options):
+    def open_page(model, x=None, *, name=None, **options):
         path = tmp_path / f"{len(pages)}.html"
         explorer.write(model, path, x, name=name)
-        page, troubles = browser.new_page(**options), []
-        pages.append((page, troubles))
-        page.on("console", lambda message: troubles.append(message.text))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("dialog", lambda dialog: troubles.append(dialog.message))
-        page.on("request", lambda request: _note_if_outside(request.url, troubles))
-        page.goto(path.as_uri())
-        page.evaluate("ready.then(() => 0)")
+        pages.append(browser.new_page(**options) if pages or options else blank)
+        for event, listener in listeners.items():
+            pages[-1].on(event, listener)
+        pages[-1].goto(path.as_uri())
+        pages[-1].evaluate("ready.then(() => 0)")
+        pages[-1].evaluate(FRAMES)
+        return pages[-1]
+
+    yield open_page
+    for page in pages:
         page.evaluate(FRAMES)
-        return page
+        for event, listener in listeners.items():
+            page.remove_listener(event, listener)
+        if page is not blank:
+            page.close()
+    assert troubles == []
 
-    yield opened
-    for page, troubles in pages:
-        page.close()
-        assert troubles == []
+
+@pytest.fixture(scope="session")
+def scrambled(make):
+    """A function like `make` of scrambled models, which tests share and do not change."""
+    return functools.cache(lambda *args, **kwargs: scramble(make(*args, **kwargs)))
 
 
-def scrambled(model):
-    """The model with weights so large that its outputs differ from input to input."""
+def scramble(model):
+    """Gives a model weights so large that its outputs differ from input to input."""
     randomise([*model.encoder.weights, *model.decoder.weights])
-    if not model.latent.stochastic:
-        randomise([model.latent.anchor])
+    randomise(model.latent.non_trainable_weights if model.latent.code_spec.num_codes else [])
     return model
 
 
@@ -72,7 +92,7 @@ def randomise(weights):
         weight.assign(rng.normal(0, 1.5 / np.sqrt(fan), weight.shape))
 
 
-def encoded(page, image):
+def page_posterior(page, image):
     """Mean and log-variance of an image, as the page computes them."""
     code = """async (image) => {
         const { model } = await ready;
@@ -82,13 +102,13 @@ def encoded(page, image):
     return np.array(page.evaluate(code, _plain(image)))
 
 
-def codes(page, image):
+def page_code(page, image):
     """The codes of an image, as the page computes them."""
     code = "async (image) => Array.from((await ready).model.encode(Float32Array.from(image)))"
     return np.array(page.evaluate(code, _plain(image)))
 
 
-def decoded(page, code):
+def page_image(page, code):
     """The image of latents or codes, as the page computes it."""
     text = "async (code) => Array.from((await ready).model.decode(Float32Array.from(code)))"
     return np.array(page.evaluate(text, _plain(code)))
@@ -100,12 +120,45 @@ def shown(page):
     code, pixels, width = page.evaluate("""async () => {
         const { code } = await ready;
         const { width, height } = byId("output");
-        const copy = made("canvas", { width, height }).getContext("2d");
+        const copy = make("canvas", { width, height }).getContext("2d");
         copy.drawImage(byId("output"), 0, 0);
         const { data } = copy.getImageData(0, 0, width, height);
         return [Array.from(code), Array.from(data), width];
     }""")
     return np.array(code), np.array(pixels).reshape(-1, width, 4)[..., :3]
+
+
+def images(shape, n=5):
+    """Random images of a shape, the same at every call."""
+    return np.random.default_rng(0).random((n, *shape), dtype="float32")
+
+
+def _posterior(model, x):
+    h = model.encoder(keras.ops.convert_to_tensor(x))
+    return [keras.ops.convert_to_numpy(t).ravel() for t in model.latent.posterior(h)]
+
+
+def agree(page, model, x):
+    """Holds the page's encoder and decoder against Python's, on one image."""
+    z = model.encode(x[None])
+    if model.latent.code_spec.num_codes:
+        assert np.mean(page_code(page, x) == z.ravel()) >= 0.9  # two codes may be equally near
+    elif model.latent.encodes_as == "mean":
+        np.testing.assert_allclose(page_posterior(page, x), _posterior(model, x[None]), atol=1e-3)
+    else:
+        np.testing.assert_allclose(page_code(page, x), z.ravel(), atol=1e-3)
+    expected = model.decode(z).ravel()
+    assert np.ptp(expected) > 0.05
+    np.testing.assert_allclose(page_image(page, z), expected, atol=1e-3)
+
+
+def samples(page, n):
+    """Codes that the page draws from the prior, a row each."""
+    code = """async (n) => {
+        const { model } = await ready;
+        return Array.from({ length: n }, () => Array.from(model.sample()));
+    }"""
+    return np.array(page.evaluate(code, n))
 
 
 def _note_if_outside(url, troubles):

@@ -9,8 +9,12 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 import keras
 import numpy as np
 import pytest
+from browser import blank as blank
 from browser import browser as browser  # here, so that all test files share the one
-from browser import opened as opened
+from browser import open_page as open_page
+from browser import scrambled as scrambled
+from runtimes import format as format
+from runtimes import small as small
 
 import keras_vae
 
@@ -19,6 +23,11 @@ import keras_vae
 on_default_backend = pytest.mark.skipif(
     keras.config.backend() != "tensorflow",
     reason="tested on the default backend: the suite's own changes nothing, or takes too long",
+)
+
+# What takes long and is covered by something quicker, but for the last digits.
+slow = pytest.mark.skipif(
+    not os.environ.get("KERAS_VAE_SLOW"), reason="slow: set KERAS_VAE_SLOW=1, as CI does"
 )
 
 # Arguments that make a factory's model small; a factory not named here is tested with its defaults.
@@ -89,13 +98,16 @@ def vectors():
 @pytest.fixture(scope="session")
 def real_data():
     """A function of a data set's name that loads it where it is prepared, or skips the test."""
+    from functools import lru_cache
     from pathlib import Path
 
     places = [os.environ.get("TFDS_DATA_DIR"), Path(__file__).parents[2] / "shared" / "tfds"]
 
+    @lru_cache(maxsize=2)  # not more: CIFAR-10 takes 180 MB
     def load(name):
+        record = keras_vae.data.DATASETS[name]
         for place in filter(None, places):
-            if (Path(place) / keras_vae.data.DATASETS[name]).is_dir():
+            if (Path(place) / record.tfds / record.version).is_dir():
                 return keras_vae.data.load(name, data_dir=place)
         pytest.skip(f"needs {name} prepared by tensorflow-datasets: set TFDS_DATA_DIR")
 

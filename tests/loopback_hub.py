@@ -70,7 +70,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     arguments = {"input_shape": [6, 5, 1], "latent_dim": 3, "hidden_units": [8]}
     model = keras_vae.mlp_vae(**arguments)
-    keras_vae.save_to_folder(model, folder, factory="mlp_vae", arguments=arguments)
+    keras_vae.save_to_folder(model, folder)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 

@@ -23,9 +23,11 @@ import keras
 import numpy as np
 
 import keras_vae
-from keras_vae import hub, weights
+from keras_vae import hub
 from keras_vae.files import read_json, sha256, write_json
-from keras_vae.folder import read_entry
+from keras_vae.hub.fingerprint import check_fingerprint
+from keras_vae.hub.folder import check_file, read_entry
+from keras_vae.hub.formats import keras_h5
 
 ARGUMENTS = {
     "input_shape": [8, 8, 1],
@@ -65,7 +67,7 @@ def main(folder, count):
     model = keras_vae.conv_vae(**ARGUMENTS)
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(size=w.shape) for w in model.weights])
-    keras_vae.save_to_folder(model, folder, factory="conv_vae", arguments=ARGUMENTS)
+    keras_vae.save_to_folder(model, folder)
     good = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
     assert load(folder, model) is model
     results = collections.Counter()
@@ -92,11 +94,14 @@ def load(folder, model):
     """What `keras_vae.load` does, with a model at hand if it is what the config asks for."""
     entry = read_entry(folder)
     path = folder / "model.weights.h5"
-    weights.check_file(path, entry)
-    if (entry["factory"], entry["arguments"]) != ("conv_vae", ARGUMENTS):
-        model = hub.build(entry["factory"], entry["arguments"])
-    weights.read_weights(model, path)
-    weights.check_fingerprint(model, entry["fingerprint"], folder)
+    check_file(path, entry)
+    if (entry.get("factory"), entry.get("arguments")) != (
+        model.made_by["factory"],
+        model.made_by["arguments"],
+    ):
+        model = hub.build(entry)
+    keras_h5.read(model, path)
+    check_fingerprint(model, entry["fingerprint"], folder)
     return model
 
 

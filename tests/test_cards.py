@@ -8,15 +8,20 @@ import pytest
 from huggingface_hub import ModelCard
 
 import keras_vae
-from keras_vae import cards, registry
+from keras_vae import plots
+from keras_vae.hub import cards, registry
 from zoo.cards import card as zoo_card
 
 NAMES = keras_vae.list_models()
 CARDS = Path(__file__).parents[1] / "zoo" / "cards"
-HUB_DATASETS = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
 OWN = {  # what save_to_folder knows of somebody's model
     "factory": "mlp_vae",
     "arguments": {"input_shape": [6, 5, 1]},
+    "data_shape": [6, 5, 1],
+    "observes": "binary",
+    "code_length": True,
+    "prior": "normal",
+    "generates": True,
     "bytes": 12345,
     "sha256": "0123456789abcdef" * 4,
     "parameters": 678,
@@ -38,7 +43,7 @@ def test_the_model_index_of_a_card_has_the_registrys_metrics_and_their_protocol(
     for key, result in results(card).items():
         assert result.metric_value == entry["metrics"][key]
         assert result.metric_config == entry["metrics"]["protocol"]
-        dataset = HUB_DATASETS[entry["data"]["name"]]
+        dataset = keras_vae.data.DATASETS[entry["data"]["name"]].hub
         assert (result.dataset_type, result.dataset_split) == (dataset, "test")
     one_number = {k: v for k, v in entry["metrics"].items() if not isinstance(v, list)}
     quantities = {key for key in one_number if not key.endswith("_stderr")}
@@ -55,9 +60,9 @@ def test_the_front_matter_of_a_card_is_what_the_hub_files_models_by(name):
     card = ModelCard(cards.model_card(keras_vae.info(name), name=name, repository=f"org/{name}"))
     assert card.data.library_name == "keras"
     assert card.data.license == "apache-2.0"
-    assert card.data.datasets == [HUB_DATASETS[keras_vae.info(name)["data"]["name"]]]
+    assert card.data.datasets == [keras_vae.data.DATASETS[keras_vae.info(name)["data"]["name"]].hub]
     assert card.data.tags[0] == "keras_vae"
-    assert card.data.tags[1] == ("vq-vae" if name.startswith("vq-") else "vae")
+    assert card.data.tags[1:3] == ["vae", f"{name.split('-')[0]}-vae"]
     assert card.data.pipeline_tag == "unconditional-image-generation"  # VQ models by their prior
 
 
@@ -110,12 +115,12 @@ def test_the_card_of_ones_own_model_invents_nothing():
     assert card.data.to_dict() == {
         "library_name": "keras",
         "pipeline_tag": "unconditional-image-generation",
-        "tags": ["keras_vae", "vae"],
+        "tags": ["keras_vae", "vae", "mlp-vae"],
     }
     headings = re.findall("^#+ .*", card.text, flags=re.MULTILINE)
     assert headings == ["# mine", "## The weights"]
     assert 'keras_vae.load("hf://me/mine")' in card.text
-    assert "saved by" not in card.text
+    assert "saved by" not in card.text and "Licence" not in card.text
     saved_with = {"keras": "3.99", "backend": "jax"}
     card = ModelCard(cards.model_card({**OWN, "saved_with": saved_with}, repository="me/mine"))
     assert "saved by Keras 3.99 on jax" in card.text
@@ -125,15 +130,13 @@ def test_the_card_of_ones_own_model_invents_nothing():
 def test_a_licence_that_is_given_is_in_the_front_matter_and_the_text():
     card = ModelCard(cards.model_card({**OWN, "licence": "MIT"}, repository="me/mine"))
     assert card.data.license == "mit"
-    assert "Weights: MIT." in card.text
+    assert "The weights: MIT." in card.text
 
 
 def test_a_model_of_vectors_has_no_picture_and_no_task_of_images(make):
-    for shape in ([6], 6):
-        entry = {**OWN, "arguments": {"input_shape": shape}}
-        card = ModelCard(cards.model_card(entry, repository="me/mine"))
-        assert card.data.pipeline_tag is None and "of shape (6,)" in card.text
-    assert cards.draw(make("mlp_vae", (6,)), np.zeros((3, 6))) is None
+    card = ModelCard(cards.model_card({**OWN, "data_shape": [6]}, repository="me/mine"))
+    assert card.data.pipeline_tag is None and "of shape (6,)" in card.text
+    assert plots.overview(make("mlp_vae", (6,)), np.zeros((3, 6))) is None
 
 
 def test_a_card_links_to_the_explorer_beside_it_if_there_is_one():
@@ -144,9 +147,32 @@ def test_a_card_links_to_the_explorer_beside_it_if_there_is_one():
 
 def test_the_picture_has_samples_then_images_then_reconstructions(make, grey):
     model = make("conv_vae")
-    tall = [cards.draw(model, x).get_size_inches()[1] for x in (None, grey[:1], grey)]
+    tall = [plots.overview(model, x).get_size_inches()[1] for x in (None, grey[:1], grey)]
     assert tall[0] < tall[1] == tall[2]
-    assert cards.draw(make("vq_vae")) is None
-    assert cards.draw(make("vq_vae"), grey) is not None
+    assert plots.overview(make("vq_vae")) is None
+    assert plots.overview(make("vq_vae"), grey) is not None
     assert cards.caption(samples=True, images=False) == "64 samples of one seed, not chosen."
     assert cards.caption(samples=False, images=True).startswith("Images and, below")
+
+
+def test_the_card_of_an_architecture_needs_no_factory():
+    entry = {key: OWN[key] for key in OWN if key not in ("factory", "arguments")}
+    card = ModelCard(cards.model_card({**entry, "architecture": {"a": 1}}, repository="me/mine"))
+    assert card.data.tags == ["keras_vae", "vae"]
+    assert "described as plain data in `config.json`." in card.text
+    assert "factory" not in card.text and "{" not in card.text
+
+
+def test_likelihoods_that_are_densities_are_not_listed_beside_code_lengths():
+    metrics = {"protocol": "mnist-dynamic", "num_samples": 5, "nll": 1.0, "mse": 0.5}
+    facts = {"metrics": metrics, "data": {"name": "mnist", "version": "3.0.1", "licence": "X"}}
+    for observes, code_length, listed in (
+        ("binary", True, {"nll", "mse"}),
+        ("levels", True, {"nll", "mse"}),
+        ("counts", True, {"nll", "mse"}),
+        ("reals", False, {"mse"}),
+    ):
+        entry = {**OWN, **facts, "observes": observes, "code_length": code_length}
+        card = ModelCard(cards.model_card(entry, repository="me/mine"))
+        assert set(results(card)) == listed
+        assert ("densities" in card.text) == (observes == "reals")

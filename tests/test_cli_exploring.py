@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 import keras_vae
-from keras_vae import cli, data, explorer, registry
+from keras_vae import cli, data, explorer
+from keras_vae.hub import registry
 
 X = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype="uint8")
 
@@ -62,7 +63,7 @@ def test_images_of_a_file_are_those_that_are_shown(here, folders):
 def test_a_published_model_is_shown_its_own_test_images(here, folders, monkeypatch):
     entry = {"data": {"name": "mnist"}}
     model = keras_vae.load(folders["mlp_vae"])
-    monkeypatch.setattr(registry, "_registry", lambda: {"small": entry})
+    monkeypatch.setattr(registry, "entries", lambda: {"small": entry})
     monkeypatch.setattr("keras_vae.hub.load", {"small": model}.__getitem__)
     parts = data.Data(x_train=X[:1], x_validation=X[:1], x_test=X[1:])
     monkeypatch.setattr(data, "load", {"mnist": parts, "fashion-mnist": parts}.__getitem__)

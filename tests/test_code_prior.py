@@ -1,4 +1,4 @@
-"""The prior over codes: a distribution, causal, learned in fit, drawn from by generate."""
+"""Tests of the prior over codes: normalised, causal, trained by fit, sampled by generate."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from keras_vae.priors import CodeTransformer
 
 
 def small(positions=(2, 2), num_codes=3, seed=0, scale=0.5):
-    """A small prior with weights away from their first values."""
+    """A small prior with perturbed weights."""
     prior = CodeTransformer(8, 2, 2)
     prior.build((None, *positions, num_codes))
     rng = np.random.default_rng(seed)
@@ -32,7 +32,7 @@ def test_the_probabilities_of_all_codes_sum_to_one():
     assert np.ptp(log_p) > 1  # and it is not uniform
 
 
-def test_no_code_sees_itself_or_what_follows():
+def test_a_code_depends_only_on_earlier_codes():
     prior = small((2, 3), 5)
     codes = np.random.default_rng(1).integers(0, 5, (1, 6)).astype("int32")
     logits = ops.convert_to_numpy(prior.logits(codes))
@@ -45,7 +45,7 @@ def test_no_code_sees_itself_or_what_follows():
             assert np.abs(other[0, t + 1 :] - logits[0, t + 1 :]).max() > 1e-3
 
 
-def test_draws_have_the_probabilities():
+def test_samples_have_the_probabilities_of_the_prior():
     prior = small((2, 1), 3)
     codes = prior.sample(20_000, np.random.default_rng(0))
     assert codes.dtype == np.int32 and codes.shape == (20_000, 2, 1)
@@ -55,7 +55,7 @@ def test_draws_have_the_probabilities():
     np.testing.assert_allclose(share, p, atol=0.015)
 
 
-def test_draws_are_those_of_the_whole_network_computed_anew_for_each_code():
+def test_sampling_with_cached_keys_equals_running_the_whole_network_for_each_code():
     prior = small((2, 3), 5)
     codes = prior.sample(4, np.random.default_rng(2)).reshape(4, 6)
     rng, again = np.random.default_rng(2), np.zeros((4, 6), "int32")
@@ -69,7 +69,7 @@ def test_draws_are_those_of_the_whole_network_computed_anew_for_each_code():
 
 @pytest.fixture
 def stripes():
-    """Images of which half are dark and half are bright: one bit, whatever the positions."""
+    """Images, half of them dark and half bright: one bit each, whatever the number of positions."""
     x = np.zeros((64, 8, 8, 1), "float32")
     x[32:] = 1.0
     return x
@@ -81,14 +81,14 @@ def vq(**arguments):
     return keras_vae.vq_vae((8, 8, 1), 4, 2, (4, 4), blocks=0, seed=0, **arguments)
 
 
-def test_fit_teaches_the_prior_to_code_in_less_than_the_uniform_one(stripes):
+def test_after_fit_codes_are_shorter_than_under_the_uniform_prior(stripes):
     model = vq()
     uniform = 4 * np.log(4)
     before = -keras_vae.evaluate(model, stripes)["rate"] + uniform
     model.compile(keras.optimizers.Adam(1e-2))
     model.fit(stripes, batch_size=16, epochs=30, verbose=0)
     measured = keras_vae.evaluate(model, stripes)
-    assert abs(before) < 8  # a new prior is about uniform
+    assert abs(before) < 8  # a new prior is nearly uniform
     assert measured["rate"] < 2.0  # one bit is 0.69 nats
     assert measured["elbo"] == pytest.approx(-measured["rate"] - measured["distortion"], rel=1e-5)
     log_p = ops.convert_to_numpy(model.latent.prior.log_prob(model.encode(stripes)))
@@ -96,7 +96,7 @@ def test_fit_teaches_the_prior_to_code_in_less_than_the_uniform_one(stripes):
     assert measured["nll"] == pytest.approx(-measured["elbo"], rel=1e-5)  # the posterior is a point
 
 
-def test_generate_decodes_codes_of_the_prior(stripes):
+def test_generate_decodes_samples_of_the_prior(stripes):
     model = vq()
     model.fit(stripes, verbose=0)
     images = model.generate(5, seed=3)
@@ -107,7 +107,7 @@ def test_generate_decodes_codes_of_the_prior(stripes):
 
 
 def test_the_rate_has_no_gradient_for_encoder_and_codes(stripes):
-    """Whatever beta: only the prior learns from the rate."""
+    """Whatever beta is, only the prior is trained by the rate."""
     weights = []
     for beta in (0.0, 10.0):
         model = vq(beta=beta)
@@ -132,13 +132,13 @@ def test_a_fixed_codebook_stays_while_the_prior_learns(stripes):
     assert keras_vae.evaluate(model, stripes)["rate"] < rate
 
 
-def test_a_file_keeps_the_prior(stripes, tmp_path):
+def test_the_prior_is_saved_and_loaded(stripes, tmp_path):
     model = vq()
     model.fit(stripes, verbose=0)
     model.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras")
     np.testing.assert_allclose(again.elbo(stripes), model.elbo(stripes), rtol=1e-5)
-    keras_vae.save_to_folder(model, tmp_path / "m", **model.made_by)
+    keras_vae.save_to_folder(model, tmp_path / "m")
     again = keras_vae.load(tmp_path / "m")
     np.testing.assert_allclose(again.elbo(stripes), model.elbo(stripes), rtol=1e-5)
 
@@ -153,11 +153,11 @@ def test_a_file_keeps_the_prior(stripes, tmp_path):
         ({"name": "transformer", "dropout": 1.5}, "dropout must be a finite number in"),
     ],
 )
-def test_a_prior_that_is_none_over_codes_is_refused(prior, message):
+def test_a_prior_that_is_not_over_codes_is_refused(prior, message):
     with pytest.raises(ValueError, match=message):
         vq(prior=prior)
 
 
-def test_a_prior_over_codes_is_none_over_latents():
+def test_a_prior_over_codes_is_refused_for_continuous_latents():
     with pytest.raises(ValueError, match="prior must be an object of keras_vae.priors"):
         keras_vae.mlp_vae((6,), 2, prior=CodeTransformer())

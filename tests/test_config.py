@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import config, hub
+from keras_vae import hub
 from keras_vae.factories import FACTORIES
+from keras_vae.hub import rules
 
 SHAPE = [8, 8, 1]
 LAMBDA = {
@@ -21,6 +22,10 @@ LAMBDA = {
     "registered_name": None,
 }
 FUNCTION = {"module": "builtins", "class_name": "function", "config": "eval"}
+
+
+def build(factory, arguments):
+    return hub.build({"factory": factory, "arguments": arguments})
 
 
 @pytest.fixture
@@ -41,29 +46,29 @@ def no_building(monkeypatch):
 )
 def test_only_our_factories_are_called(no_building, name):
     with pytest.raises(ValueError, match="Unknown factory .*Available: mlp_vae, conv_vae, vq_vae"):
-        hub.build(name, {"input_shape": SHAPE})
+        build(name, {"input_shape": SHAPE})
 
 
 @pytest.mark.parametrize("arguments", [None, [], "x", [["input_shape", SHAPE]]])
 def test_arguments_are_a_dict(no_building, arguments):
     with pytest.raises(ValueError, match="arguments must be a dict"):
-        hub.build("mlp_vae", arguments)
+        build("mlp_vae", arguments)
 
 
 def test_unknown_arguments_are_refused_by_name(no_building, factory):
     match = f"{factory} does not take these arguments: 'shell', 5. It takes: input_shape, "
     with pytest.raises(ValueError, match=match):
-        hub.build(factory, {"input_shape": SHAPE, "shell": "rm", 5: 1})
+        build(factory, {"input_shape": SHAPE, "shell": "rm", 5: 1})
 
 
 @pytest.mark.parametrize("argument", ["activation", "prior", "likelihood", "name", "beta"])
 @pytest.mark.parametrize(
     ("value", "match"),
     [
-        (LAMBDA, r"holds a serialised object \(class_name, config, module, registered_name\)"),
-        (FUNCTION, r"holds a serialised object \(class_name, config, module\)"),
-        ({"name": "x", "inner": [LAMBDA]}, "holds a serialised object"),
-        ({"name": "x", "inner": {"class_name": "Dense"}}, "inner holds a serialised object"),
+        (LAMBDA, "hold no serialised object of Keras"),
+        (FUNCTION, "hold no serialised object of Keras"),
+        ({"name": "x", "inner": [LAMBDA]}, "hold no serialised object"),
+        ({"name": "x", "inner": {"class_name": "Dense"}}, "inner must hold no serialised object"),
         ("os.system", "must be a name of .* Received: 'os.system'"),
         ("builtins:eval", "must be a name"),
         ("lambda x: x", "must be a name"),
@@ -76,10 +81,9 @@ def test_unknown_arguments_are_refused_by_name(no_building, factory):
         (math.nan, "must be a number from"),
         (-math.inf, "must be a number from"),
         (1e300, "must be a number from"),
-        (10**40, "must be a number from 0 to 268,435,456"),
-        (-1, "must be a number from 0"),
-        ([[[[[1]]]]], "must hold at most 64 values, nested 4 deep"),
-        ({"a": {"b": {"c": {"d": {}}}}}, "must hold at most 64 values, nested 4 deep"),
+        (10**40, "must be a number from -268,435,456 to 268,435,456"),
+        ([[[[[1]]]]], "must hold at most 64 values, not nested so deep"),
+        ({"a": {"b": {"c": {"d": {}}}}}, "must hold at most 64 values, not nested so deep"),
         ([1] * 65, "must hold at most 64 values"),
         ({f"a{i}": 1 for i in range(65)}, "must hold at most 64 values"),
         ({"../x": 1}, "the name of an argument must be a name"),
@@ -92,23 +96,24 @@ def test_unknown_arguments_are_refused_by_name(no_building, factory):
 )
 def test_what_is_not_plain_is_refused_wherever_it_is(no_building, argument, value, match):
     with pytest.raises(ValueError, match=match):
-        hub.build("mlp_vae", {"input_shape": SHAPE, argument: value})
+        build("mlp_vae", {"input_shape": SHAPE, argument: value})
 
 
 def test_a_list_within_itself_is_refused(no_building):
     endless = []
     endless.append(endless)
-    with pytest.raises(ValueError, match="nested 4 deep"):
-        hub.build("mlp_vae", {"input_shape": SHAPE, "hidden_units": endless})
+    with pytest.raises(ValueError, match="not nested so deep"):
+        build("mlp_vae", {"input_shape": SHAPE, "hidden_units": endless})
 
 
-@pytest.mark.parametrize("activation", [{"name": "relu"}, ["relu"], 1, True, {}])
-def test_an_activation_is_a_name(no_building, activation):
-    with pytest.raises(ValueError, match="activation must be the name of a Keras activation or No"):
-        hub.build("mlp_vae", {"input_shape": SHAPE, "activation": activation})
-    prior = {"name": "realnvp", "activation": activation}
-    with pytest.raises(ValueError, match="activation must be the name of a Keras activation or No"):
-        hub.build("mlp_vae", {"input_shape": SHAPE, "prior": prior})
+@pytest.mark.parametrize("activation", [{"name": "relu"}, ["relu"], 1, True, {}, "no-such"])
+def test_an_activation_is_a_name(activation):
+    for arguments in (
+        {"activation": activation},
+        {"prior": {"name": "realnvp", "activation": activation}},
+    ):
+        with pytest.raises(ValueError, match="This config makes no model|does not take"):
+            build("mlp_vae", {"input_shape": SHAPE, **arguments})
 
 
 @pytest.mark.parametrize(
@@ -145,8 +150,8 @@ def test_an_activation_is_a_name(no_building, activation):
 )
 def test_a_model_too_large_is_refused_before_memory_is_asked_for(name, arguments):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ValueError, match="268,435,456|must be a number from 0 to 64"):
-        hub.build(name, {"input_shape": SHAPE, **arguments})
+    with pytest.raises(ValueError, match="268,435,456|must be a number from -64 to 64"):
+        build(name, {"input_shape": SHAPE, **arguments})
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert after - before < 2**18  # in KiB, or on macOS in bytes
 
@@ -155,22 +160,22 @@ def test_no_whole_number_takes_long_to_refuse(factory):
     for name, parameter in inspect.signature(FACTORIES[factory]).parameters.items():
         if type(parameter.default) is int and name != "num_samples":
             with pytest.raises(ValueError, match="numbers, in its weights|must be a number from"):
-                hub.build(factory, {"input_shape": SHAPE, name: 2**28})
+                build(factory, {"input_shape": SHAPE, name: 2**28})
 
 
 def test_the_largest_layer_is_counted_and_not_only_the_weights(monkeypatch):
     arguments = {"input_shape": [64, 64, 1], "filters": [2], "num_codes": 4, "code_dim": 2}
-    parameters = hub.build("vq_vae", arguments).count_params()
-    monkeypatch.setattr(config, "LARGEST", parameters)
-    with pytest.raises(ValueError, match="vq_vae with these arguments has 8,192 numbers, in its"):
-        hub.build("vq_vae", arguments)
+    parameters = build("vq_vae", arguments).count_params()
+    monkeypatch.setattr(rules, "LARGEST", parameters)
+    with pytest.raises(ValueError, match="This model has 8,192 numbers, in its"):
+        build("vq_vae", arguments)
 
 
 def test_what_the_factory_itself_refuses_keeps_its_message():
     with pytest.raises(ValueError, match="latent_dim must be a whole number >= 1. Received: 0"):
-        hub.build("mlp_vae", {"input_shape": SHAPE, "latent_dim": 0})
-    with pytest.raises(ValueError, match="does not take these arguments: .*input_shape"):
-        hub.build("mlp_vae", {})
+        build("mlp_vae", {"input_shape": SHAPE, "latent_dim": 0})
+    with pytest.raises(ValueError, match="This config makes no model: .*input_shape"):
+        build("mlp_vae", {})
 
 
 def test_an_error_from_the_depth_of_a_layer_is_a_refusal(monkeypatch):
@@ -178,8 +183,8 @@ def test_an_error_from_the_depth_of_a_layer_is_a_refusal(monkeypatch):
         raise ZeroDivisionError("of a layer")
 
     monkeypatch.setitem(FACTORIES, "mlp_vae", broken)
-    with pytest.raises(ValueError, match="mlp_vae does not take these arguments: of a layer"):
-        hub.build("mlp_vae", {"input_shape": SHAPE})
+    with pytest.raises(ValueError, match="This config makes no model: of a layer"):
+        build("mlp_vae", {"input_shape": SHAPE})
 
 
 def test_a_model_from_a_config_is_the_one_that_the_factory_makes(factory):
@@ -188,7 +193,7 @@ def test_a_model_from_a_config_is_the_one_that_the_factory_makes(factory):
     ours = FACTORIES[factory](**arguments)
     drawn = random.random()
     keras.utils.set_random_seed(7)
-    built = hub.build(factory, arguments)
+    built = build(factory, arguments)
     assert random.random() == drawn and built.name == ours.name
     for one, other in zip(built.get_weights(), ours.get_weights()):
         np.testing.assert_array_equal(one, other)
@@ -196,7 +201,7 @@ def test_a_model_from_a_config_is_the_one_that_the_factory_makes(factory):
 
 def test_nothing_of_a_model_too_large_is_left_for_keras_to_initialise(monkeypatch):
     with pytest.raises(ValueError, match="numbers, in its weights"):
-        hub.build("mlp_vae", {"input_shape": SHAPE, "hidden_units": [2**26]})
+        build("mlp_vae", {"input_shape": SHAPE, "hidden_units": [2**26]})
     monkeypatch.setattr(
         keras.initializers.GlorotUniform, "__call__", lambda *_, **__: pytest.fail("initialised")
     )
@@ -207,9 +212,8 @@ def test_nothing_of_a_model_too_large_is_left_for_keras_to_initialise(monkeypatc
 @pytest.mark.parametrize("name", keras_vae.list_models())
 def test_the_configs_of_the_published_models_are_taken_uncounted(name, monkeypatch):
     entry = keras_vae.info(name)
-    config.check_config(entry["factory"], entry["arguments"])
-    config.check_size(entry["factory"], entry["arguments"])
-    monkeypatch.setattr(hub, "check_size", lambda *_: pytest.fail("was counted"))
-    hub.build(entry["factory"], entry["arguments"])
+    assert build(entry["factory"], {**entry["arguments"], "name": "counted"})
+    monkeypatch.setattr(rules, "check_size", lambda *_: pytest.fail("was counted"))
+    hub.build(entry)
     with pytest.raises(pytest.fail.Exception, match="was counted"):
-        hub.build(entry["factory"], {**entry["arguments"], "seed": 1})
+        build(entry["factory"], {**entry["arguments"], "seed": 1})

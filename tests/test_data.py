@@ -1,9 +1,13 @@
-"""The data sets, and .npz files of the user's own."""
+"""The data sets known by name, the protocols, and .npz files of your own."""
 
+import keras
 import numpy as np
 import pytest
+from conftest import on_default_backend
 
+import keras_vae
 from keras_vae import data
+from keras_vae.data import datasets
 
 
 def images(n, seed=0):
@@ -57,10 +61,15 @@ def test_a_missing_file_and_an_unknown_name_are_refused(tmp_path):
         data.load("minst")
 
 
-def test_data_that_cannot_be_had_says_so_at_once_with_the_way_out(tmp_path, monkeypatch):
-    monkeypatch.setitem(data.HOSTS, "mnist", "http://127.0.0.1:9")
+@on_default_backend
+@pytest.mark.parametrize("name", data.DATASETS)
+def test_data_that_cannot_be_downloaded_fails_at_once_and_says_what_to_do(
+    name, tmp_path, monkeypatch
+):
+    unreachable = data.DATASETS[name]._replace(host="http://127.0.0.1:9")
+    monkeypatch.setattr(datasets, "DATASETS", {name: unreachable})
     with pytest.raises(ConnectionError, match=r"could not be downloaded.*TFDS_DATA_DIR.*\.npz"):
-        data.load("mnist", data_dir=tmp_path)
+        data.load(name, data_dir=tmp_path)
     assert not list(tmp_path.rglob("*.gz*"))
 
 
@@ -76,11 +85,62 @@ def test_binarisation_draws_validation_first_from_the_legacy_generator():
 
 
 @pytest.mark.parametrize("name", data.DATASETS)
-def test_the_real_data_sets_have_their_known_size_and_mean(name, real_data):
+def test_a_record_agrees_with_tensorflow_datasets(name):
+    import tensorflow_datasets as tfds
+
+    record = data.DATASETS[name]
+    builder = tfds.builder_cls(record.tfds)
+    assert record.version in {str(builder.VERSION), *map(str, builder.SUPPORTED_VERSIONS or ())}
+    assert record.protocol is None or data.PROTOCOLS[record.protocol].dataset == name
+    assert record.values in ("levels", "binary")
+
+
+def test_every_protocol_measures_a_data_set_that_is_known():
+    assert {protocol.dataset for protocol in data.PROTOCOLS.values()} <= set(data.DATASETS)
+
+
+def test_a_data_set_is_found_by_its_name_in_tensorflow_datasets_too():
+    assert data.find("fashion_mnist") == data.find("fashion-mnist") == "fashion-mnist"
+    assert data.find("pictures") is None
+
+
+# Mean of the training and validation images, in [0, 1], as known for LeCun's, Zalando's and
+# Krizhevsky's releases. Larochelle drew his pixels with the grey values as probabilities.
+MEANS = {"mnist": 0.1307, "fashion-mnist": 0.2860, "cifar10": 0.4734, "binarized-mnist": 0.1307}
+SIZES = {"cifar10": (45000, 5000, 10000)}
+
+
+@on_default_backend
+@pytest.mark.parametrize("name", data.DATASETS)
+def test_a_real_data_set_has_its_known_size_and_mean(name, real_data):
+    record, parts = data.DATASETS[name], real_data(name)
+    images = parts.x_train, parts.x_validation, parts.x_test
+    sizes = SIZES.get(name, (50000, 10000, 10000))
+    assert [x.shape for x in images] == [(n, *record.shape) for n in sizes]
+    top = 1 if record.values == "binary" else 255
+    assert all((x.min(), x.max()) == (0, top) for x in images)
+    total = sum(x.sum(dtype="float64") for x in images[:2])
+    mean = total / sum(x.size for x in images[:2]) / top
+    assert mean == pytest.approx(MEANS[name], abs=1e-4)
+    assert {x.dtype for x in images} == {np.dtype("float32" if top == 1 else "uint8")}
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_labels_belong_to_the_images(name, real_data):
     parts = real_data(name)
-    shapes = [part.shape for part in (parts.x_train, parts.x_validation, parts.x_test)]
-    assert shapes == [(n, 28, 28, 1) for n in (50000, 10000, 10000)]
-    # Pixel mean of the 60,000 training images, known since LeCun's and Zalando's releases.
-    mean = np.concatenate([parts.x_train, parts.x_validation]).mean() / 255
-    assert mean == pytest.approx({"mnist": 0.1307, "fashion-mnist": 0.2860}[name], abs=1e-4)
-    np.testing.assert_array_equal(np.bincount(parts.y_train, minlength=10) > 4000, True)
+    for x, y in ((parts.x_train, parts.y_train), (parts.x_validation, parts.y_validation)):
+        assert len(x) == len(y) and set(np.unique(y)) == set(range(10))
+    # In both, each class has a mean image of its own: labels of other images would have one mean.
+    means = [parts.x_train[parts.y_train == label].mean(axis=0) for label in range(10)]
+    assert np.min([np.abs(a - b).max() for i, a in enumerate(means) for b in means[:i]]) > 15
+
+
+def test_binary_images_are_read_as_zeros_and_ones_and_trained_on(real_data):
+    parts = real_data("binarized-mnist")
+    assert (parts.y_train, parts.y_validation, parts.y_test) == (None, None, None)
+    assert set(np.unique(parts.x_test)) == {0, 1}
+    model = keras_vae.mlp_vae((28, 28, 1), 2, (8,), seed=0)
+    model.compile(keras.optimizers.Adam(1e-2))
+    history = model.fit(parts.x_train[:2000], epochs=3, verbose=0).history
+    assert 100 < history["loss"][-1] < 300  # nats: divided by 255, they would cost next to none
+    assert model.reconstruct(parts.x_test[:50]).max() > 0.5

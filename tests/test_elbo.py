@@ -1,4 +1,4 @@
-"""ELBO and log-likelihood against exact marginals: linear-Gaussian, PCA, quadrature."""
+"""Tests of ELBO and log-likelihood against exact marginals: linear-Gaussian, PCA, quadrature."""
 
 import itertools
 
@@ -16,7 +16,7 @@ S = 0.4  # standard deviation of the linear model's pixels
 
 @pytest.fixture(scope="module")
 def linear():
-    """x = W z + b + S e with orthogonal columns in W: data, W, b and the exact log p(x)."""
+    """x = W z + b + S e, W with orthogonal columns: returns data, W, b and the exact log p(x)."""
     rng = np.random.default_rng(0)
     w = np.linalg.qr(rng.normal(size=(5, 2)))[0] * [1.5, 0.7]
     b = rng.normal(size=5)
@@ -26,7 +26,7 @@ def linear():
 
 
 def linear_vae(w, b, *, shift=0.0, stretch=0.0):
-    """The linear model with its exact posterior, or one of another mean and log-variance."""
+    """The linear model with its exact posterior, or one with a shifted mean and log-variance."""
     var = 1 / (1 + (w**2).sum(0) / S**2)  # (I + W^T W / S^2)^-1 is diagonal
     to_mean = w * var / S**2  # E[z|x] = var W^T (x - b) / S^2
     x, z = keras.Input((5,)), keras.Input((2,))
@@ -54,7 +54,7 @@ def test_with_the_exact_posterior_any_number_of_importance_samples_is_exact(line
     np.testing.assert_allclose(got, exact, rtol=2e-5, atol=2e-5)
 
 
-def test_with_a_wrong_posterior_the_bounds_are_in_order_and_the_many_sample_one_is_tight(linear):
+def test_with_a_wrong_posterior_the_bounds_are_ordered_and_tight_for_many_samples(linear):
     x, w, b, exact = linear
     model = linear_vae(w, b, shift=0.3, stretch=0.8)
     elbo = model.elbo(x, num_samples=500, seed=0).mean()
@@ -72,7 +72,7 @@ def test_the_gap_of_a_wrong_posterior_is_its_kl_from_the_exact_one(linear):
     assert gap == pytest.approx(2 * 0.5 * (np.exp(0.8) - 1.8), abs=0.02)
 
 
-def test_the_log_likelihood_does_not_depend_on_the_memory_it_was_given(linear):
+def test_the_log_likelihood_does_not_depend_on_the_batch_size(linear):
     x, w, b, _ = linear
     model = linear_vae(w, b, stretch=0.5)
     one = model.log_likelihood(x[:6], num_samples=3000, seed=1, batch_size=6)
@@ -80,7 +80,7 @@ def test_the_log_likelihood_does_not_depend_on_the_memory_it_was_given(linear):
     np.testing.assert_allclose(one, two, rtol=1e-5)
 
 
-def test_a_trained_linear_vae_reaches_probabilistic_pca():
+def test_a_trained_linear_vae_matches_probabilistic_pca():
     rng = np.random.default_rng(1)
     w = rng.normal(size=(6, 2)) * [1.0, 0.6]
     x = (rng.normal(size=(512, 2)) @ w.T + 0.5 * rng.normal(size=(512, 6))).astype("float32")
@@ -121,7 +121,7 @@ def test_a_bernoulli_vae_of_one_latent_agrees_with_quadrature():
     model = keras_vae.mlp_vae((4,), latent_dim=1, hidden_units=(6,), activation="tanh")
     rng = np.random.default_rng(2)
     model.decoder.set_weights([rng.normal(size=w.shape) for w in model.decoder.get_weights()])
-    # An encoder near the prior, a little wider: importance weights are bounded.
+    # The posterior is close to the prior and a little wider, so importance weights are bounded.
     encoder = [0.1 * rng.normal(size=w.shape) for w in model.encoder.get_weights()]
     encoder[-1] = np.array([0.0, 0.5])
     model.encoder.set_weights(encoder)
@@ -138,7 +138,7 @@ def test_a_bernoulli_vae_of_one_latent_agrees_with_quadrature():
     assert (model.elbo(x, num_samples=2000, seed=0) < exact + 0.05).all()
 
 
-def test_the_elbo_of_a_vq_model_is_its_log_probability_less_the_code_length(frozen, vectors):
+def test_the_elbo_of_a_vq_model_is_its_log_probability_minus_the_code_length(frozen, vectors):
     model, _ = frozen
     error = ((vectors - model.reconstruct(vectors)).astype("float64") ** 2).sum(1)
     exact = -0.5 * error - 4 * np.log(2 * np.pi) - 4 * np.log(5)
@@ -146,7 +146,7 @@ def test_the_elbo_of_a_vq_model_is_its_log_probability_less_the_code_length(froz
     np.testing.assert_allclose(model.log_likelihood(vectors), exact, rtol=1e-5)
 
 
-def test_the_elbo_is_free_of_beta(make, grey):
+def test_the_elbo_does_not_depend_on_beta(make, grey):
     model = make("mlp_vae", beta=4.0)
     before = model.elbo(grey, seed=0)
     model.beta = 0.0
@@ -177,7 +177,7 @@ def test_without_a_seed_every_call_draws_new_numbers(make, grey):
     assert (model.generate(3) != model.generate(3)).any()
 
 
-def test_set_random_seed_repeats_what_was_asked_without_a_seed(make, grey):
+def test_set_random_seed_makes_calls_without_a_seed_reproducible(make, grey):
     model = make("mlp_vae")
     keras.utils.set_random_seed(5)
     first = model.elbo(grey)
@@ -185,7 +185,7 @@ def test_set_random_seed_repeats_what_was_asked_without_a_seed(make, grey):
     np.testing.assert_array_equal(model.elbo(grey), first)
 
 
-def test_inference_leaves_the_random_state_of_training_alone(make, grey):
+def test_inference_does_not_change_the_random_state_of_training(make, grey):
     model = make("mlp_vae")
     generators = (model.seed_generator, model.latent.seed_generator)
     before = [keras.ops.convert_to_numpy(generator.state) for generator in generators]
@@ -199,7 +199,7 @@ def test_inference_leaves_the_random_state_of_training_alone(make, grey):
 
 
 @pytest.mark.parametrize("num_samples", [0, 1.5, True, "5"])
-def test_a_number_of_samples_is_whole(make, grey, num_samples):
+def test_a_number_of_samples_that_is_not_whole_is_refused(make, grey, num_samples):
     model = make("mlp_vae")
     for ask in (model.elbo, model.log_likelihood):
         with pytest.raises(ValueError, match="num_samples must be a whole number >= 1"):
@@ -207,13 +207,13 @@ def test_a_number_of_samples_is_whole(make, grey, num_samples):
 
 
 @pytest.mark.parametrize("arguments", [{"seed": -1}, {"seed": 0.5}, {"batch_size": 0}])
-def test_seeds_and_batch_sizes_are_whole(make, grey, arguments):
+def test_seeds_and_batch_sizes_that_are_not_whole_are_refused(make, grey, arguments):
     with pytest.raises(ValueError, match="must be a whole number"):
         make("mlp_vae").elbo(grey, **arguments)
 
 
 @pytest.mark.parametrize("n", [0, 2.5, -1])
-def test_a_number_of_images_is_whole(make, n):
+def test_a_number_of_images_that_is_not_whole_is_refused(make, n):
     with pytest.raises(ValueError, match="n must be a whole number >= 1"):
         make("mlp_vae").generate(n)
 
@@ -221,7 +221,7 @@ def test_a_number_of_images_is_whole(make, n):
 @pytest.mark.parametrize(
     "z", [np.zeros((2, 4)), np.zeros(3), np.zeros((0, 3)), np.zeros((1, 3, 1))]
 )
-def test_latents_of_another_shape_are_refused(make, z):
+def test_latents_of_the_wrong_shape_are_refused(make, z):
     with pytest.raises(ValueError, match=r"z must have shape \(n, 3\)"):
         make("mlp_vae").decode(z)
 

@@ -5,10 +5,8 @@ import math
 import keras
 import numpy as np
 import pytest
-from conftest import on_default_backend
 
 import keras_vae
-from keras_vae import evaluation
 from keras_vae.likelihoods import Gaussian
 
 X = np.random.default_rng(0).integers(0, 256, (40, 6, 5, 1), dtype="uint8")
@@ -67,20 +65,6 @@ def test_the_batch_size_changes_no_figure(mlp):
         assert other[name] == pytest.approx(one[name], rel=1e-5), name
 
 
-def test_results_of_different_protocols_are_not_compared():
-    result = {"protocol": "mnist-dynamic", "num_samples": 100}
-    result |= {"elbo": -90.0, "nll": 86.0, "mse": 5e-3}
-    result |= {"elbo_stderr": 0.3, "nll_stderr": 0.3, "mse_stderr": 1e-5}
-    better = {**result, "elbo": -89.0, "elbo_stderr": 0.4}
-    assert evaluation.compare(better, result)["elbo"] == pytest.approx((1.0, 0.5))
-    with pytest.raises(ValueError, match="different protocols cannot be compared.*fashion"):
-        evaluation.compare(result, {**result, "protocol": "fashion-dynamic"})
-    with pytest.raises(ValueError, match="numbers of samples K cannot be compared.*5000"):
-        evaluation.compare(result, {**result, "num_samples": 5000})
-    with pytest.raises(ValueError, match="different protocols"):
-        evaluation.compare({"elbo": 1.0}, {"elbo": 1.0})
-
-
 def test_the_importance_weighted_bound_rises_with_its_samples(mlp):
     bounds = [keras_vae.evaluate(mlp, X, num_samples=k)["nll"] for k in (1, 10, 500)]
     assert bounds[0] > bounds[1] > bounds[2]
@@ -132,38 +116,3 @@ def test_one_example_cannot_tell_how_others_differ(mlp):
 def test_a_number_is_no_data(mlp):
     with pytest.raises(ValueError, match=r"must have shape \(n, "):
         keras_vae.evaluate(mlp, 3.0)
-
-
-def test_a_protocol_needs_its_test_images(mlp, tmp_path):
-    np.savez(tmp_path / "mine.npz", x_train=np.zeros((12, 8, 8, 1), "uint8"))
-    with pytest.raises(ValueError, match="mine.npz must hold x_test"):
-        evaluation.published_metrics(mlp, "mnist-dynamic", source=str(tmp_path / "mine.npz"))
-
-
-def test_an_unknown_protocol_is_refused(mlp):
-    with pytest.raises(ValueError, match="Unknown protocol 'grey'.*mnist-dynamic"):
-        evaluation.published_metrics(mlp, "grey")
-
-
-# On other backends the quick ones: test_hub.py holds every model's numbers against TensorFlow's.
-QUICK = ["mlp-mnist", "vq-mnist"]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if name in QUICK else on_default_backend)
-        for name in keras_vae.list_models()
-    ],
-)
-def test_the_published_figures_are_had_again(name, real_data):
-    entry = keras_vae.info(name)
-    parts = real_data(entry["data"]["name"])
-    model = keras_vae.load(name)
-    binary = entry["likelihood"] == "bernoulli"
-    x = keras_vae.data.binarized_once(parts)[1] if binary else parts.x_test
-    mse = np.mean(np.square(parts.x_test / 255 - model.reconstruct(parts.x_test)))
-    metrics, allowed = entry["metrics"], entry["tolerances"]
-    elbo = model.elbo(x, num_samples=4, seed=0).mean()  # of one sample: too noisy to tell
-    assert elbo == pytest.approx(metrics["elbo"], abs=allowed["elbo"])
-    assert mse == pytest.approx(metrics["mse"], abs=allowed["mse"])

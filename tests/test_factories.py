@@ -1,4 +1,4 @@
-"""The factories: built models, and arguments checked at the door."""
+"""Tests of the factories: the models they build and the checks of their arguments."""
 
 import json
 import math
@@ -42,12 +42,12 @@ def test_arguments_reach_the_model(make, factory):
     assert model.name == "mine" and model.seed == 0 and model.latent.seed == 0
 
 
-def test_a_vq_models_pixels_are_gaussian_by_default(make):
+def test_a_vq_model_has_a_gaussian_likelihood_by_default(make):
     assert make("vq_vae").likelihood.scale == 0.1
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "2"])
-def test_a_latent_dimension_is_whole(value):
+def test_a_latent_dimension_that_is_not_whole_is_refused(value):
     for name in ("mlp_vae", "conv_vae"):
         with pytest.raises(ValueError, match="latent_dim must be a whole number >= 1"):
             FACTORIES[name]((8, 8, 1), latent_dim=value)
@@ -94,15 +94,15 @@ def test_a_factorys_own_arguments_are_checked(make, name, arguments, message):
 
 @pytest.mark.parametrize("name", ["conv_vae", "vq_vae"])
 @pytest.mark.parametrize("shape", [(64,), (8, 8), (2, 8, 8, 1)])
-def test_convolutions_take_images(name, shape):
+def test_convolutional_models_take_only_images(name, shape):
     with pytest.raises(ValueError, match=r"\(height, width, channels\); for vectors use mlp_vae"):
         FACTORIES[name](shape)
 
 
-def test_a_prior_of_the_users_own_takes_part(grey):
+def test_a_users_own_prior_is_used(grey):
     class Narrow(keras_vae.priors.StandardNormal):
         def log_prob(self, z):
-            return super().log_prob(z) - 1.0  # no density, but an offset one can see
+            return super().log_prob(z) - 1.0  # not a density, but its effect is visible
 
     plain = keras_vae.mlp_vae((8, 8, 1), 2, (4,))
     other = keras_vae.mlp_vae((8, 8, 1), 2, (4,), prior=Narrow())
@@ -114,12 +114,12 @@ def test_a_prior_of_the_users_own_takes_part(grey):
 
 
 def test_a_model_knows_how_it_was_made(factory):
-    """In plain words, from which hub.build makes it again."""
+    """As plain data, from which hub.build makes the same model."""
     first = FACTORIES[factory](
         (8, 8, 1), likelihood=keras_vae.likelihoods.Gaussian(scale=0.5), activation="silu"
     )
     made_by = json.loads(json.dumps(first.made_by))
-    again = hub.build(made_by["factory"], made_by["arguments"])
+    again = hub.build(made_by)
     assert again.made_by == first.made_by and made_by["factory"] == factory
     assert again.likelihood.scale == 0.5
     assert [w.shape for w in again.weights] == [w.shape for w in first.weights]
@@ -132,7 +132,7 @@ def test_a_prior_is_recorded_in_plain_words():
     assert made_by["arguments"]["prior"] == expected
 
 
-def test_residual_blocks_change_no_shape():
+def test_residual_blocks_do_not_change_shapes():
     x = np.random.default_rng(0).random((2, 17, 23, 2)).astype("float32")
     model = keras_vae.conv_vae((17, 23, 2), 3, (4, 6), hidden_units=(), blocks=2)
     assert model.reconstruct(x).shape == x.shape
@@ -150,7 +150,7 @@ def test_a_stem_works_at_full_size(blocks):
     *others, last = [layer for layer in model.decoder.layers if layer.name.startswith("conv2d")]
     assert last.kernel.shape == (3, 3, 5, 2) and last.activation is keras.activations.linear
     wide = [layer for layer in others if layer.output.shape[1:] == (18, 24, 5)]
-    assert len(wide) == 1  # the doubling; its excess of a row and a column is cropped
+    assert len(wide) == 1  # the doubling; the extra row and column are cropped
     at_full_size = [layer for layer in others if layer.output.shape[1:] == (17, 23, 5)]
     assert len(at_full_size) == 2 * blocks
     assert np.isfinite(model.train_on_batch(x)).all()
@@ -164,7 +164,7 @@ def test_a_seed_or_name_that_could_not_be_saved_is_refused_before_training(make,
         make(factory, **wrong)
 
 
-def test_numbers_of_numpy_as_arguments_are_saved(factory, make, tmp_path):
+def test_numpy_numbers_as_arguments_are_saved(factory, make, tmp_path):
     whole = {"seed": np.int32(3), "beta": np.float32(2), "filters": (np.int64(4),)}
     if factory == "mlp_vae":
         whole["hidden_units"] = whole.pop("filters")

@@ -7,7 +7,10 @@ import pytest
 import weight_files
 
 import keras_vae
-from keras_vae import hdf5, weights
+from keras_vae import hub
+from keras_vae.hub.fingerprint import fingerprint, tolerance
+from keras_vae.hub.formats import keras_h5
+from keras_vae.layer_places import layers_by_place
 
 KERNEL, BIAS = weight_files.KERNEL, weight_files.BIAS
 model, good, path = weight_files.model, weight_files.good, weight_files.path
@@ -25,8 +28,8 @@ def tensor_names(file):
 
 def assert_refused(model, path, match):
     before = numbers(model)
-    with pytest.raises(weights.WeightsError, match=match) as caught:
-        weights.read_weights(model, path)
+    with pytest.raises(hub.WeightsError, match=match) as caught:
+        keras_h5.read(model, path)
     assert str(path) in str(caught.value)
     for ours, theirs in zip(numbers(model), before):
         np.testing.assert_array_equal(ours, theirs)
@@ -42,12 +45,12 @@ def test_a_file_is_read_as_keras_reads_it(factory, arguments, make, tmp_path):
     rng = np.random.default_rng(0)
     one.set_weights([rng.normal(size=w.shape) for w in one.weights])
     one.save_weights(tmp_path / "one.weights.h5")
-    weights.read_weights(other, tmp_path / "one.weights.h5")
+    keras_h5.read(other, tmp_path / "one.weights.h5")
     third.load_weights(tmp_path / "one.weights.h5")
     for ours, keras_own in zip(numbers(other), numbers(third)):
         np.testing.assert_array_equal(ours, keras_own)
-    for ours, theirs in zip(weights.fingerprint(other), weights.fingerprint(one)):
-        assert abs(ours - theirs) <= weights.tolerance(theirs)
+    for ours, theirs in zip(fingerprint(other), fingerprint(one)):
+        assert abs(ours - theirs) <= tolerance(theirs)
 
 
 @keras.saving.register_keras_serializable(package="keras_vae_tests")
@@ -86,7 +89,7 @@ def test_layers_are_found_where_keras_puts_them(tmp_path):
     with h5py.File(tmp_path / "nested.weights.h5") as file:
         names = tensor_names(file)
     ours = set()
-    for place, layer in hdf5.layers_by_place(model).items():
+    for place, layer in layers_by_place(model).items():
         own = {}
         layer.save_own_variables(own)
         ours |= {f"{place}/vars/{key}" for key in own}
@@ -98,9 +101,9 @@ def test_weights_are_read_whatever_the_version_of_the_format(model, good, tmp_pa
     with h5py.File(good) as old, h5py.File(new, "w", libver="latest") as file:
         for name in tensor_names(old):
             file[name] = old[name][()]
-    weights.read_weights(model, good)
+    keras_h5.read(model, good)
     other = make("mlp_vae", hidden_units=(8, 8))
-    weights.read_weights(other, new)
+    keras_h5.read(other, new)
     for ours, theirs in zip(numbers(other), numbers(model)):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -111,8 +114,8 @@ def test_weights_of_another_precision_are_cast(model, good, path, make, dtype):
         for name in tensor_names(file):
             replace(file, name, data=file[name][()].astype(dtype))
     other = make("mlp_vae", hidden_units=(8, 8))
-    weights.read_weights(other, path)
-    weights.read_weights(model, good)
+    keras_h5.read(other, path)
+    keras_h5.read(model, good)
     for ours, theirs in zip(numbers(other), numbers(model)):
         np.testing.assert_array_equal(ours, theirs.astype(dtype).astype("float32"))
 
@@ -122,10 +125,10 @@ def test_what_is_no_tensor_is_passed_over(model, good, path):
         file.create_group("a/group/of/a/later/version")
         file.attrs["version"] = "99"
         file[KERNEL].attrs["dtype"] = "bfloat16"  # Keras would read it otherwise
-    weights.read_weights(model, good)
-    expected = weights.fingerprint(model)
-    weights.read_weights(model, path)
-    np.testing.assert_allclose(weights.fingerprint(model), expected)
+    keras_h5.read(model, good)
+    expected = fingerprint(model)
+    keras_h5.read(model, path)
+    np.testing.assert_allclose(fingerprint(model), expected)
 
 
 def replace(file, name, **arguments):
@@ -338,7 +341,7 @@ def test_files_that_are_no_hdf5_are_refused(model, path):
 
 
 def test_a_file_of_a_great_many_objects_is_refused(model, path, monkeypatch):
-    monkeypatch.setattr(hdf5, "MOST_OBJECTS", 100)
+    monkeypatch.setattr(keras_h5, "MOST_OBJECTS", 100)
     with h5py.File(path, "r+") as file:
         for i in range(100):
             file.create_group(f"group {i}")

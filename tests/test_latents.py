@@ -1,4 +1,4 @@
-"""The Gaussian latent and the priors against closed forms and Monte Carlo."""
+"""Tests of the Gaussian latent against closed forms and Monte Carlo."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ LOG_VAR = np.array([[-1.0, 0.2, -3.0], [0.0, 1.0, -0.5]], "float32")
 
 
 class WideNormal(priors.Prior):
-    """N(1, 2^2), a prior of the user's own."""
+    """N(1, 2^2), a user-defined prior."""
 
     def log_prob(self, z, training=False):
         c = np.float32(np.log(2 * np.pi * 4))
@@ -51,7 +51,7 @@ def kl_to(mean, log_var, prior_mean, prior_std):
     return 0.5 * (ratio - 1 - log_var + 2 * np.log(prior_std)).sum(-1)
 
 
-def test_one_tensor_or_two_are_the_same_posterior():
+def test_an_encoder_may_return_one_tensor_or_two():
     one, two = latent_of(), latent_of(shape=[(None, 3), (None, 3)])
     noise = np.random.default_rng(0).normal(size=(2, 2, 3)).astype("float32")
     a = one.draw(both(MEAN, LOG_VAR), noise)
@@ -117,7 +117,7 @@ def test_importance_ratios_are_log_p_minus_log_q():
     log_q = stats.norm.logpdf(z, MEAN, np.exp(LOG_VAR / 2)).sum(-1)
     expected = stats.norm.logpdf(z).sum(-1) - log_q
     np.testing.assert_allclose(numpy(draw.log_ratio), expected, atol=1e-4)
-    # Of given codes, too.
+    # Also for given codes.
     np.testing.assert_allclose(numpy(latent.log_ratio(h, draw.code)), expected, atol=1e-4)
 
 
@@ -145,7 +145,7 @@ def test_extreme_log_variances_give_finite_terms_and_gradients(log_var, dtype):
 
 
 @pytest.mark.parametrize("log_var, sign", [(50.0, 1), (-50.0, -1)])
-def test_the_gradient_beyond_the_bounds_points_back_inside(log_var, sign):
+def test_beyond_the_bounds_the_gradient_points_back_inside(log_var, sign):
     h = np.array([[0.0, log_var]], "float32")
     latent = latent_of(shape=(None, 2))
     g = gradient(lambda h: latent.draw(h, np.zeros((1, 1, 1), "float32")).rate, h)
@@ -153,7 +153,7 @@ def test_the_gradient_beyond_the_bounds_points_back_inside(log_var, sign):
 
 
 @pytest.mark.parametrize("magnitude", [1e4, -1e4])
-def test_means_of_ten_thousand_give_a_finite_rate(magnitude):
+def test_large_means_give_a_finite_rate(magnitude):
     h = np.array([[magnitude] * 3 + [0] * 3], "float16")
     rate = rate_of(latent_of(), h)
     np.testing.assert_allclose(rate, 1.5 * float(np.float16(magnitude)) ** 2, rtol=1e-6)
@@ -196,13 +196,13 @@ def test_two_tensors_of_different_shapes_are_refused(shape):
         latent_of(shape=shape)
 
 
-def test_a_prior_that_is_none_is_refused():
+def test_an_invalid_prior_is_refused():
     with pytest.raises(ValueError, match="prior must be an object of keras_vae.priors"):
         GaussianLatent("gauss")
 
 
 @pytest.mark.parametrize("kind", [GaussianLatent, VectorQuantizer])
-def test_the_shapes_that_a_latent_says_are_those_it_computes(kind):
+def test_declared_shapes_are_the_computed_ones(kind):
     if kind is GaussianLatent:
         latent, shape, cases = GaussianLatent(), (3, 4), ((3, 1), (3, 2), (None, 1))
     else:

@@ -1,4 +1,4 @@
-"""Likelihoods against SciPy's densities."""
+"""Tests of likelihoods against SciPy's densities."""
 
 import itertools
 import math
@@ -49,14 +49,14 @@ def test_gaussian_log_prob_equals_scipy(grey, scale):
 
 
 @pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.5)])
-def test_several_outputs_are_held_against_the_same_data(binary, likelihood):
+def test_several_outputs_are_compared_with_the_same_data(binary, likelihood):
     outputs = np.random.default_rng(1).normal(size=(3, *binary.shape)).astype("float32")
     got = numpy(likelihood.log_prob(tensor(binary), tensor(outputs)))
     each = [numpy(likelihood.log_prob(tensor(binary), tensor(output))) for output in outputs]
     np.testing.assert_allclose(got, each, rtol=1e-5)
 
 
-def test_log_prob_is_computed_in_float32_whatever_the_outputs_are(binary):
+def test_log_prob_is_computed_in_float32_for_outputs_of_any_dtype(binary):
     outputs = np.random.default_rng(1).normal(size=binary.shape).astype("float16")
     for likelihood in (Bernoulli(), Gaussian()):
         half = likelihood.log_prob(tensor(binary), keras.ops.convert_to_tensor(outputs))
@@ -90,12 +90,12 @@ def test_binary_data_is_observed_unchanged(binary):
     np.testing.assert_array_equal(numpy(observed), binary)
 
 
-def test_a_gaussian_likelihood_observes_data_as_it_is(grey):
+def test_a_gaussian_likelihood_observes_data_unchanged(grey):
     np.testing.assert_array_equal(Gaussian().observe(grey, None), grey)
 
 
 @pytest.mark.parametrize("scale", [0, -1, math.nan, math.inf, "1", True, None, [1.0]])
-def test_gaussian_refuses_a_scale_that_is_none(scale):
+def test_gaussian_refuses_an_invalid_scale(scale):
     with pytest.raises(ValueError, match="scale must be"):
         Gaussian(scale)
 
@@ -106,7 +106,7 @@ def test_bernoulli_refuses_values_outside_0_to_1(value):
         Bernoulli().check(np.array([[0.5, value]]))
 
 
-def test_get_takes_a_name_a_description_or_an_object():
+def test_get_takes_a_name_a_dict_or_an_object():
     assert isinstance(likelihoods.get("bernoulli"), Bernoulli)
     assert likelihoods.get("gaussian").scale == 1
     assert likelihoods.get({"name": "gaussian", "scale": 0.1}).scale == 0.1
@@ -115,7 +115,7 @@ def test_get_takes_a_name_a_description_or_an_object():
 
 
 @pytest.mark.parametrize("wrong", ["gauss", None, 3, {"scale": 1}])
-def test_get_names_the_likelihoods_there_are(wrong):
+def test_get_lists_the_likelihoods(wrong):
     with pytest.raises(ValueError, match=r"one of \['bernoulli', 'gaussian', 'learned"):
         likelihoods.get(wrong)
 
@@ -126,7 +126,7 @@ def test_a_likelihood_survives_serialisation():
 
 
 @pytest.mark.parametrize("scale", [0.1, 2.0])
-def test_a_learned_scale_gives_the_density_of_that_scale(grey, scale):
+def test_a_learned_scale_gives_the_same_density_as_a_fixed_one(grey, scale):
     mean = np.random.default_rng(1).normal(size=(2, *grey.shape)).astype("float32")
     got = LearnedGaussian(scale).log_prob(tensor(grey), tensor(mean))
     expected = Gaussian(scale).log_prob(tensor(grey), tensor(mean))
@@ -137,7 +137,7 @@ def test_a_learned_scale_gives_the_density_of_that_scale(grey, scale):
     np.testing.assert_array_equal(LearnedGaussian(scale).mean(outputs), outputs)
 
 
-def test_a_learned_scale_becomes_the_root_of_the_mean_squared_error(vectors):
+def test_a_learned_scale_converges_to_the_root_mean_squared_error(vectors):
     model = keras_vae.mlp_vae((8,), 2, (), likelihood="learned_gaussian", seed=0)
     model.encoder.trainable = model.decoder.trainable = False
     model.encoder.set_weights([0 * weight for weight in model.encoder.get_weights()])
@@ -145,13 +145,13 @@ def test_a_learned_scale_becomes_the_root_of_the_mean_squared_error(vectors):
     assert len(model.trainable_variables) == 1
     model.compile(keras.optimizers.Adam(0.01))
     model.fit(vectors, epochs=200, verbose=0)
-    # The decoder's outputs are all 0, so that the error is the data.
+    # The decoder's outputs are all 0, so the error is the data itself.
     assert model.likelihood.scale == pytest.approx(np.sqrt(np.mean(vectors**2)), rel=1e-3)
     loss = model.evaluate(vectors, verbose=0, return_dict=True)["distortion"]
     assert loss == pytest.approx(4 * (1 + math.log(2 * math.pi * np.mean(vectors**2))), rel=1e-3)
 
 
-def test_a_learned_scale_is_kept_in_every_file(make, grey, tmp_path):
+def test_a_learned_scale_is_saved_and_loaded(make, grey, tmp_path):
     model = make("conv_vae", likelihood={"name": "learned_gaussian", "scale": 0.5})
     model.fit(grey, epochs=3, verbose=0)
     scale, elbo = model.likelihood.scale, model.elbo(grey, seed=0)
@@ -166,9 +166,9 @@ def test_a_learned_scale_is_kept_in_every_file(make, grey, tmp_path):
         np.testing.assert_allclose(again.elbo(grey, seed=0), elbo, rtol=1e-5)
         assert again.likelihood.initial.scale == 0.5
     again.fit(grey, epochs=1, verbose=0)
-    assert again.likelihood.scale != pytest.approx(scale, rel=1e-6)  # and goes on learning
+    assert again.likelihood.scale != pytest.approx(scale, rel=1e-6)  # it is still trained
 
 
-def test_the_scale_of_a_learned_gaussian_is_checked_as_that_of_a_given_one():
+def test_the_initial_scale_of_a_learned_gaussian_is_checked():
     with pytest.raises(ValueError, match="scale must be"):
         LearnedGaussian(0)

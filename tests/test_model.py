@@ -1,4 +1,4 @@
-"""VAE in training: the step, the loss, its terms, its weights, its noise and its doors."""
+"""Tests of VAE in training: step, loss, sample weights, binarisation, seeds and argument checks."""
 
 import dataclasses
 import math
@@ -62,8 +62,8 @@ def test_training_takes_the_textbook_step(binary, likelihood, optimizer):
         got = model.train_on_batch(x, return_dict=True)["loss"]
         model.reset_metrics()
         assert got == pytest.approx(loss + constant, rel=1e-5)
-    # Float32 sums of 64 pixels in another order differ by a few 1e-7 of their size; Adam divides
-    # by the gradient's own size, which magnifies that where a gradient is nearly 0.
+    # Float32 sums of 64 pixels in a different order differ by a few 1e-7 relative. Adam divides by
+    # the gradient's magnitude, which amplifies the difference where a gradient is nearly 0.
     for ours, theirs in zip(model.trainable_variables, weights):
         np.testing.assert_allclose(numpy(ours), theirs, rtol=1e-4, atol=2e-5)
 
@@ -117,12 +117,12 @@ def test_twice_the_same_data_has_the_same_loss_terms(make, factory, binary):
     )
     for name in ("distortion", "rate", "penalty"):
         assert once[name].shape == (12,)
-        # Against the sum: penalties may be 0.
+        # Means are compared with means, since penalties may be 0.
         np.testing.assert_allclose(numpy(twice[name]).mean(), numpy(once[name]).mean(), rtol=1e-5)
         np.testing.assert_allclose(numpy(twice[name])[12:], numpy(once[name]), rtol=1e-4)
 
 
-def test_more_samples_average_the_distortion_and_leave_the_rate(make, binary):
+def test_more_samples_average_the_distortion_and_do_not_change_the_rate(make, binary):
     model = make("mlp_vae", num_samples=3)
     x = ops.convert_to_tensor(binary)
     noise = np.random.default_rng(0).normal(size=(3, 12, 3)).astype("float32")
@@ -134,7 +134,7 @@ def test_more_samples_average_the_distortion_and_leave_the_rate(make, binary):
     np.testing.assert_allclose(numpy(together["rate"]), numpy(each[0]["rate"]), rtol=1e-6)
 
 
-def test_a_callback_changes_beta_in_mid_fit(make, grey):
+def test_a_callback_can_change_beta_during_fit(make, grey):
     class Schedule(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             self.model.beta = epoch / 2
@@ -177,7 +177,7 @@ def test_regularizers_of_the_users_networks_count_in_the_loss(vectors):
     assert got["loss"] == pytest.approx(got["distortion"] + got["rate"] + l2, rel=1e-6)
 
 
-# Sample weights and labels: `frozen` is a model that has no noise and does not move
+# Sample weights and labels: `frozen` is a model without noise whose weights do not change
 
 
 WEIGHTS = np.array([0, 1, 2, 0.5, 0, 0, 3, 1, 1, 0, 0, 4], "float32")
@@ -211,7 +211,7 @@ def _terms(model, x):
     return model.elbo_terms(ops.convert_to_tensor(x))
 
 
-def test_class_weights_of_some_labels_leave_the_others(frozen, vectors):
+def test_labels_without_a_class_weight_count_once(frozen, vectors):
     model, losses = frozen
     labels = np.arange(12) % 3
     weight = np.where(labels == 1, 3.0, 1.0)
@@ -225,7 +225,7 @@ def test_class_weights_of_some_labels_leave_the_others(frozen, vectors):
         model.fit(vectors, class_weight={1: 3.0})
 
 
-def test_class_weights_count_by_the_labels(frozen, vectors):
+def test_class_weights_weight_examples_by_their_labels(frozen, vectors):
     model, losses = frozen
     labels = np.arange(12) % 2
     history = model.fit(vectors, labels, class_weight={0: 0.0, 1: 2.0}, verbose=0).history
@@ -259,14 +259,15 @@ def test_labels_are_ignored(frozen, vectors, labels):
     assert model.train_on_batch(vectors, labels)[0] == expected
 
 
-# What the likelihood sees
+# Binarisation
 
 
 @pytest.fixture(scope="module")
 def mirror():
-    """A model whose distortion is 0 if, and only if, encoder and likelihood see one binary image.
+    """A model with distortion 0 if and only if encoder and likelihood get the same binary image.
 
-    z is the encoder's image; the logits are +-100 as it is on or off. The rate counts its pixels.
+    z is the encoder's image; the logits are +-100 for pixels that are on or off. The rate counts
+    the pixels that are on.
     """
     x, z = keras.Input((6,)), keras.Input((6,))
     off = keras.layers.Dense(6, kernel_initializer="zeros")
@@ -280,7 +281,7 @@ def mirror():
 
 def test_encoder_and_likelihood_see_the_same_binary_image(mirror):
     grey = np.random.default_rng(0).random((500, 6), dtype="float32")
-    # Of 3000 pixels of mean 1/2 the number on has a standard deviation below 28.
+    # Of 3000 pixels with mean 1/2, the number that are on has a standard deviation below 28.
     base = 0.5 * 6 * (30 - 1)
     for logs in (mirror.train_on_batch(grey, return_dict=True), evaluated(mirror, grey)):
         assert logs["distortion"] < 1e-6
@@ -291,7 +292,7 @@ def test_encoder_and_likelihood_see_the_same_binary_image(mirror):
     assert distortion.max() < 1e-6
 
 
-def test_grey_images_are_drawn_anew_at_every_training_step_but_not_in_evaluate(mirror):
+def test_grey_images_are_binarised_differently_at_every_training_step_but_not_in_evaluate(mirror):
     grey = np.full((50, 6), 0.5, "float32")
     rates = []
     for _ in range(4):
@@ -301,7 +302,7 @@ def test_grey_images_are_drawn_anew_at_every_training_step_but_not_in_evaluate(m
     assert evaluated(mirror, grey)["rate"] == evaluated(mirror, grey)["rate"]
 
 
-def test_binary_data_is_seen_unchanged(mirror, binary):
+def test_binary_data_is_used_unchanged(mirror, binary):
     x = binary.reshape(-1, 6)[:100]
     assert evaluated(mirror, x)["rate"] == pytest.approx(0.5 * (x.sum(1).mean() + 6 * 29), rel=1e-5)
 
@@ -319,7 +320,7 @@ def test_uint8_is_float_over_255(make, factory):
 
 
 @pytest.mark.parametrize("kind", ["float64", "bool", "list", "int32"])
-def test_data_of_other_kinds_is_read_as_numbers(frozen, kind):
+def test_data_of_other_types_is_converted_to_float32(frozen, kind):
     model, _ = frozen
     x = np.eye(8)[:5]
     expected = evaluated(model, x.astype("float32"))["loss"]
@@ -330,7 +331,7 @@ def test_data_of_other_kinds_is_read_as_numbers(frozen, kind):
 # Seeds
 
 
-def test_two_steps_differ_and_the_same_seed_repeats_them(make, grey):
+def test_steps_differ_and_are_reproducible_with_the_same_seed(make, grey):
     def losses(seed):
         model = make("mlp_vae", seed=seed)
         model.set_weights([np.full(w.shape, 0.01) for w in model.weights])
@@ -347,7 +348,7 @@ def test_two_steps_differ_and_the_same_seed_repeats_them(make, grey):
     assert losses(2) != first
 
 
-def test_evaluate_is_repeatable_and_leaves_the_random_state_of_training_alone(make, factory, grey):
+def test_evaluate_is_reproducible_and_keeps_the_random_state_of_training(make, factory, grey):
     model = make(factory)
     model.compile(sgd())
     generators = (model.seed_generator, model.latent.seed_generator)
@@ -359,7 +360,7 @@ def test_evaluate_is_repeatable_and_leaves_the_random_state_of_training_alone(ma
     np.testing.assert_array_equal(before, after)
 
 
-def test_validation_does_not_change_what_is_trained(make, grey):
+def test_validation_does_not_change_the_trained_weights(make, grey):
     model = make("mlp_vae")
     model.compile(sgd(1e-3))
     start, results = model.get_weights(), []
@@ -373,7 +374,7 @@ def test_validation_does_not_change_what_is_trained(make, grey):
     assert (results[0] != start[1]).any()
 
 
-# The door
+# Argument checks
 
 
 BAD = {
@@ -409,7 +410,7 @@ def gate(make):
         "log_likelihood",
     ],
 )
-def test_bad_data_is_refused_at_every_door(gate, method, bad):
+def test_bad_data_is_refused_by_every_method(gate, method, bad):
     x, message = BAD[bad]
     with pytest.raises(ValueError, match=message):
         getattr(gate, method)(x)
@@ -422,7 +423,7 @@ def test_bad_validation_data_is_refused(gate, grey, bad):
         gate.fit(grey, validation_data=(x, None), verbose=0)
 
 
-def test_data_that_is_no_data_is_refused(gate):
+def test_values_that_are_not_arrays_are_refused(gate):
     for x in (None, 3, "mnist"):
         with pytest.raises(ValueError, match="x must"):
             gate.fit(x)
@@ -459,7 +460,7 @@ PIPELINES = [Batches, generator, tf_data, data_loader]
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
-def test_every_batch_of_a_pipeline_is_seen(frozen, vectors, pipeline):
+def test_every_batch_of_a_pipeline_is_used(frozen, vectors, pipeline):
     model, losses = frozen
     expected = pytest.approx(losses(vectors).mean(), rel=1e-5)
     history = model.fit(
@@ -493,7 +494,7 @@ def test_an_empty_pipeline_is_refused(frozen):
         frozen[0].fit(_ for _ in ())
 
 
-def test_labels_and_weights_of_a_pipeline_are_treated_as_those_of_arrays(frozen, vectors):
+def test_labels_and_weights_of_a_pipeline_are_treated_like_those_of_arrays(frozen, vectors):
     model, losses = frozen
     batches = ((vectors[i : i + 4], np.zeros(4), WEIGHTS[i : i + 4]) for i in (0, 4, 8))
     history = model.fit(batches, steps_per_epoch=3, shuffle=False, verbose=0).history
@@ -557,7 +558,7 @@ def test_an_encoder_of_undefined_shape_is_refused():
 
 
 @pytest.mark.parametrize("wrong", [None, "mlp", lambda x: x])
-def test_a_network_that_is_no_keras_model_is_refused(wrong):
+def test_a_network_that_is_not_a_keras_model_is_refused(wrong):
     with pytest.raises(ValueError, match="encoder must be a keras.Model or layer"):
         keras_vae.VAE(wrong, networks()[1])
     with pytest.raises(ValueError, match="decoder must be a keras.Model or layer"):
@@ -573,8 +574,8 @@ def test_a_loss_or_metrics_of_the_users_are_refused(gate, given):
 
 
 @pytest.mark.parametrize("own_latent", [False, True])
-def test_the_noise_is_not_made_of_the_bits_that_binarised_the_data(own_latent):
-    """Coin flips: no model can say more of them than log 2 each, unless the noise tells."""
+def test_the_noise_is_independent_of_the_binarisation(own_latent):
+    """The data are coin flips of log 2 nats. If the noise leaked them, the loss would be lower."""
     x = np.full((1000, 8), 0.5, "float32")
     model = keras_vae.mlp_vae((8,), latent_dim=8, hidden_units=(32,), seed=5)
     if own_latent:
@@ -585,7 +586,7 @@ def test_the_noise_is_not_made_of_the_bits_that_binarised_the_data(own_latent):
     assert losses[-1] == pytest.approx(8 * math.log(2), rel=0.03)
 
 
-def test_a_likelihood_that_cannot_be_hashed(gate, grey):
+def test_a_likelihood_need_not_be_hashable(gate, grey):
     @dataclasses.dataclass
     class Laplace(keras_vae.likelihoods.Likelihood):
         scale: float = 1.0
@@ -600,7 +601,7 @@ def test_a_likelihood_that_cannot_be_hashed(gate, grey):
     assert np.isfinite(model.elbo(grey)).all() and model.reconstruct(grey).shape == grey.shape
 
 
-def test_the_names_of_the_metrics_are_those_of_the_list(make, factory, grey):
+def test_metrics_names_match_the_list_from_evaluate(make, factory, grey):
     model = make(factory)
     listed = model.evaluate(grey, verbose=0)
     assert len(listed) == len(model.metrics_names)
@@ -610,7 +611,7 @@ def test_the_names_of_the_metrics_are_those_of_the_list(make, factory, grey):
 
 @pytest.mark.parametrize("name", ["beta", "capacity"])
 @pytest.mark.parametrize("value", [None, "1", math.nan, -1])
-def test_only_a_number_of_at_least_0_can_be_assigned(make, name, value):
+def test_assigning_anything_but_a_number_of_at_least_0_is_refused(make, name, value):
     model = make("mlp_vae", capacity=1.0)
     with pytest.raises(ValueError, match=f"{name} must be a finite number >= 0"):
         setattr(model, name, value)
@@ -619,6 +620,6 @@ def test_only_a_number_of_at_least_0_can_be_assigned(make, name, value):
     assert float(getattr(model, name)) == 2
 
 
-def test_a_vq_model_has_no_rates_of_latents(make, grey):
+def test_a_vq_model_has_no_rates_per_latent(make, grey):
     with pytest.raises(ValueError, match="is not a sum over its latents"):
         make("vq_vae").latent_rates(grey)

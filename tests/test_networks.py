@@ -1,4 +1,4 @@
-"""Networks of every factory: data of every shape comes back in its shape."""
+"""Tests of the networks of every factory: shapes, structure and numbers of weights."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ SHAPES = [(28, 28, 1), (32, 32, 3), (28, 20, 1), (17, 23, 2), (5, 7, 1), (1, 1, 
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
-def test_images_of_every_size_come_back_in_their_size(make, factory, shape):
+def test_reconstructions_have_the_size_of_the_images(make, factory, shape):
     filters = {} if factory == "mlp_vae" else {"filters": (4, 4)}
     model = make(factory, shape, **filters)
     x = np.random.default_rng(0).random((2, *shape), dtype="float32")
@@ -19,7 +19,7 @@ def test_images_of_every_size_come_back_in_their_size(make, factory, shape):
     assert np.isfinite(model.elbo(x)).all()
 
 
-def test_large_images_of_odd_size_come_back_in_their_size(make):
+def test_reconstructions_of_large_images_of_odd_size_have_that_size(make):
     model = make("conv_vae", (105, 105, 1), filters=(2, 2, 2, 2))
     assert model.reconstruct(np.zeros((1, 105, 105, 1), "uint8")).shape == (1, 105, 105, 1)
 
@@ -42,7 +42,7 @@ def test_codes_have_the_positions_of_the_downsampled_image(make):
     assert model.latent.code_spec.shape == (5, 6)
 
 
-def test_a_gated_layer_is_one_times_the_sigmoid_of_another():
+def test_a_gated_layer_is_one_dense_layer_times_the_sigmoid_of_another():
     model = keras_vae.mlp_vae((10,), 2, (7,), activation="glu", seed=0)
     x = np.random.default_rng(0).random((3, 10), dtype="float32")
     inner, _, gate, _, last, _ = model.encoder.get_weights()
@@ -52,7 +52,7 @@ def test_a_gated_layer_is_one_times_the_sigmoid_of_another():
 
 @pytest.mark.parametrize("factory", ["conv_vae", "vq_vae"])
 @pytest.mark.parametrize("activation", ["glu", keras.activations.glu])
-def test_convolutions_are_not_gated(make, factory, activation):
+def test_gated_convolutions_are_refused(make, factory, activation):
     with pytest.raises(ValueError, match="it is for mlp_vae"):
         make(factory, activation=activation)
 
@@ -68,7 +68,7 @@ def test_a_decoder_mirrors_its_encoder():
     assert widths == [3, 5, 6] and mirrored == [5, 3, 3, 1]
 
 
-def test_an_mlp_has_the_number_of_weights_one_counts_by_hand():
+def test_an_mlp_has_the_expected_number_of_weights():
     model = keras_vae.mlp_vae((28, 28, 1), latent_dim=16, hidden_units=(100, 50))
     encoder = 785 * 100 + 101 * 50 + 51 * 32
     decoder = 17 * 50 + 51 * 100 + 101 * 784
@@ -84,7 +84,7 @@ def test_without_activation_and_hidden_units_an_mlp_is_linear(make):
     np.testing.assert_allclose(middle, ends, rtol=1e-4, atol=1e-6)
 
 
-def test_shapes_are_height_width_channels_whatever_keras_is_set_to(make, factory, tmp_path):
+def test_shapes_are_height_width_channels_under_any_keras_data_format(make, factory, tmp_path):
     x = np.random.default_rng(0).random((2, 9, 7, 2), dtype="float32")
     expected = make(factory, (9, 7, 2))
     keras.config.set_image_data_format("channels_first")

@@ -1,4 +1,4 @@
-"""What a VAE is trained on besides the beta-ELBO: free bits, capacity, importance weights."""
+"""Tests of training objectives: the beta-ELBO, free bits, capacity, importance weights."""
 
 import keras
 import numpy as np
@@ -27,7 +27,7 @@ def terms_of(distortion, rates, penalty, weight=None):
 
 
 @pytest.mark.parametrize("weight", [None, np.array([0.0, 1, 2, 0.5, 3, 1], "float32")])
-def test_the_loss_is_its_formula(weight):
+def test_the_loss_equals_its_formula(weight):
     rng = np.random.default_rng(0)
     rates = rng.gamma(0.5, size=(6, 4)).astype("float32")
     d, p = rng.normal(5, 1, 6).astype("float32"), rng.random(6, dtype="float32")
@@ -50,7 +50,7 @@ def test_the_loss_is_its_formula(weight):
     assert loss(free_bits=0.25, capacity=1.0) == pytest.approx(both, rel=1e-5)
 
 
-def test_the_importance_weighted_bound_is_scipy_s():
+def test_the_importance_weighted_bound_equals_scipy():
     log_prob, log_ratio = np.random.default_rng(0).normal(-400, 30, (2, 7, 5)).astype("float32")
     log_w = [ops.convert_to_tensor(part) for part in (log_prob, log_ratio)]
     draw = Draw(code=None, decoder_input=None, rate=-log_w[1])
@@ -60,9 +60,9 @@ def test_the_importance_weighted_bound_is_scipy_s():
     assert float(got) == pytest.approx(-expected.mean(), rel=1e-6)
 
 
-def test_settings_are_no_weights(make):
+def test_settings_are_not_weights(make):
     one, two = make("mlp_vae", beta=2.0, capacity=3.0), make("mlp_vae", beta=5.0)
-    two.set_weights(one.get_weights())  # as many, although only one has a capacity
+    two.set_weights(one.get_weights())  # as many weights, although only one has a capacity
     assert float(two.beta) == 5.0 and two.capacity is None
     assert not one.objective.weights and one.count_params() == two.count_params()
 
@@ -77,11 +77,11 @@ def test_an_objective_is_given_as_an_object_or_by_its_settings(make):
 
 
 def collapsing(**arguments):
-    """A model that a rate of weight 20 would make collapse, fitted; and its data."""
+    """A model with beta = 20, which makes it collapse, after training; its data and history."""
     x = np.random.default_rng(0).normal(size=(256, 6)).astype("float32")
     model = keras_vae.mlp_vae((6,), 4, (), likelihood=Gaussian(1.0), beta=20.0, seed=0, **arguments)
     model.compile(keras.optimizers.Adam(0.03))
-    # In one order, so that the rates hang on no backend's way to shuffle.
+    # Not shuffled, so that the rates do not depend on how a backend shuffles.
     history = model.fit(x, epochs=25, batch_size=64, shuffle=False, verbose=0).history
     return model, x, history
 
@@ -91,16 +91,16 @@ def test_without_free_bits_or_capacity_this_model_collapses():
     assert model.latent_rates(x).mean(axis=0).max() < 0.01
 
 
-def test_with_free_bits_every_latent_stays_in_use_and_none_uses_more():
+def test_with_free_bits_every_latent_stays_in_use_at_about_that_rate():
     model, x, history = collapsing(free_bits=0.5)
     rates = model.latent_rates(x).mean(axis=0)
     assert rates.min() > 0.2 and rates.max() < 0.6
-    # The metrics are the ELBO's own; the loss counts at least 4 x 0.5 nats, 20 times.
+    # The metrics are those of the ELBO; the loss counts a rate of at least 4 x 0.5 nats, times 20.
     loss, distortion, rate = (history[k][-1] for k in ("loss", "distortion", "rate"))
     assert loss >= distortion + 20 * max(rate, 4 * 0.5) - 1e-3
 
 
-def test_the_rate_is_drawn_to_the_capacity_and_follows_when_it_changes():
+def test_the_rate_approaches_the_capacity_and_follows_its_changes():
     model, x, history = collapsing(capacity=2.0)
     assert history["rate"][-1] == pytest.approx(2.0, abs=0.3)
     model.capacity = 4.0
@@ -112,7 +112,7 @@ def test_the_rate_is_drawn_to_the_capacity_and_follows_when_it_changes():
 
 @pytest.fixture(scope="module")
 def exact():
-    """A linear-Gaussian model with its exact posterior: arguments of VAE, data, log p(x)."""
+    """A linear-Gaussian model with its exact posterior: arguments of `VAE`, data and log p(x)."""
     x = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
     scale = 0.6
     w = np.array([[1.2, 0.0, 0.0], [0.0, 0.5, 0.0]])
@@ -155,7 +155,7 @@ def test_the_importance_weighted_bound_is_tighter_than_the_elbo_and_below_the_ma
 
 
 def gradients(parts, x, shift=0.0, beta=1.0, **arguments):
-    """Of the importance-weighted loss: those of the encoder's and of the decoder's bias."""
+    """The importance-weighted loss and its gradients for the encoder's and decoder's biases."""
     encoder, decoder = (keras.models.clone_model(parts[name]) for name in ("encoder", "decoder"))
     kernel, bias = parts["encoder"].get_weights()
     encoder.set_weights([kernel, bias + shift])
@@ -169,24 +169,24 @@ def gradients(parts, x, shift=0.0, beta=1.0, **arguments):
     return loss, *(then - now for then, now in zip(before, after))
 
 
-def test_the_doubly_reparameterised_gradient_is_without_noise_at_the_exact_posterior(exact):
+def test_the_doubly_reparameterised_gradient_has_no_noise_at_the_exact_posterior(exact):
     parts, x, _ = exact
     plain = gradients(parts, x, importance_weighted=True)
     doubly = gradients(parts, x, importance_weighted="dreg")
-    # There log w is the same for every z: what is left of the gradient is the score of q.
+    # There log w is the same for every z, so the plain gradient consists of the score of q only.
     assert np.abs(plain[1]).max() > 0.01
     np.testing.assert_allclose(doubly[1], 0, atol=1e-5)
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.3, 2.0])
-def test_the_doubly_reparameterised_gradient_is_that_of_the_bound(exact, beta):
+def test_the_doubly_reparameterised_gradient_is_the_gradient_of_the_bound(exact, beta):
     parts, x, _ = exact
     options = {"shift": np.array([0.2, -0.1, 0.3, -0.2]), "beta": beta}
     x = np.repeat(x, 5000, axis=0)
     plain = gradients(parts, x, importance_weighted=True, **options)
     doubly = gradients(parts, x, importance_weighted="dreg", **options)
     assert doubly[0] == pytest.approx(plain[0], rel=1e-5)  # the same loss
-    np.testing.assert_allclose(doubly[2], plain[2], atol=1e-5)  # and gradient of the decoder
+    np.testing.assert_allclose(doubly[2], plain[2], atol=1e-5)  # the decoder's gradient, too
     np.testing.assert_allclose(doubly[1], plain[1], atol=0.015)
     assert np.abs(plain[1]).max() > 0.06
 
@@ -200,10 +200,10 @@ def test_the_doubly_reparameterised_gradient_is_that_of_the_bound(exact, beta):
         {"num_samples": 2, "importance_weighted": "dreg", "prior": "realnvp"},
     ],
 )
-def test_an_objective_trains_evaluates_and_is_kept_in_a_file(make, binary, tmp_path, arguments):
+def test_an_objective_trains_evaluates_and_is_saved(make, binary, tmp_path, arguments):
     model = make("mlp_vae", **arguments)
     model.compile(keras.optimizers.Adam(1e-2))
-    # Batches of a generator have no known size in TensorFlow's graph.
+    # In TensorFlow's graph the size of batches from a generator is unknown.
     batches = ((binary,) for _ in range(8))
     options = {"epochs": 8, "steps_per_epoch": 1, "shuffle": False}
     fitted = model.fit(batches, verbose=0, validation_data=(binary, None), **options)
@@ -238,7 +238,7 @@ def test_an_objective_trains_evaluates_and_is_kept_in_a_file(make, binary, tmp_p
         ),
     ],
 )
-def test_objectives_that_cannot_be_are_refused(make, factory, arguments, message):
+def test_invalid_objectives_are_refused(make, factory, arguments, message):
     with pytest.raises(ValueError, match=message):
         make(factory, **arguments)
 
@@ -251,6 +251,6 @@ def test_a_latent_that_is_not_sampled_has_no_importance_weights(frozen):
         )
 
 
-def test_a_capacity_is_changed_only_where_there_is_one(make):
+def test_setting_a_capacity_needs_a_model_with_one(make):
     with pytest.raises(ValueError, match="make it with capacity=0.0"):
         make("mlp_vae").capacity = 3.0

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vae import data, pictures
+from keras_vae import data
+from keras_vae.data import pictures
 
 
 def colours(height, width, seed=0):
@@ -45,8 +46,8 @@ def test_a_folder_gives_what_can_be_read_and_says_what_can_not(folder):
         *("x-16-bit.png", "x-empty.png", "x-page.png", "x-cut.jpg"),
     }
     reasons = {path.name: reason for path, reason in refused.items()}
-    assert "must have 8 bits a channel. Received mode: I;16" in reasons["x-16-bit.png"]
-    assert "x-page.png is no picture" in reasons["x-page.png"]
+    assert "must have 8 bits per channel. Received mode: I;16" in reasons["x-16-bit.png"]
+    assert "x-page.png is not a picture" in reasons["x-page.png"]
     assert "x-cut.jpg cannot be read: " in reasons["x-cut.jpg"]
     assert x[4].min() == 255  # what is transparent is white
 
@@ -99,7 +100,7 @@ def test_folders_without_pictures_are_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no pictures .*png"):
         pictures.read_folder(tmp_path)
     (tmp_path / "a.png").write_bytes(b"text")
-    with pytest.raises(ValueError, match="None of the 1 pictures .* can be read: .*no picture"):
+    with pytest.raises(ValueError, match="None of the 1 pictures .* can be read: .*not a picture"):
         pictures.read_folder(tmp_path)
 
 

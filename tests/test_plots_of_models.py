@@ -3,10 +3,11 @@
 import keras
 import numpy as np
 import pytest
+from own_kinds import Grid, Poisson, of_map, plain_autoencoder
 
 import keras_vae
 from keras_vae import plots
-from keras_vae.plots.grids import _tiles
+from keras_vae.plots.grids import _TEXT, _tiles
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +18,12 @@ def drawn(make):
         "plane": make("mlp_vae", latent_dim=2),
         "vq": make("vq_vae"),
         "vector": make("mlp_vae", (6,)),
+        "flow": make("mlp_vae", prior={"name": "realnvp", "couplings": 2, "hidden_units": [4]}),
+        "map": of_map(keras_vae.latents.GaussianLatent(), 8, decoder_channels=4),
+        "grid": of_map(Grid(), 2),
+        "plain": plain_autoencoder(),
+        "counts": of_map(keras_vae.latents.GaussianLatent(), 4, Poisson(), decoder_channels=2),
+        "any": of_map(keras_vae.latents.GaussianLatent(), 4, size=None, decoder_channels=2),
     }
     rng = np.random.default_rng(0)
     for model in models.values():
@@ -29,14 +36,14 @@ def canvas(figure):
     return figure.axes[0].images[0].get_array()
 
 
-def rows_of(figure, rows, columns, zoom, left=0, gaps=None):
+def rows_of(figure, rows, columns, zoom, left=0, gaps=None, head=0, foot=0):
     """The tiles of a grid of 8 x 8 images, `(rows, columns, 8, 8, 4)`."""
-    pixels, top, out = canvas(figure), 0, []
+    pixels, top, out = canvas(figure), head, []
     for row in range(rows):
         top += gaps[row % len(gaps)] if gaps else 4
         starts = [left + 4 + c * (8 * zoom + 4) for c in range(columns)]
         out.append([pixels[top : top + 8 * zoom : zoom, s : s + 8 * zoom : zoom] for s in starts])
-        top += 8 * zoom
+        top += 8 * zoom + foot
     return np.array(out)
 
 
@@ -49,15 +56,55 @@ def test_a_traversal_moves_one_latent_a_row_sorted_by_rate(drawn, grey):
     figure = plots.traversal(model, grey, units=2, steps=3, span=2.0)
     rates = model.latent_rates(grey).mean(axis=0)
     order = np.argsort(-rates)[:2]
-    assert texts(figure) == [f"latent {unit}\n{rates[unit]:.2f} nats" for unit in order]
-    tiles = rows_of(figure, 2, 3, 150 // 8, left=110)
+    steps = ["-2", "0", "2"]
+    labels = [f"latent {unit}\n{rates[unit]:.2f} nats" for unit in order]
+    title = "sorted by mean rate, largest first"
+    assert texts(figure) == [title, *steps, labels[0], *steps, labels[1]]
+    tiles = rows_of(figure, 2, 3, 150 // 8, left=110, head=_TEXT, foot=_TEXT)
     for row, unit in enumerate(order):
         z = np.repeat(model.encode(grey[:1]), 3, axis=0)
         z[:, unit] = [-2, 0, 2]
         np.testing.assert_array_equal(tiles[row], _tiles(model.decode(z), "z"))
 
 
-@pytest.mark.parametrize("kind", ["mlp", "vq"])
+def test_a_traversal_sorts_and_moves_latents_of_other_priors_by_their_codes(drawn, grey):
+    model = drawn["flow"]
+    bias = model.encoder.weights[-1]
+    bias.assign(np.float32([0, 40, 0, 0, 0, 0]))  # the codes of latent 1 lie about 40
+    codes = model.encode(grey)
+    figure = plots.traversal(model, grey, units=3, steps=2)
+    variance = codes.var(axis=0, dtype="float64")
+    title, *words = texts(figure)
+    assert title == "sorted by variance of the posterior mean over the data, largest first"
+    order = np.argsort(-variance)
+    assert words[2::3] == [f"latent {unit}\n{variance[unit]:.2f}" for unit in order]
+    row = order.tolist().index(1)
+    ends = [float(word) for word in words[3 * row : 3 * row + 2]]
+    assert ends == [-3, pytest.approx(np.rint(np.quantile(codes[:, 1], 0.999)), abs=0.5)]
+    plain = drawn["plain"]  # no prior: only between codes of the data
+    low, high = np.quantile(plain.encode(grey), (0.001, 0.999), axis=0)
+    for label, first, last in zip(
+        *(texts(plots.traversal(plain, grey, steps=2))[k::3] for k in (3, 1, 2))
+    ):
+        unit = int(label.split()[1])
+        assert (first, last) == (f"{low[unit]:.2g}", f"{high[unit]:.2g}")
+    one = texts(plots.traversal(plain, grey[:1], units=1, steps=2))
+    assert float(one[2]) - float(one[1]) == pytest.approx(2, abs=0.1)
+
+
+def test_latents_on_a_map_are_moved_by_their_place(drawn, grey):
+    model = drawn["map"]
+    rates = model.latent_rates(grey).mean(axis=0)
+    place = np.unravel_index(np.argmax(rates), rates.shape)
+    figure = plots.traversal(model, grey, units=1, steps=3)
+    assert texts(figure)[-1] == f"latent {', '.join(map(str, place))}\n{rates.max():.2f} nats"
+    z = np.repeat(model.encode(grey[:1]), 3, axis=0)
+    z[(slice(None), *place)] = [-3, 0, 3]
+    tiles = rows_of(figure, 1, 3, 150 // 8, left=110, head=_TEXT, foot=_TEXT)
+    np.testing.assert_array_equal(tiles[0], _tiles(model.decode(z), "z"))
+
+
+@pytest.mark.parametrize("kind", ["mlp", "vq", "map", "grid", "plain", "any"])
 def test_an_interpolation_goes_from_one_reconstruction_to_the_other(drawn, grey, kind):
     model = drawn[kind]
     figure = plots.interpolation(model, grey[:2], grey[2:4], steps=5)
@@ -68,7 +115,7 @@ def test_an_interpolation_goes_from_one_reconstruction_to_the_other(drawn, grey,
         again = _tiles(model.reconstruct(x), "again")
         assert abs(tiles[:, column].astype(int) - again).max() <= 1  # rounding
     middle = (model.encode(grey[:2]) + model.encode(grey[2:4])) / 2
-    if kind == "mlp":
+    if not model.latent.code_spec.num_codes:
         expected = _tiles(model.decode(middle), "middle")
         assert abs(tiles[:, 3].astype(int) - expected).max() <= 1
 
@@ -86,13 +133,14 @@ def test_the_plane_has_an_image_at_each_place_and_the_means_of_data_beside_it(dr
         means = model.encode(grey)[label::3]
         np.testing.assert_allclose(points.get_offsets(), means, rtol=1e-5)
     assert [t.get_text() for t in figure.axes[1].get_legend().get_texts()] == ["0", "1", "2"]
-    assert len(plots.latent_plane(model, steps=2).axes) == 1
+    alone = plots.latent_plane(model, steps=2)
+    assert len(alone.axes) == 1 and alone.axes[0].images[0].get_extent() == [-6, 6, -6, 6]
 
 
 def test_code_maps_have_the_same_colour_for_the_same_code(drawn, grey):
     model = drawn["vq"]
     vectors = keras.ops.convert_to_numpy(model.encoder(grey[:2])).reshape(-1, 4)
-    model.latent.anchor.assign(vectors[::4])  # so that several codes are in use
+    model.latent.codebook.anchor.assign(vectors[::4])  # so that several codes are in use
     codes = model.encode(grey[:2])
     figure = plots.code_maps(model, grey[:2], columns=2)
     assert texts(figure) == ["image", "codes"]
@@ -102,6 +150,75 @@ def test_code_maps_have_the_same_colour_for_the_same_code(drawn, grey):
     for code, color in zip(codes.ravel(), maps[:, ::2, ::2].reshape(-1, 4)):
         assert colors.setdefault(code, tuple(color)) == tuple(color)
     assert len(set(colors.values())) == len(colors) > 1
+
+
+def test_channels_of_a_map_of_numbers_are_shown_in_grey(drawn, grey):
+    figure = plots.code_maps(drawn["map"], grey[:2], columns=2)
+    assert texts(figure) == ["image", *(f"channel {i}" for i in range(4))]
+    _, *maps = rows_of(figure, 5, 2, 150 // 8, left=110, gaps=[16, 4, 4, 4, 4])
+    codes = drawn["map"].encode(grey[:2])
+    for channel, tiles in enumerate(maps):
+        values = codes[..., channel]
+        expected = np.rint(255 * (values - values.min()) / np.ptp(values))
+        assert np.abs(tiles[:, ::2, ::2, 0] - expected).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(16,), (4, 4, 2)])
+def test_codes_on_a_line_or_of_several_levels_are_maps_too(drawn, grey, shape, monkeypatch):
+    model, codes = drawn["grid"], drawn["grid"].encode(grey[:2])
+    several = np.stack([codes, 8 - codes], -1) if len(shape) == 3 else codes.reshape(2, 16)
+    monkeypatch.setattr(model.latent, "code_spec", keras_vae.latents.CodeSpec(shape, "int32", 9))
+    monkeypatch.setattr(model, "encode", lambda x: several)
+    figure = plots.code_maps(model, grey[:2])
+    levels = ["channel 0", "channel 1"] if len(shape) == 3 else ["codes"]
+    assert texts(figure) == ["image", *levels]
+
+
+def test_the_use_of_a_latent_is_drawn_in_the_way_that_suits_it(drawn, grey):
+    assert len(plots.latent_use(drawn["plane"], grey).axes) == 2
+    for name in ("mlp", "map", "vector"):
+        model = drawn[name]
+        x = np.random.default_rng(0).random((5, *model.data_shape), dtype="float32")
+        axes = plots.latent_use(model, x).axes[0]
+        rates = np.sort(model.latent_rates(x).mean(axis=0).ravel())[::-1]
+        assert axes.get_ylabel() == "mean rate, nats"
+        np.testing.assert_allclose([bar.get_height() for bar in axes.patches], rates, rtol=1e-5)
+    for name in ("flow", "plain"):
+        model = drawn[name]
+        use = model.latent.use(model.encode(grey))
+        axes = plots.latent_use(model, grey).axes[0]
+        assert axes.get_ylabel() == "variance of the posterior mean over the data"
+        used = use.figures["active_units"]
+        assert axes.get_title() == f"{used} of 3 latents in use: active units {used}"
+        assert [bar.get_height() for bar in axes.patches] == sorted(use.values, reverse=True)
+    for name in ("vq", "grid"):
+        model = drawn[name]
+        axes = plots.latent_use(model, grey).axes[0]
+        shares = np.bincount(model.encode(grey).ravel(), minlength=len(axes.patches)) / 12 / 16
+        assert axes.get_ylabel() == "share of the assignments"
+        assert [bar.get_height() for bar in axes.patches] == sorted(shares, reverse=True)
+        assert axes.get_title().startswith(
+            f"{np.sum(shares > 0)} of {len(shares)} codes in use: perplexity "
+        )
+
+
+def test_counts_are_shown_as_shares_of_the_largest(drawn, grey):
+    model, x = drawn["counts"], np.rint(9 * grey)
+    tiles = rows_of(plots.interpolation(model, x[:1], x[1:2], steps=2), 1, 4, 150 // 8)[0]
+    largest = max(x[:2].max(), model.reconstruct(x[:2]).max())
+    for tile, image in zip(tiles, [x[0], *model.reconstruct(x[:2]), x[1]]):
+        assert np.abs(tile[..., 0] - 255 * image[..., 0] / largest).max() <= 1
+    same = plots.interpolation(model, x[:1].astype("uint8"), x[1:2].astype("uint8"), steps=2)
+    np.testing.assert_array_equal(canvas(same)[:, :160], canvas(same)[:, :160])
+
+
+def test_a_thousand_latents_are_an_area_grey_where_they_are_idle():
+    rates = np.random.default_rng(0).gamma(0.1, size=1000)
+    used = np.sum(rates > 0.01)
+    axes = plots.rate_bars(rates).axes[0]
+    assert axes.get_title() == f"{used} of 1000 latents above 0.01 nats"
+    blue, grey = (area.get_paths()[0].vertices for area in axes.collections)
+    assert blue[:, 0].max() < used <= grey[:, 0].max() + 1
 
 
 def test_bars_are_the_mean_rates_in_order():
@@ -135,14 +252,18 @@ def test_what_cannot_be_drawn_is_refused(drawn, grey):
     with pytest.raises(ValueError, match="Only 2 latents make a plane"):
         plots.latent_plane(drawn["mlp"])
     for draw in (plots.latent_plane, lambda model: plots.traversal(model, grey)):
-        with pytest.raises(ValueError, match="must have a GaussianLatent with one axis"):
+        with pytest.raises(ValueError, match="needs codes that are real numbers.*are integers"):
             draw(drawn["vq"])
         with pytest.raises(ValueError, match="data are no images"):
             draw(drawn["vector"])
     with pytest.raises(ValueError, match="as many images"):
         plots.interpolation(drawn["mlp"], grey[:2], grey[:3])
-    with pytest.raises(ValueError, match="needs a VQ model"):
+    with pytest.raises(ValueError, match=r"such as those of a VQ model.*numbers of shape \(3,\)"):
         plots.code_maps(drawn["mlp"], grey)
+    with pytest.raises(
+        ValueError, match="Without a prior, a plane is drawn about the codes of data"
+    ):
+        plots.latent_plane(plain_autoencoder(2))
     with pytest.raises(ValueError, match="finite numbers of shape"):
         plots.rate_bars(np.array([1.0, np.nan]))
     with pytest.raises(ValueError, match="whole numbers of at least 0"):

@@ -1,4 +1,4 @@
-"""Priors: densities against closed forms and the Jacobian, draws against densities."""
+"""Tests of priors: densities against closed forms and Jacobians, samples against densities."""
 
 import math
 
@@ -13,7 +13,7 @@ from keras_vae import priors
 
 
 def trained(prior, latent_shape, seed=0, scale=0.3):
-    """The prior with weights as training might leave them, away from their first values."""
+    """Builds a prior and perturbs its weights, as training would."""
     prior.build((None, *latent_shape))
     rng = np.random.default_rng(seed)
     for weight in prior.weights:
@@ -39,8 +39,8 @@ def test_a_density_integrates_to_one(name):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_draws_follow_the_density(name):
-    """The share of draws in each cell of a grid is the density's integral over the cell."""
+def test_samples_follow_the_density(name):
+    """The share of samples in each cell of a grid is the integral of the density over the cell."""
     prior = trained(MAKERS[name](), (2,))
     z = prior.sample(200_000, np.random.default_rng(0))
     assert z.dtype == np.float32 and z.shape == (200_000, 2)
@@ -55,13 +55,13 @@ def test_draws_follow_the_density(name):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_latents_of_any_shape(name):
+def test_latents_may_have_any_shape(name):
     prior = trained(MAKERS[name](), (2, 3))
     z = prior.sample(4, np.random.default_rng(0))
     assert z.shape == (4, 2, 3) and ops.shape(prior.log_prob(z)) == (4,)
 
 
-def test_a_flow_s_log_determinant_is_that_of_its_jacobian():
+def test_the_log_determinant_of_a_flow_is_that_of_its_jacobian():
     flow, d = trained(priors.RealNVP(5, (8, 8)), (6,)), 6
     rng = np.random.default_rng(1)
     z = rng.standard_normal((3, d)).astype("float32")
@@ -74,14 +74,14 @@ def test_a_flow_s_log_determinant_is_that_of_its_jacobian():
         assert got == pytest.approx(np.linalg.slogdet(jacobian)[1], abs=2e-2)
 
 
-def test_a_flow_is_inverted_by_its_inverse():
+def test_a_flow_and_its_inverse_give_back_the_input():
     flow = trained(priors.RealNVP(8, (16,)), (5,))
     z = np.random.default_rng(2).standard_normal((50, 5)).astype("float32")
     again = ops.convert_to_numpy(flow.from_normal(flow.to_normal(z)[0]))
     np.testing.assert_allclose(again, z, atol=1e-3)
 
 
-def test_every_latent_is_moved_by_a_flow_of_two_couplings():
+def test_two_couplings_change_every_latent():
     flow = trained(priors.RealNVP(2, ()), (7,))
     z = np.random.default_rng(2).standard_normal((1, 7)).astype("float32")
     assert (ops.convert_to_numpy(flow.to_normal(z)[0]) != z).all()
@@ -95,7 +95,7 @@ def test_a_new_flow_is_the_standard_normal():
     np.testing.assert_allclose(ops.convert_to_numpy(flow.log_prob(z)), expected, rtol=1e-5)
 
 
-def test_each_coupling_begins_as_dense_layers_do():
+def test_couplings_are_initialised_like_dense_layers():
     flow = priors.RealNVP(6, (50, 30))
     flow.build((None, 40))
     for kernel, (fan_in, fan_out) in zip(flow.kernels, ((40, 50), (50, 30))):
@@ -107,7 +107,7 @@ def test_each_coupling_begins_as_dense_layers_do():
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_density_is_computed_in_float32_within_a_layer_of_mixed_precision(name):
+def test_a_density_is_computed_in_float32_inside_a_mixed_precision_layer(name):
     class Within(keras.layers.Layer):
         def call(self, z):
             return prior.log_prob(z)
@@ -119,7 +119,7 @@ def test_a_density_is_computed_in_float32_within_a_layer_of_mixed_precision(name
     np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(within, "float32")), expected, 1e-6)
 
 
-def test_a_mixture_s_density_is_scipy_s():
+def test_the_density_of_a_mixture_equals_scipy():
     prior = trained(priors.MixtureOfGaussians(3, seed=0), (4,))
     mean, log_var, logits = (ops.convert_to_numpy(w) for w in prior.weights)
     weights = np.exp(logits) / np.exp(logits).sum()
@@ -130,14 +130,14 @@ def test_a_mixture_s_density_is_scipy_s():
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_far_latents_have_a_finite_density_and_gradient(name):
+def test_distant_latents_have_a_finite_density(name):
     prior = trained(MAKERS[name](), (3,))
     z = np.float32([[1e4, -1e4, 0.0], [0.0, 0.0, 0.0]])
     assert np.isfinite(ops.convert_to_numpy(prior.log_prob(z))).all()
 
 
 @pytest.mark.parametrize("name", priors.PRIORS)
-def test_a_vae_trains_its_prior_and_a_file_keeps_it(name, tmp_path):
+def test_a_vae_trains_its_prior_and_saves_it(name, tmp_path):
     x = np.random.default_rng(0).random((64, 6)).round().astype("float32")
     model = keras_vae.mlp_vae((6,), latent_dim=2, hidden_units=(8,), prior=name, seed=0)
     before = [ops.convert_to_numpy(w) for w in model.latent.prior.trainable_weights]
@@ -165,12 +165,12 @@ def test_the_bound_tightens_with_samples_under_any_prior(name):
 
 
 def test_the_log_likelihood_is_the_integral_over_the_prior():
-    """2-D: log p(x) by a fine grid over z, under a prior that is no Gaussian."""
+    """In 2-D: log p(x) from a fine grid over z, under a non-Gaussian prior."""
     x = np.random.default_rng(0).random((8, 6)).round().astype("float32")
     flow = trained(priors.RealNVP(4, (16,)), (2,), scale=0.15)
     model = keras_vae.mlp_vae((6,), latent_dim=2, hidden_units=(8,), prior=flow, seed=0)
     rng = np.random.default_rng(1)
-    for weight in (*model.encoder.weights, *model.decoder.weights):  # q near N(0, I): it covers
+    for weight in (*model.encoder.weights, *model.decoder.weights):  # q near N(0, I) covers p
         weight.assign(0.2 * rng.standard_normal(weight.shape))
     edges = np.linspace(-8, 8, 401)
     z = np.stack(np.meshgrid(edges, edges), axis=-1).reshape(-1, 2).astype("float32")
@@ -193,7 +193,7 @@ def test_the_log_likelihood_is_the_integral_over_the_prior():
         ({"class_name": "Lambda", "config": {}}, "prior must be an object of keras_vae.priors"),
     ],
 )
-def test_a_prior_that_is_none_is_refused(identifier, message):
+def test_an_invalid_prior_is_refused(identifier, message):
     with pytest.raises(ValueError, match=message):
         keras_vae.mlp_vae((6,), latent_dim=2, prior=identifier)
 
@@ -213,31 +213,31 @@ def test_a_vamp_prior_is_the_mean_of_posteriors():
     np.testing.assert_allclose(draws.var(axis=0), within + between, rtol=0.05)
 
 
-def test_a_vamp_prior_alone_knows_no_posterior():
+def test_a_vamp_prior_needs_a_model():
     with pytest.raises(ValueError, match="needs data_shape, or a model"):
         priors.VampPrior().build((None, 2))
 
 
-def test_one_latent_cannot_be_coupled():
+def test_a_flow_over_one_latent_is_refused():
     with pytest.raises(ValueError, match="needs at least 2 latents"):
         keras_vae.mlp_vae((6,), latent_dim=1, prior="realnvp")
 
 
-def test_the_standard_normal_s_density():
+def test_the_density_of_the_standard_normal():
     prior = priors.StandardNormal()
     prior.build((None, 3))
     assert float(prior.log_prob(np.zeros((1, 3)))[0]) == pytest.approx(-1.5 * math.log(2 * math.pi))
 
 
-def test_a_prior_of_another_model_s_width_is_refused():
+def test_a_prior_built_for_another_width_is_refused():
     prior = priors.RealNVP(2, (4,))
     keras_vae.mlp_vae((6,), latent_dim=2, prior=prior)
     with pytest.raises(ValueError, match=r"prior was built for latents of shape \(2,\)"):
         keras_vae.mlp_vae((6,), latent_dim=3, prior=prior)
 
 
-def test_pseudo_inputs_are_no_training_data():
-    """They leave no trace in the statistics of a batch normalisation."""
+def test_pseudo_inputs_do_not_count_as_training_data():
+    """They do not change the statistics of a batch normalisation."""
     encoder = keras.Sequential(
         [
             keras.Input((6,)),

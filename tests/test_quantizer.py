@@ -1,4 +1,4 @@
-"""The vector quantizer against NumPy."""
+"""Tests of the vector quantizer against NumPy."""
 
 import keras
 import numpy as np
@@ -50,7 +50,7 @@ def moving_average(codebook, frequency, flat, codes, decay):
 
 
 def model_of(x, *, epochs=0, **kwargs):
-    """A VQ model on vectors of 8, with its codes placed on the data by `epochs` of training."""
+    """A VQ model on vectors of length 8, trained for `epochs`."""
     encoder = keras.Sequential(
         [keras.Input((8,)), keras.layers.Dense(8), keras.layers.Reshape((4, 2))]
     )
@@ -104,7 +104,7 @@ def test_the_penalty_is_the_squared_distance_to_the_codes(h, codebook):
     np.testing.assert_allclose(numpy(draw.penalty), 1.3 * squared, rtol=1e-5)
 
 
-def test_the_gradient_goes_straight_through_the_codes(h, codebook):
+def test_the_gradient_passes_straight_through_the_codes(h, codebook):
     latent = quantizer(codebook)
     slope = np.arange(h.size, dtype="float32").reshape(h.shape)
     got = gradient(lambda h: latent.draw(h).decoder_input * ops.convert_to_tensor(slope), h)
@@ -145,7 +145,7 @@ def test_the_moving_average_does_not_depend_on_the_batch_size(h, codebook):
 
 
 @pytest.mark.parametrize("update", ["ema", "gradient"])
-def test_the_first_batch_places_every_code_on_its_own_vector(h, update):
+def test_the_first_batch_places_every_code_on_a_different_vector(h, update):
     latent = quantizer(codebook_update=update, decay=0.999)
     latent.draw(ops.convert_to_tensor(h), training=True)
     flat = h.reshape(-1, D)
@@ -163,7 +163,7 @@ def test_a_first_batch_of_fewer_vectors_than_codes_places_every_code(h):
 
 
 @pytest.mark.parametrize("update", ["ema", "gradient"])
-def test_dead_codes_are_revived_on_vectors_of_the_batch_and_others_are_not(h, codebook, update):
+def test_only_dead_codes_are_moved_to_vectors_of_the_batch(h, codebook, update):
     codebook[2] = 100
     frequency = np.full(K, 1 / K, "float32")
     frequency[2] = 1e-6
@@ -176,7 +176,7 @@ def test_dead_codes_are_revived_on_vectors_of_the_batch_and_others_are_not(h, co
     expected = codebook
     if update == "ema":
         codes = nearest(h, codebook).reshape(-1)
-        frequency[2] = 1  # any: code 2 is not looked at
+        frequency[2] = 1  # any value: code 2 is not compared
         expected = moving_average(codebook, frequency, h.reshape(-1, D), codes, 0.9)[0]
     np.testing.assert_allclose(after[others], expected[others], rtol=1e-4, atol=1e-5)
 
@@ -201,7 +201,7 @@ def test_codes_move_in_fit_but_not_in_evaluate(vectors, update):
     assert (numpy(model.latent.codebook.vectors) != before).any(axis=1).sum() >= 2
 
 
-def test_codes_do_not_move_while_the_latent_is_frozen_nor_need_recompiling(vectors):
+def test_freezing_the_latent_stops_its_codes_without_recompiling(vectors):
     model = model_of(vectors, epochs=1)
     before = numpy(model.latent.codebook.vectors), numpy(model.encoder.weights[0])
     model.latent.trainable = False
@@ -213,7 +213,7 @@ def test_codes_do_not_move_while_the_latent_is_frozen_nor_need_recompiling(vecto
     assert (numpy(model.latent.codebook.vectors) != before[0]).any()
 
 
-def test_codes_that_the_optimizer_moves_are_frozen_by_recompiling_as_in_keras(vectors):
+def test_freezing_codes_that_the_optimizer_trains_needs_recompiling_as_in_keras(vectors):
     model = model_of(vectors, epochs=1, codebook_update="gradient")
     before = numpy(model.latent.codebook.vectors)
     model.latent.trainable = False
@@ -226,13 +226,13 @@ def test_the_optimizer_moves_the_codes_towards_their_vectors(vectors):
     model = model_of(vectors, codebook_update="gradient", commitment=0.0)
     model.encoder.trainable = False
     model.compile(keras.optimizers.Adam(0.02))
-    # In one order: where the codes are placed first depends on it.
+    # Not shuffled: the initial codes depend on the order of the data.
     history = model.fit(vectors, epochs=22, shuffle=False, verbose=0).history
-    assert history["commitment"][-1] < 0.7 * history["commitment"][1]  # 0: not yet placed
+    assert history["commitment"][-1] < 0.7 * history["commitment"][1]  # 0: not placed yet
 
 
 @pytest.mark.parametrize("batch_size", [5, 12])
-def test_perplexity_and_usage_are_those_of_all_codes_of_an_epoch(vectors, frozen, batch_size):
+def test_perplexity_and_usage_cover_all_codes_of_an_epoch(vectors, frozen, batch_size):
     model, _ = frozen
     got = model.evaluate(vectors, batch_size=batch_size, verbose=0, return_dict=True)
     p = np.bincount(model.encode(vectors).reshape(-1), minlength=5) / 48
@@ -241,7 +241,7 @@ def test_perplexity_and_usage_are_those_of_all_codes_of_an_epoch(vectors, frozen
     assert got["codebook_usage"] == pytest.approx((p > 0).mean())
 
 
-def test_codebook_use_sums_batches_until_it_is_reset():
+def test_codebook_use_accumulates_batches_until_reset():
     use = CodebookUse(4)
     use.update_state(np.array([[0, 0], [1, 1]]))
     use.update_state(np.array([[1, 1]]))
@@ -255,7 +255,7 @@ def test_codebook_use_sums_batches_until_it_is_reset():
     assert CodebookUse.from_config(use.get_config()).num_codes == 4
 
 
-def test_codes_and_their_vectors_decode_to_the_same(vectors, frozen):
+def test_codes_and_their_vectors_decode_to_the_same_images(vectors, frozen):
     model, _ = frozen
     codes = model.encode(vectors)
     assert codes.shape == (12, 4) and codes.dtype == "int32"
@@ -275,12 +275,12 @@ def test_codes_and_their_vectors_decode_to_the_same(vectors, frozen):
         (np.full((2, 4), -1), r"Codes must be in \[0, 4\]. Received -1 to -1"),
     ],
 )
-def test_what_is_no_code_is_refused(frozen, z, message):
+def test_invalid_codes_are_refused(frozen, z, message):
     with pytest.raises(ValueError, match=message):
         frozen[0].decode(z)
 
 
-def test_a_vq_model_without_a_prior_generates_nothing(frozen):
+def test_a_vq_model_without_a_prior_refuses_to_generate(frozen):
     with pytest.raises(ValueError, match="generates images from a trained prior"):
         frozen[0].generate(3)
 

@@ -35,7 +35,7 @@ def newcomer(tmp_path, monkeypatch, loopback):
     """An empty folder, small data sets, and an account on the Hub."""
     rng = np.random.default_rng(0)
     images = {
-        f"x_{part}": rng.integers(0, 256, (128, 28, 28, 1), dtype="uint8")
+        f"x_{part}": rng.integers(0, 256, (16, 28, 28, 1), dtype="uint8")
         for part in ("train", "validation", "test")
     }
     load = keras_vae.data.load

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import data, evaluation, hub, registry
-from keras_vae.cards import QUANTITIES
+from keras_vae import data, hub
 from keras_vae.files import sha256
+from keras_vae.hub import registry
+from keras_vae.hub.cards import QUANTITIES
 from zoo import publish, train
 
 NAMES = keras_vae.list_models()
@@ -26,8 +27,13 @@ ENTRY = {
     "bytes": int,
     "sha256": str,
     "parameters": int,
+    "data_shape": list,
     "likelihood": str,
+    "observes": str,
+    "code_length": bool,
     "input_range": (list, str),
+    "prior": str,
+    "generates": bool,
     "fingerprint": list,
     "data": dict,
     "licence": str,
@@ -42,9 +48,7 @@ def copied(tmp_path, monkeypatch):
     """A copy of the registry that a test may write to."""
     shutil.copy(registry.PRETRAINED / "registry.json", tmp_path)
     monkeypatch.setattr(registry, "PRETRAINED", tmp_path)
-    registry._registry.cache_clear()
     yield tmp_path / "registry.json"
-    registry._registry.cache_clear()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -75,7 +79,7 @@ def test_an_entry_speaks_of_the_file_that_is_there(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_arguments_of_an_entry_build_a_model_of_its_size(name):
     entry = keras_vae.info(name)
-    model = hub.build(entry["factory"], entry["arguments"])
+    model = hub.build(entry)
     assert model.count_params() == entry["parameters"]
 
 
@@ -83,7 +87,7 @@ def test_the_arguments_of_an_entry_build_a_model_of_its_size(name):
 def test_metrics_have_a_protocol_and_a_tolerance_that_verify_knows(name):
     entry = keras_vae.info(name)
     metrics = entry["metrics"]
-    assert evaluation.PROTOCOLS[metrics["protocol"]] == entry["data"]["name"] in data.DATASETS
+    assert data.PROTOCOLS[metrics["protocol"]].dataset == entry["data"]["name"] in data.DATASETS
     assert set(entry["data"]) == {"name", "version", "licence"}
     assert metrics["num_samples"] >= 1
     for key in set(metrics) - {"protocol", "num_samples", "latent_rates"}:
@@ -172,6 +176,4 @@ def test_new_weights_keep_the_repository_and_lose_the_pin(copied, monkeypatch, t
 
 def run_publish(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["zoo.publish", *arguments])
-    registry._registry.cache_clear()
     publish.main()
-    registry._registry.cache_clear()

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import training
+from keras_vae import data, training
 from keras_vae.training import train
+from keras_vae.training.checkpoints import Checkpoints, restore
+from keras_vae.training.feeding import epochs_of_batches
+from keras_vae.training.progress import Progress
 
 X = np.random.default_rng(0).integers(0, 256, (64, 6, 5, 1), dtype="uint8")
 
@@ -30,20 +33,35 @@ def run(folder, made=None, epochs=3, **kwargs):
     return made, train(made, X, X[:8], folder, epochs=epochs, batch_size=16, **kwargs)
 
 
-def test_a_run_killed_in_mid_epoch_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
-    whole, history = run(tmp_path / "whole", beta_warmup=2)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished run, its model and its history."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, *run(folder, beta_warmup=1)
+
+
+def run_and_kill(folder, made, at_epoch, at_batch, **options):
+    """Stops a run in the middle of an epoch, as a kill would."""
 
     def kill(self, batch, logs=None):
-        if self.epoch == 1 and batch == 2:
+        if self.epoch == at_epoch and batch == at_batch:
             raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(training._Progress, "on_train_batch_end", kill)
-        run(tmp_path / "killed", beta_warmup=2)
-    second, resumed = run(tmp_path / "killed", beta_warmup=2)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Progress, "on_train_batch_end", kill)
+        run(folder, made, **options)
 
-    for one, other in zip(whole.get_weights(), second.get_weights()):
+
+def check_equal(ours, theirs):
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_killed_in_mid_epoch_ends_as_an_uninterrupted_one(finished, tmp_path):
+    _, whole, history = finished
+    run_and_kill(tmp_path, model(), 1, 2, beta_warmup=1)
+    second, resumed = run(tmp_path, beta_warmup=1)
+    check_equal(second, whole)
     assert [entry["epoch"] for entry in resumed] == [1, 2, 3]
     assert resumed[-1]["loss"] == pytest.approx(history[-1]["loss"], rel=1e-5)
 
@@ -59,45 +77,34 @@ def test_a_run_that_averages_its_weights_validates_and_leaves_the_average(tmp_pa
     made, history = run(tmp_path, averaging(), keep_best=keep_best)
     got = made.evaluate(X[:8], batch_size=500, verbose=0, return_dict=True)
     assert got["loss"] == pytest.approx(history[-1]["val_loss"], rel=1e-5)
-    again, _ = run(tmp_path, averaging(), keep_best=keep_best)  # it was finished
+    again, _ = run(tmp_path, averaging(), keep_best=keep_best)  # it is finished
+    check_equal(again, made)
+    # A checkpoint continues from the weights themselves.
     last = averaging()
-    last.optimizer.build(last.trainable_variables)
-    last.load_weights(next(tmp_path.glob("epoch-*.h5")))
-    for one, other in zip(made.get_weights(), again.get_weights()):
-        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
-    # A checkpoint goes on from the weights themselves.
+    restore(last, next(tmp_path.glob("epoch-*.h5")))
     average, kept = (m.decoder.get_weights()[0] for m in (made, last))
     assert np.abs(kept - average).max() > 1e-3
 
 
-def test_a_resumed_run_has_the_average_of_an_uninterrupted_one(tmp_path, monkeypatch):
-    whole, _ = run(tmp_path / "whole", averaging())
-
-    def kill(self, batch, logs=None):
-        if self.epoch == 2:
-            raise Killed
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(training._Progress, "on_train_batch_end", kill)
-        run(tmp_path / "killed", averaging())
-    resumed, _ = run(tmp_path / "killed", averaging())
-    for one, other in zip(whole.get_weights(), resumed.get_weights()):
-        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+def test_a_resumed_run_has_the_average_of_an_uninterrupted_one(tmp_path):
+    whole, _ = run(tmp_path / "whole", averaging(), epochs=2)
+    run_and_kill(tmp_path / "killed", averaging(), 1, 0, epochs=2)
+    resumed, _ = run(tmp_path / "killed", averaging(), epochs=2)
+    check_equal(resumed, whole)
 
 
 def test_a_run_goes_on_where_its_outputs_are_closed(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdout", None)
     monkeypatch.setattr("sys.stderr", None)
-    assert len(run(tmp_path)[1]) == 3
+    assert len(run(tmp_path, epochs=1)[1]) == 1
 
 
-def test_only_the_last_checkpoint_is_kept_and_a_finished_run_is_not_trained_again(tmp_path):
-    made, _ = run(tmp_path)
-    assert [path.name for path in tmp_path.glob("*.h5")] == ["epoch-00003.weights.h5"]
-    again, history = run(tmp_path)
+def test_only_the_last_checkpoint_is_kept_and_a_finished_run_is_not_trained_again(finished):
+    folder, made, _ = finished
+    assert [path.name for path in folder.glob("*.h5")] == ["epoch-00003.weights.h5"]
+    again, history = run(folder, beta_warmup=1)
     assert len(history) == 3
-    for one, other in zip(made.get_weights(), again.get_weights()):
-        np.testing.assert_array_equal(other, one)
+    check_equal(again, made)
 
 
 @pytest.mark.parametrize(("name", "example"), [("x_train", 61), ("x_validation", 3)])
@@ -116,14 +123,13 @@ def test_a_damaged_state_is_named(tmp_path, content):
         run(tmp_path)
 
 
-def test_a_folder_with_a_run_of_another_plan_is_refused(tmp_path):
-    run(tmp_path, plan={"model": "one"})
-    with pytest.raises(ValueError, match="another plan"):
-        run(tmp_path, plan={"model": "two"})
+def test_a_folder_with_a_run_of_another_plan_is_refused(finished):
+    with pytest.raises(ValueError, match=r"another plan \(run changed\)"):
+        run(finished[0], plan={"model": "another"})
 
 
-def test_beta_rises_over_the_warm_up_to_the_models_own(tmp_path):
-    made, history = run(tmp_path, beta_warmup=1)
+def test_beta_rises_over_the_warm_up_to_the_models_own(finished):
+    _, made, history = finished
     betas = [(entry["loss"] - entry["distortion"]) / entry["rate"] for entry in history]
     np.testing.assert_allclose(betas, [0.5, 1.0, 1.0], rtol=1e-4)
     assert float(made.beta) == 1.0
@@ -139,13 +145,13 @@ def test_the_best_epoch_is_what_is_kept_if_asked_for(tmp_path, monkeypatch):
         made.compile(keras.optimizers.SGD(rate))
         return made
 
-    keep = training._Run.keep
+    write = Checkpoints.write
 
-    def keep_and_remember(self, name):
-        keep(self, name)
+    def write_and_remember(self, name):
+        write(self, name)
         seen.append(self.model.get_weights())
 
-    monkeypatch.setattr(training._Run, "keep", keep_and_remember)
+    monkeypatch.setattr(Checkpoints, "write", write_and_remember)
     made, history = run(tmp_path, fresh(), epochs=4, keep_best=True)
     losses = [entry["val_loss"] for entry in history]
     best = int(np.argmin(losses))
@@ -157,17 +163,16 @@ def test_the_best_epoch_is_what_is_kept_if_asked_for(tmp_path, monkeypatch):
         np.testing.assert_array_equal(other, expected)
 
 
-def test_every_epoch_notes_the_time_and_the_memory_that_the_process_took(tmp_path):
-    _, history = run(tmp_path)
+def test_every_epoch_records_the_time_and_the_memory_that_the_process_took(finished):
+    *_, history = finished
     assert all(entry["seconds"] > 0 for entry in history)
     peaks = [entry["peak_memory_mb"] for entry in history]
     assert peaks == sorted(peaks)  # a peak does not come down
     assert 100 < peaks[0] < 100_000  # Python, NumPy and a backend take more than 100 MB
 
 
-def test_the_state_says_on_what_the_run_was_made(tmp_path):
-    run(tmp_path)
-    made_on = json.loads((tmp_path / "state.json").read_text())["made_on"]
+def test_the_state_says_on_what_the_run_was_made(finished):
+    made_on = json.loads((finished[0] / "state.json").read_text())["made_on"]
     assert made_on["backend"] == keras.backend.backend() and made_on["keras"] == keras.version()
     assert made_on["machine"].startswith(f"{os.cpu_count()} CPU cores")
 
@@ -175,3 +180,62 @@ def test_the_state_says_on_what_the_run_was_made(tmp_path):
 def test_an_epoch_that_diverged_is_not_the_best():
     history = [{"epoch": 1, "val_loss": float("nan")}, {"epoch": 2, "val_loss": 3.0}]
     assert training.best_epoch(history)["epoch"] == 2
+
+
+def test_batches_come_in_the_order_of_seed_and_epoch_on_every_backend():
+    got = [np.asarray(batch[0]) for batch in epochs_of_batches(X, 10, 5, range(1, 3))]
+    expected = []
+    for epoch in (1, 2):
+        order = np.random.default_rng([5, epoch]).permutation(64)
+        expected += [X[order[start : start + 10]] for start in range(0, 64, 10)]
+    assert [len(batch) for batch in got] == 2 * [10, 10, 10, 10, 10, 10, 4]
+    for one, other in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("n", "given", "expected"),
+    [
+        (50_000, {}, (20, 128)),
+        (10_000, {}, (38, 128)),  # 79 steps an epoch: 3,000 in all
+        (9_999, {}, (20, 32)),
+        (695, {}, (137, 32)),
+        (695, {"epochs": 3}, (3, 32)),
+        (695, {"batch_size": 695}, (3000, 695)),
+    ],
+)
+def test_few_images_get_smaller_batches_and_more_epochs(n, given, expected):
+    assert training.schedule(n, **given) == expected
+
+
+def test_pictures_get_a_likelihood_of_grey_values_unless_the_factory_has_one():
+    for name, factory in keras_vae.FACTORIES.items():
+        arguments = training.picture_arguments(name)
+        model = factory((8, 8, 3), **arguments)
+        assert model.likelihood.observes == "reals"
+        assert arguments in ({}, {"likelihood": "learned_gaussian"})
+
+
+SMALL = {"latent_dim": 2, "hidden_units": [4]}
+
+
+def test_python_trains_on_own_data_as_the_command_does(tmp_path):
+    parts = data.Data(X[:48], X[48:])
+    options = {"factory": "mlp_vae", "arguments": SMALL, "epochs": 2}
+    recipe = training.default_recipe(parts, **options)
+    assert recipe["model"]["arguments"]["input_shape"] == [6, 5, 1]
+    model, history = training.follow(recipe, parts, tmp_path)
+    assert model.made_by and len(history) == 2
+    loss = model.evaluate(X[48:], batch_size=500, verbose=0, return_dict=True)["loss"]
+    best = training.best_epoch(history)
+    assert loss == pytest.approx(best["val_loss"], rel=1e-5)
+    again, _ = training.restore(recipe, tmp_path)
+    np.testing.assert_array_equal(again.reconstruct(X), model.reconstruct(X))
+
+
+def test_a_recipe_identifies_own_data_by_its_content():
+    parts = data.Data(X[:48], X[48:])
+    other = parts._replace(x_validation=X[47:63])
+    ours, same, theirs = (training.default_recipe(x)["data"] for x in (parts, parts, other))
+    assert ours == same != theirs
+    assert training.default_recipe(parts, "mnist")["data"] == {"name": "mnist"}

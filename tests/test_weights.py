@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import weight_files
 
-from keras_vae import weights
+from keras_vae import hub
 from keras_vae.files import sha256
+from keras_vae.hub.fingerprint import check_fingerprint, fingerprint
+from keras_vae.hub.folder import check_file, describe, read_metadata
+from keras_vae.hub.formats import keras_h5
 
 KERNEL, BIAS = weight_files.KERNEL, weight_files.BIAS
 model, good, path = weight_files.model, weight_files.good, weight_files.path
@@ -21,9 +24,8 @@ model, good, path = weight_files.model, weight_files.good, weight_files.path
 @pytest.fixture
 def entry(model, good):
     """The entry of the weights in `good`."""
-    weights.read_weights(model, good)
-    arguments = {"input_shape": [8, 8, 1], "latent_dim": 3, "hidden_units": [8, 8]}
-    return {"factory": "mlp_vae", "arguments": arguments, **weights.describe(model, good)}
+    keras_h5.read(model, good)
+    return describe(model, good)
 
 
 def test_swapped_heads_are_caught_by_the_fingerprint(model, path, entry):
@@ -48,60 +50,61 @@ def test_swapped_heads_are_caught_by_the_fingerprint(model, path, entry):
         path.write_bytes(content)
         with h5py.File(path, "r+") as file:
             swap(file)
-        weights.check_file(path, {**entry, "sha256": sha256(path)})
-        weights.read_weights(model, path)
-        with pytest.raises(weights.WeightsError, match="outputs of 'a model' are not the publi"):
-            weights.check_fingerprint(model, entry["fingerprint"], "a model")
+        check_file(path, {**entry, "sha256": sha256(path)})
+        keras_h5.read(model, path)
+        with pytest.raises(hub.WeightsError, match="outputs of 'a model' are not the publi"):
+            check_fingerprint(model, entry["fingerprint"], "a model")
     path.write_bytes(content)
-    weights.read_weights(model, path)
-    weights.check_fingerprint(model, entry["fingerprint"], "a model")
+    keras_h5.read(model, path)
+    check_fingerprint(model, entry["fingerprint"], "a model")
 
 
 def test_outputs_that_are_not_finite_are_no_fingerprint(model, path, entry):
     with h5py.File(path, "r+") as file:
         for name in (KERNEL, BIAS):
             file[name][()] = 3e38
-    weights.read_weights(model, path)
-    with pytest.raises(weights.WeightsError, match="(inf|nan) where"):
-        weights.check_fingerprint(model, entry["fingerprint"], "a model")
+    keras_h5.read(model, path)
+    with pytest.raises(hub.WeightsError, match="(inf|nan) where"):
+        check_fingerprint(model, entry["fingerprint"], "a model")
 
 
-@pytest.mark.parametrize(
-    "fingerprint", [None, [], [0.0] * 7, [0.0] * 9, ["0"] * 8, [True] * 8, [float("nan")] * 8, 8]
-)
-def test_what_is_no_fingerprint_is_refused(model, fingerprint):
-    with pytest.raises(weights.WeightsError, match="'x': 'fingerprint' must be"):
-        weights.check_fingerprint(model, fingerprint, "x")
+def test_metadata_are_refused_by_the_name_of_what_is_wrong(entry, tmp_path):
+    def read(content):
+        (tmp_path / "metadata.json").write_text(json.dumps(content))
+        return read_metadata(tmp_path)
 
-
-def test_an_entry_is_refused_by_the_name_of_what_is_wrong(entry):
-    keys = ("factory", "arguments", "bytes", "sha256", "fingerprint")
-    weights.check_entry({**entry, "more": None}, "x", keys)
+    assert read({**entry, "more": None}) == {**entry, "more": None}
     wrong = {
-        "factory": (None, ["mlp_vae"], 1),
-        "arguments": (None, [], "latent_dim"),
         "bytes": (0, -1, 1.0, "1", True, None, [1]),
         "sha256": (None, "", "0" * 63, "0" * 65, "g" * 64, "A" * 64, 0, ["0" * 64]),
-        "fingerprint": (None, [1.0] * 7, [1.0] * 7 + [float("inf")], [10**400] * 8, "12345678"),
+        "fingerprint": (
+            *(None, [], [0.0] * 7, [0.0] * 9, ["0"] * 8, [True] * 8, [float("nan")] * 8, 8),
+            *([1.0] * 7 + [float("inf")], [10**400] * 8, "12345678"),
+        ),
     }
     for key, values in wrong.items():
         for value in values:
-            with pytest.raises(weights.WeightsError, match=f"x: '{key}' must be .*Received"):
-                weights.check_entry({**entry, key: value}, "x", keys)
+            with pytest.raises(hub.WeightsError, match=f"metadata.json: '{key}' must be .*Receiv"):
+                read({**entry, key: value})
         rest = {name: value for name, value in entry.items() if name != key}
-        with pytest.raises(weights.WeightsError, match=f"x: '{key}' must be .*Received: None"):
-            weights.check_entry(rest, "x", keys)
+        with pytest.raises(hub.WeightsError, match=f"'{key}' must be .*Received: None"):
+            read(rest)
+
+
+def test_a_fingerprint_of_another_length_is_refused(model, entry):
+    with pytest.raises(hub.WeightsError, match="None where 0.0 was expected"):
+        check_fingerprint(model, [*entry["fingerprint"], 0.0, 0.0], "x")
 
 
 def test_a_wrong_size_or_digest_of_any_type_is_refused(good, entry):
-    weights.check_file(good, entry)
+    check_file(good, entry)
     for value in (None, "1", [], {}, -1, True):
-        with pytest.raises(weights.WeightsError, match="bytes where .* were published"):
-            weights.check_file(good, {**entry, "bytes": value})
-        with pytest.raises(weights.WeightsError, match="has sha256 .* where .* was published"):
-            weights.check_file(good, {**entry, "sha256": value})
-    with pytest.raises(weights.WeightsError, match="are missing"):
-        weights.check_file(good.parent, entry)
+        with pytest.raises(hub.WeightsError, match="bytes where .* was published"):
+            check_file(good, {**entry, "bytes": value})
+        with pytest.raises(hub.WeightsError, match="has .*sha256 .* where"):
+            check_file(good, {**entry, "sha256": value})
+    with pytest.raises(hub.WeightsError, match="are missing"):
+        check_file(good.parent, entry)
 
 
 def test_mutations_are_refused_or_load_with_the_same_fingerprint(tmp_path):
@@ -125,9 +128,9 @@ def test_mutations_are_refused_or_load_with_the_same_fingerprint(tmp_path):
 
 def test_another_scale_of_the_likelihood_is_another_fingerprint(make):
     model = make("mlp_vae", likelihood="learned_gaussian")
-    before = weights.fingerprint(model)
+    before = fingerprint(model)
     assert len(before) == 10  # four of the encoder, four of the decoder, two densities
-    weights.check_fingerprint(model, before, "a model")
+    check_fingerprint(model, before, "a model")
     model.likelihood.tenth_of_log_var.assign_add(0.01)
-    with pytest.raises(weights.WeightsError, match="not the published ones"):
-        weights.check_fingerprint(model, before, "a model")
+    with pytest.raises(hub.WeightsError, match="not the published ones"):
+        check_fingerprint(model, before, "a model")

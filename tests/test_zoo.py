@@ -1,13 +1,14 @@
-"""Recipes: they make models, in stages: a refinement goes on, a prior over codes comes last."""
+"""Recipes make models in stages: a refinement continues, a prior over the codes comes last."""
 
 import copy
 
 import numpy as np
 import pytest
 
-from keras_vae import hub
-from keras_vae.training import train
-from zoo.train import RECIPES, build, finished, read_recipe, stages
+from keras_vae import data, hub
+from keras_vae.training import checkpoints, follow, restore
+from keras_vae.training.recipes import build_stage
+from zoo.train import RECIPES, read_recipe
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 TWO_STAGES = {
@@ -52,7 +53,7 @@ X = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), dtype="uint8")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_builds_its_model(name):
     recipe = read_recipe(name)
-    model = hub.build(recipe["model"]["factory"], recipe["model"]["arguments"])
+    model = hub.build(recipe["model"])
     assert model.count_params() * 4 <= 8 * 2**20
 
 
@@ -61,63 +62,82 @@ def test_an_unknown_recipe_gets_the_names():
         read_recipe("mnist")
 
 
-def run(folder, recipe=TWO_STAGES, only=None):
-    model = None
-    for name in only or stages(recipe):
-        model = build(recipe, name, model, 4)
-        options = {key: recipe[name][key] for key in ("epochs", "batch_size", "seed")}
-        train(model, X, None, folder if name == "training" else folder / name, **options)
+DATA = data.Data(X[:48], X[48:])
+
+
+@pytest.fixture(scope="module")
+def two_stages(tmp_path_factory):
+    """The folder of a finished run of `TWO_STAGES`, and its model."""
+    folder = tmp_path_factory.mktemp("run")
+    return folder, follow(TWO_STAGES, DATA, folder)[0]
+
+
+def first_stage(recipe, folder):
+    """The model that the first stage of a run made."""
+    model = build_stage(recipe)
+    checkpoints.restore(model, next(folder.glob("epoch-*.h5")))
     return model
 
 
-def test_the_second_stage_trains_the_prior_and_nothing_else(tmp_path):
-    first = run(tmp_path, only=("training",))
-    model = run(tmp_path)
-    for ours, theirs in ((model.encoder, first.encoder), (model.decoder, first.decoder)):
-        for a, b in zip(ours.get_weights(), theirs.get_weights()):
-            np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(model.encode(X), first.encode(X))
-    fresh = build(TWO_STAGES, "prior", first)
-    moved = [
-        (a != b).any()
-        for a, b in zip(model.latent.prior.get_weights(), fresh.latent.prior.get_weights())
-    ]
-    assert np.mean(moved) > 0.5
+def share_changed(model, other):
+    pairs = zip(model.get_weights(), other.get_weights(), strict=True)
+    return np.mean([(a != b).any() for a, b in pairs])
+
+
+def test_the_prior_stage_trains_the_prior_and_nothing_else(two_stages):
+    folder, model = two_stages
+    first = first_stage(TWO_STAGES, folder)
+    assert first.latent.prior is None
+    assert share_changed(model.encoder, first.encoder) == 0
+    assert share_changed(model.decoder, first.decoder) == 0
+    codes = model.encode(X)
+    np.testing.assert_array_equal(codes, first.encode(X))
+    np.testing.assert_array_equal(model.decode(codes), first.decode(codes))
+    fresh = build_stage(TWO_STAGES, "prior", first)
+    assert share_changed(model.latent.prior, fresh.latent.prior) > 0.5
     assert model.generate(3, seed=0).shape == (3, 8, 8, 1)
 
 
-def test_a_finished_run_gives_back_the_model_that_the_recipe_names(tmp_path):
-    model = run(tmp_path)
-    again, history = finished(TWO_STAGES, tmp_path)
-    assert len(history) == 4
+def test_a_finished_run_is_restored_and_can_be_shared(two_stages, tmp_path):
+    folder, model = two_stages
+    again, history = restore(TWO_STAGES, folder)
+    assert [entry["epoch"] for entry in history] == [1, 2, 1, 2]
     np.testing.assert_allclose(again.elbo(X), model.elbo(X), rtol=1e-5)
-    arguments = TWO_STAGES["model"]["arguments"]
-    hub.save_to_folder(again, tmp_path / "saved", factory="vq_vae", arguments=arguments)
+    hub.save_to_folder(again, tmp_path / "saved")
     np.testing.assert_allclose(hub.load(tmp_path / "saved").elbo(X), model.elbo(X), rtol=1e-5)
 
 
-def test_a_refinement_goes_on_from_the_stage_before_under_its_own_objective(tmp_path):
-    first = run(tmp_path, REFINED, only=("training",))
-    assert (first.num_samples, first.importance_weighted) == (1, False)
-    begun = build(REFINED, "refinement", first)
-    assert (begun.num_samples, begun.importance_weighted) == (3, True)
-    np.testing.assert_allclose(
-        begun.elbo(X, num_samples=1, seed=0), first.elbo(X, num_samples=1, seed=0), rtol=1e-5
-    )
-    model = run(tmp_path, REFINED)
-    assert len(stages(REFINED)) == 2 and model.importance_weighted
-    moved = [(a != b).any() for a, b in zip(model.get_weights(), first.get_weights())]
-    assert np.mean(moved) > 0.5
-    again, history = finished(REFINED, tmp_path)
+def test_a_finished_recipe_is_not_trained_again(two_stages, capsys):
+    folder, model = two_stages
+    again, history = follow(TWO_STAGES, DATA, folder)
+    assert len(history) == 4 and "epoch" not in capsys.readouterr().out
+    np.testing.assert_allclose(again.elbo(X), model.elbo(X), rtol=1e-5)
+
+
+def test_a_refinement_continues_from_the_stage_before_with_its_own_objective(tmp_path):
+    model, history = follow(REFINED, DATA, tmp_path)
     assert [entry["epoch"] for entry in history] == [1, 2, 1]
-    np.testing.assert_allclose(
-        again.elbo(X, num_samples=1, seed=0), model.elbo(X, num_samples=1, seed=0), rtol=1e-5
-    )
+    first = first_stage(REFINED, tmp_path)
+    begun = build_stage(REFINED, "refinement", first)
+    assert (first.num_samples, begun.num_samples) == (1, 3)
+    assert type(first.objective) is not type(begun.objective)
+    bounds = [each.elbo(X, num_samples=1, seed=0) for each in (begun, first)]
+    np.testing.assert_allclose(*bounds, rtol=1e-5)
+    assert share_changed(model, first) > 0.5
+    again, _ = restore(REFINED, tmp_path)
+    bounds = [each.elbo(X, num_samples=1, seed=0) for each in (again, model)]
+    np.testing.assert_allclose(*bounds, rtol=1e-5)
 
 
-def test_an_unfinished_run_is_not_published(tmp_path):
-    run(tmp_path)
+def test_a_run_is_not_resumed_by_another_recipe(two_stages):
+    other = copy.deepcopy(TWO_STAGES)
+    other["training"]["learning_rate"] = 1e-3
+    with pytest.raises(ValueError, match="another plan"):
+        follow(other, DATA, two_stages[0])
+
+
+def test_an_unfinished_run_is_not_restored(two_stages):
     longer = copy.deepcopy(TWO_STAGES)
     longer["prior"]["epochs"] = 3
-    with pytest.raises(SystemExit, match="is not finished: 2 epochs"):
-        finished(longer, tmp_path)
+    with pytest.raises(ValueError, match="is not finished: 2 epochs"):
+        restore(longer, two_stages[0])

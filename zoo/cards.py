@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from keras_vae import cards, hub
+from keras_vae import hub
 from keras_vae.files import write_bytes
+from keras_vae.hub import cards
 
 CARDS = Path(__file__).parent / "cards"
 
@@ -12,7 +13,7 @@ def card(name: str) -> str:
     """Returns the card of a published model, beside NAME.png and NAME-latents.png."""
     entry = hub.info(name)
     # The pictures of zoo.publish: samples of whatever generates, and always test images.
-    caption = cards.caption(samples=cards.generates(entry), images=True)
+    caption = cards.caption(samples=entry["generates"], images=True)
     repository = entry["repository"] if entry["revision"] else None
     pictures = {"picture": f"{name}.png", "caption": caption, "latents": f"{name}-latents.png"}
     return cards.model_card(entry, name=name, repository=repository, **pictures)

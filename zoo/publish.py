@@ -1,28 +1,27 @@
 """Publishes a finished run into keras_vae/pretrained: python -m zoo.publish NAME --run FOLDER.
 
-The only writer of registry.json. It measures the model first, and puts the weights in their place
-last, so that an entry and its file change together. Also draws `zoo/cards/NAME.png`: four rows
-of samples (if the model can generate), 16 test images and, below them, their reconstructions; and
-`NAME-latents.png`, what use the model makes of its latents.
+Only this script writes registry.json. It measures the model first and moves the weights into place
+last, so that an entry and its file change together. It also draws `zoo/cards/NAME.png` (four rows
+of samples if the model generates, then 16 test images above their reconstructions) and
+`NAME-latents.png` (how the model uses its latents).
 
-With --measure it measures and draws the published weights anew, by today's `evaluate`.
-With --pin COMMIT it only notes the commit on the Hub that holds the entry's weights, which
-`keras-vae publish` printed.
+With --measure it measures the published weights again and redraws both pictures.
+With --pin COMMIT it only records the commit on the Hub that holds the entry's weights, as printed
+by `keras-vae publish`.
 """
 
 import argparse
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
-from zoo.train import finished, read_recipe
+from zoo.train import read_recipe
 
-# How far a figure may be off on another machine or backend: the noise is the same everywhere.
+# Tolerances of figures on another machine or backend; the noise is the same everywhere.
 TOLERANCES = {"elbo": 0.05, "nll": 0.05, "mse": 2e-5, "active_units": 0, "perplexity": 1.0}
 CARDS = Path(__file__).parent / "cards"
-LICENCES = {"mnist": "CC BY-SA 3.0", "fashion-mnist": "MIT"}
-PROTOCOLS = {"mnist": "mnist-dynamic", "fashion-mnist": "fashion-dynamic"}
 
 
 def main():
@@ -30,10 +29,10 @@ def main():
     parser.add_argument("name", help="name of a recipe in zoo/recipes")
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--run", help="folder of the finished run")
-    task.add_argument("--measure", action="store_true", help="measure the published weights anew")
+    task.add_argument("--measure", action="store_true", help="measure the published weights again")
     task.add_argument("--pin", metavar="COMMIT", help="the commit on the Hub with these weights")
-    parser.add_argument("--repository", help="with --pin: ORG/NAME on the Hub, if it is another")
-    parser.add_argument("--data", help="an .npz of the recipe's data set, to do without TFDS")
+    parser.add_argument("--repository", help="with --pin: ORG/NAME on the Hub, if it changes")
+    parser.add_argument("--data", help="an .npz file of the data set, instead of TFDS")
     parser.add_argument("--num-samples", type=int, default=100, help="importance samples of nll")
     options = parser.parse_args()
     if options.pin:
@@ -46,11 +45,13 @@ def main():
 
 
 def pin(name: str, commit: str, repository: str | None = None):
-    """Notes where on the Hub an entry's weights are."""
-    from keras_vae.sharing import check_repository
+    """Records where on the Hub the weights of an entry are."""
+    from keras_vae.hub.publish import check_repository
 
     if not re.fullmatch("[0-9a-f]{40}", commit):
-        raise SystemExit(f"A commit is 40 hexadecimal digits, no branch or tag. Received: {commit}")
+        raise SystemExit(
+            f"A commit is 40 hexadecimal digits, not a branch or tag. Received: {commit}"
+        )
     entries = _entries()
     if name not in entries:
         raise SystemExit(f"{name} is not published. Available: {', '.join(entries)}")
@@ -62,7 +63,7 @@ def pin(name: str, commit: str, repository: str | None = None):
 
 
 def measure(name: str, source: str | None, num_samples: int):
-    """Replaces the figures of an entry by those of its weights measured now."""
+    """Measures an entry's weights again and replaces its figures."""
     from keras_vae import hub
 
     model, dataset = hub.load(name), hub.info(name)["data"]["name"]
@@ -73,30 +74,36 @@ def measure(name: str, source: str | None, num_samples: int):
 
 
 def publish(name: str, run: Path, source: str | None, num_samples: int):
-    """Measures the model of a finished run and makes it the published one of its recipe."""
+    """Measures the model of a finished run and makes it the published model of its recipe."""
     recipe = read_recipe(name)
     state = json.loads((run / "state.json").read_text())
     if state["plan"]["run"] != recipe:
-        raise SystemExit(f"{run} was made by another recipe than zoo/recipes/{name}.toml")
+        raise SystemExit(f"{run} was not made by the recipe zoo/recipes/{name}.toml")
 
-    from keras_vae import data, hub, registry, weights
+    from keras_vae import data, training
+    from keras_vae.hub import folder, registry
 
-    model, history = finished(recipe, run)
+    try:
+        model, history = training.restore(recipe, run)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     dataset = recipe["data"]["name"]
+    record = data.DATASETS[dataset]
     figures = _figures(model, dataset, source, num_samples)
-    factory, arguments = recipe["model"]["factory"], recipe["model"]["arguments"]
     file = f"{name}.weights.h5"
-    staged = registry.PRETRAINED / f"new-{file}"
-    weights.write_weights(model, hub.build(factory, arguments), staged)
+    staged = registry.PRETRAINED / f"new-{name}"
+    folder.save_to_folder(model, staged)
+    facts = folder.read_metadata(staged)
+    del facts["saved_with"]
     entries = _entries()
     entry = {
-        "factory": factory,
-        "arguments": arguments,
+        "factory": recipe["model"]["factory"],
+        "arguments": recipe["model"]["arguments"],
         "repository": entries.get(name, {}).get("repository", f"keras-vae/{name}"),
         "revision": None,  # until these weights are on the Hub
         "file": file,
-        **weights.describe(model, staged),
-        "data": {"name": dataset, "version": data.VERSION, "licence": LICENCES[dataset]},
+        **facts,
+        "data": {"name": dataset, "version": record.version, "licence": record.licence},
         "licence": "Apache-2.0",
         **figures,
         "training": {
@@ -108,23 +115,26 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
         },
     }
     _draw(model, name, source or dataset)
-    os.replace(staged, registry.PRETRAINED / file)
+    os.replace(staged / folder.WEIGHTS, registry.PRETRAINED / file)
+    shutil.rmtree(staged)
     _write({**entries, name: entry})
     print(f"Published {name}: {entry['bytes']} bytes, sha256 {entry['sha256']}")
 
 
 def _memory(history):
-    """The most memory of a run's processes, if it was noted."""
+    """Peak memory of a run's processes, if it was recorded."""
     noted = [epoch["peak_memory_mb"] for epoch in history if epoch.get("peak_memory_mb")]
     return {"peak_memory_mb": max(noted)} if noted else {}
 
 
 def _figures(model, dataset, source, num_samples):
     """The part of an entry that says how good its model is."""
-    from keras_vae import evaluation
+    from keras_vae import data, verification
 
-    protocol = PROTOCOLS[dataset]
-    metrics = evaluation.published_metrics(model, protocol, source=source, num_samples=num_samples)
+    protocol = data.DATASETS[dataset].protocol
+    metrics = verification.published_metrics(
+        model, protocol, source=source, num_samples=num_samples
+    )
     for quantity, value in metrics.items():
         print(f"{quantity:20} {value}")
     tolerances = {key: TOLERANCES[key] for key in TOLERANCES if key in metrics}
@@ -132,23 +142,23 @@ def _figures(model, dataset, source, num_samples):
 
 
 def _draw(model, name, source):
-    from keras_vae import cards, data, plots
+    from keras_vae import data, plots
 
     parts = data.load(source)
-    plots.save(cards.draw(model, parts.x_test), CARDS / f"{name}.png")
-    figure = cards.draw_latents(model, parts.x_test, parts.y_test)
+    plots.save(plots.overview(model, parts.x_test), CARDS / f"{name}.png")
+    figure = plots.latent_use(model, parts.x_test, parts.y_test)
     plots.save(figure, CARDS / f"{name}-latents.png")
 
 
 def _entries():
-    from keras_vae import registry
+    from keras_vae.hub import registry
 
     return json.loads((registry.PRETRAINED / "registry.json").read_text())
 
 
 def _write(entries):
-    from keras_vae import registry
     from keras_vae.files import write_json
+    from keras_vae.hub import registry
 
     write_json(registry.PRETRAINED / "registry.json", dict(sorted(entries.items())))
 

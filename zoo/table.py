@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from keras_vae import hub
+from keras_vae import hub, likelihoods
 from keras_vae.files import write_bytes
 
 README = Path(__file__).parents[1] / "README.md"
@@ -19,13 +19,13 @@ def table() -> str:
     for name in hub.list_models():
         entry = hub.info(name)
         metrics = entry["metrics"]
-        likelihoods = "| - | -"
-        if entry["likelihood"] == "bernoulli":
+        figures = "| - | -"
+        if likelihoods.get(entry["likelihood"]).is_code_length:
             nll = f"{metrics['nll']:.2f} (K = {metrics['num_samples']})"
-            likelihoods = f"| {metrics['elbo']:.2f} | {nll}"
+            figures = f"| {metrics['elbo']:.2f} | {nll}"
         rows.append(
             f"| `{name}` | {entry['parameters'] / 1e6:.2f} M | {entry['bytes'] / 2**20:.1f} MB "
-            f"{likelihoods} | {metrics['mse']:.2e} | {_use(entry)} |"
+            f"{figures} | {metrics['mse']:.2e} | {_use(entry)} |"
         )
     return "\n".join(rows) + "\n"
 

@@ -1,4 +1,4 @@
-"""What differs by backend, for speed only: one module for each, and what they do not define."""
+"""Code that differs by backend, for speed only: one module per backend, and the defaults."""
 
 from importlib import import_module
 
@@ -11,17 +11,27 @@ def _unchanged(value, *_):
     return value
 
 
-# The name of the accelerator that computes beside the processor, or None.
+def _generate_batches(x, batch_size, order, epochs):
+    for epoch in epochs:
+        indices = order(epoch)
+        for start in range(0, len(x), batch_size):
+            yield (x[indices[start : start + batch_size]],)
+
+
+# The name of the accelerator, or None on a CPU.
 accelerator = getattr(_backend, "accelerator", lambda: None)
-# `compile_method(function, layer)`: a function of tensors, compiled, that uses a layer's variables.
+# `compile_method(function, layer)`: compiles a function of tensors that uses a layer's variables.
 compile_method = getattr(_backend, "compile_method", _unchanged)
-# The arguments of `fit`, `evaluate` or `predict`, with arrays as pipelines where that is faster.
+# Replaces arrays in the arguments of `fit`, `evaluate`, `predict` with pipelines if that is faster.
 pipe_arrays = getattr(_backend, "pipe_arrays", _unchanged)
+# `ordered_batches(x, batch_size, order, epochs)`: batches `(x,)` of an array for a range of epochs;
+# `order(epoch)` gives the order of its examples.
+ordered_batches = getattr(_backend, "ordered_batches", _generate_batches)
 # An optimizer that updates faster, with the same formula and state.
 speed_up_adam = getattr(_backend, "speed_up_adam", _unchanged)
-# A replica's part of a loss, the sum over replicas, and the values of the first replica for all.
+# One replica's share of a loss, the sum over replicas, and the first replica's values for all.
 share_loss = getattr(_backend, "share_loss", _unchanged)
 over_replicas = getattr(_backend, "over_replicas", _unchanged)
 of_first_replica = getattr(_backend, "of_first_replica", _unchanged)
-# Keras's layer, or the same computed faster.
+# Keras's layer, or an equivalent that is faster.
 transposed_convolution = getattr(_backend, "transposed_convolution", keras.layers.Conv2DTranspose)

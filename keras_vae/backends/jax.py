@@ -1,4 +1,4 @@
-"""JAX: jit for inference, and transposed convolutions that a processor is quick at."""
+"""JAX: jit for inference, and transposed convolutions that are fast on a CPU."""
 
 import types
 
@@ -8,13 +8,13 @@ from keras import ops
 
 
 def accelerator():
-    """Returns the name of what computes besides the processor, or None."""
+    """Returns the name of the accelerator, or None on a CPU."""
     device = jax.local_devices()[0]
     return None if device.platform == "cpu" else device.device_kind
 
 
 def compile_method(function, layer):
-    """Returns `function` of tensors, which uses the variables of `layer`, compiled."""
+    """Compiles `function`, a function of tensors that uses the variables of `layer`."""
 
     @jax.jit
     def pure(values, *arguments):
@@ -25,9 +25,9 @@ def compile_method(function, layer):
 
 
 def transposed_convolution(filters, kernel_size, *, strides, **arguments):
-    """A Conv2DTranspose of stride 2 in which XLA's slow gradient of its kernel is avoided.
+    """A Conv2DTranspose of stride 2 that avoids XLA's slow gradient of the kernel on a CPU.
 
-    On a processor only; the layer is Keras's own, with its weights and its config.
+    It is Keras's own layer, with the same weights and config; only its computation differs.
     """
     layer = keras.layers.Conv2DTranspose(filters, kernel_size, strides=strides, **arguments)
     if jax.default_backend() == "cpu":
@@ -36,7 +36,7 @@ def transposed_convolution(filters, kernel_size, *, strides, **arguments):
 
 
 def _depth_to_space(self, inputs):
-    """The four pixels that each input pixel becomes, as channels of one plain convolution.
+    """Computes the four output pixels of each input pixel as channels of one plain convolution.
 
     In one dimension: output 2i + r takes tap k = r + before - 2o of the kernel from input i + o.
     """

@@ -1,1 +1,1 @@
-"""NumPy: inference only, and nothing to compile."""
+"""NumPy: inference only, with nothing to compile."""

@@ -1,4 +1,4 @@
-"""TensorFlow: graphs for inference, pipelines that end at once, its own kernel for Adam."""
+"""TensorFlow: graphs for inference, fast pipelines, and a fused kernel for Adam."""
 
 import functools
 import math
@@ -11,7 +11,7 @@ from keras_vae.checks import check_number, check_whole, is_array
 
 
 def accelerator():
-    """Returns the name of what computes besides the processor, or None."""
+    """Returns the name of the GPU, or None."""
     devices = tf.config.list_physical_devices("GPU")
     if not devices:
         return None
@@ -19,21 +19,21 @@ def accelerator():
 
 
 def compile_method(function, layer):
-    """Returns `function` of tensors, which uses the variables of `layer`, as one graph."""
-    # Without autograph, as Keras compiles its own steps. A partial: by the code of a bare method
-    # TensorFlow would count the graphs of all models together, and warn of too many.
+    """Compiles `function`, a function of tensors that uses the variables of `layer`, to a graph."""
+    # Without autograph, as in Keras's own steps. The partial matters: TensorFlow counts graphs by a
+    # function's code, so the graphs of all models would count together and it would warn.
     return tf.function(functools.partial(function), autograph=False, reduce_retracing=True)
 
 
 def pipe_arrays(arguments):
-    """The arguments of `fit`, `evaluate` or `predict`, with their arrays as pipelines of batches.
+    """Replaces arrays in the arguments of `fit`, `evaluate` or `predict` with batch pipelines.
 
-    The pipeline that Keras makes of arrays tunes its threads, and its end, that of every epoch,
-    waits for the thread that does the tuning: in TensorFlow 2.21 up to as long as the epoch took.
+    Keras's own pipeline tunes its threads. At the end of every epoch it waits for the thread
+    that does the tuning, in TensorFlow 2.21 for up to as long as the epoch took.
     """
     shuffle, of_classes = arguments.get("shuffle", False), arguments.get("class_weight")
     if tf.distribute.has_strategy() or shuffle == "batch" or of_classes is not None:
-        return arguments  # Keras knows how
+        return arguments  # left to Keras
     arguments = dict(arguments)
     size, held_out = arguments.get("batch_size"), arguments.get("validation_data")
     if is_array(arguments["x"]):
@@ -44,7 +44,7 @@ def pipe_arrays(arguments):
         arguments["x"] = _pipeline(arrays, size, steps, shuffle)
         arguments.pop("batch_size", None)
         if shuffle:
-            arguments["shuffle"] = False  # done
+            arguments["shuffle"] = False  # the pipeline does it
     if held_out is not None and is_array(held_out[0]):
         size = arguments.pop("validation_batch_size", None) or size
         arguments["validation_data"] = _pipeline(held_out, size, arguments.get("validation_steps"))
@@ -52,23 +52,23 @@ def pipe_arrays(arguments):
 
 
 def _split(arrays, split):
-    """The arrays but for their last part, and that part, to validate on."""
+    """Splits off the last part of the arrays, for validation."""
     n = len(arrays[0])
     cut = math.floor(n * (1 - check_number("validation_split", split, 0, 1)))
     if not 0 < cut < n:
-        raise ValueError(f"validation_split={split} of {n} examples leaves a part with none.")
+        raise ValueError(f"validation_split={split} of {n} examples leaves one part empty.")
     halves = [(a[:cut], a[cut:]) if a is not None else (None, None) for a in arrays]
     return zip(*halves)
 
 
 def _pipeline(arrays, batch_size, steps, shuffle=False):
-    """Batches of arrays, of which some may be None, in an order that is new at every epoch.
+    """Makes a pipeline of batches of arrays (some may be None), with shuffling if asked for.
 
-    Without a batch size, as in Keras, as many examples as make the steps asked for; or else 32.
+    The batch size defaults, as in Keras, to what the number of steps requires, or else to 32.
     """
     if batch_size is None:
         batch_size = math.ceil(len(arrays[0]) / steps) if steps else 32
-    with tf.device("CPU:0"):  # the data need not fit into an accelerator
+    with tf.device("CPU:0"):  # the data may not fit into the accelerator's memory
         arrays = tuple(tf.convert_to_tensor(array) for array in arrays if array is not None)
     indices = tf.data.Dataset.range(len(arrays[0]))
     if shuffle:
@@ -80,21 +80,42 @@ def _pipeline(arrays, batch_size, steps, shuffle=False):
     return batches.with_options(options)
 
 
+def ordered_batches(x, batch_size, order, epochs):
+    """A pipeline of batches `(x,)` of an array; `order(epoch)` gives the order of its examples.
+
+    Not of a generator: for one, TensorFlow sets malloc's trim threshold to 128 KiB in the whole
+    process, so that the buffers of every step are returned to the system and faulted in again.
+    """
+    with tf.device("CPU:0"):
+        x = tf.convert_to_tensor(x)
+
+    def batches_of_indices(epoch):
+        indices = tf.numpy_function(lambda epoch: order(int(epoch)), [epoch], tf.int64)
+        indices = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(indices, (len(x),)))
+        return indices.batch(batch_size)
+
+    indices = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(batches_of_indices)
+    batches = indices.map(lambda i: (tf.gather(x, i),)).prefetch(2)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)
+
+
 def share_loss(loss):
-    """A replica's part of a loss, the mean over its own examples: Keras adds up their gradients."""
+    """One replica's share of a loss, a mean over its own examples: Keras sums the gradients."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return loss / replicas if replicas > 1 else loss
 
 
 def over_replicas(values):
-    """The sum of all replicas' values, in a step of theirs."""
+    """The sum of the values of all replicas, within a step."""
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return values
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
 def of_first_replica(values):
-    """The first replica's values, for all of them."""
+    """The values of the first replica, on all replicas."""
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return values
     first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
@@ -102,7 +123,7 @@ def of_first_replica(values):
 
 
 def speed_up_adam(optimizer):
-    """Makes Adam update each variable in one pass over memory, where Keras takes a dozen."""
+    """Makes Adam update each variable in one pass over memory; Keras takes a dozen."""
     plain = type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW)
     if plain and not optimizer.amsgrad and not tf.distribute.has_strategy():
         optimizer.update_step = types.MethodType(_adam_step, optimizer)
@@ -110,7 +131,7 @@ def speed_up_adam(optimizer):
 
 
 def _adam_step(self, gradient, variable, learning_rate):
-    """`keras.optimizers.Adam.update_step`: the same formula, the same state."""
+    """`keras.optimizers.Adam.update_step` with the same formula and state."""
     if isinstance(gradient, tf.IndexedSlices):
         return type(self).update_step(self, gradient, variable, learning_rate)
     index, dtype = self._get_variable_index(variable), variable.dtype

@@ -1,4 +1,4 @@
-"""PyTorch: inference that records nothing for gradients."""
+"""PyTorch: inference without gradients."""
 
 import torch
 
@@ -9,5 +9,5 @@ def accelerator():
 
 
 def compile_method(function, layer):
-    """Returns `function` of tensors without gradients."""
+    """Returns `function` with gradients turned off."""
     return torch.no_grad()(function)

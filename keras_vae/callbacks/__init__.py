@@ -1,4 +1,4 @@
-"""Callbacks for `fit`: schedules, watches over what can go wrong, pictures on the way."""
+"""Callbacks for `fit`: schedules, guards against what can go wrong, pictures during training."""
 
 from keras_vae.callbacks.collapse import CollapseWatch as CollapseWatch
 from keras_vae.callbacks.guard import NonFiniteGuard as NonFiniteGuard

@@ -1,24 +1,23 @@
-"""A guard that ends a training run whose numbers are no longer finite, and undoes the damage."""
+"""A guard that stops a training run whose numbers are no longer finite, and undoes the damage."""
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_vae.checks import check_whole
-from keras_vae.hdf5 import layers_by_place
+from keras_vae.layer_places import layers_by_place
 
 
 class NonFiniteGuard(keras.callbacks.Callback):
     """Stops `fit` at the first NaN or infinity, says where it is, and restores the last good state.
 
-    What it names is the first term of the loss that is not finite (distortion, rate, then the
-    latent's own and the loss), or, where the weights themselves are not and the loss still is, the
-    layer. Weights and optimizer are restored to the last copy from which a finite loss was
-    computed.
+    It names the first term of the loss that is not finite: distortion, rate, then the latent's own
+    terms and the loss. If the weights are not finite while the loss still is, it names the layer.
+    Weights and optimizer are restored to the last copy that gave a finite loss.
 
     Args:
-        every: steps between looks at the weights, each of which keeps a copy of them. Defaults to
-            20; with 1 the layer is named in which it began.
+        every: steps between checks of the weights, each of which keeps a copy of them. Defaults to
+            20. With 1 the layer named is the one in which it began.
 
     Example:
 
@@ -35,7 +34,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
         if bad:
             raise ValueError(
                 f"The weights of {bad[0]} are not finite before the first step. Load or make the "
-                "model anew."
+                "model again."
             )
         self.model.optimizer.build(self.model.trainable_variables)  # its state is copied too
         self.good = self._copy()

@@ -1,4 +1,4 @@
-"""Pictures of what a model makes of its prior, and of data, as its training goes on."""
+"""Pictures of samples and reconstructions while a model is trained."""
 
 from pathlib import Path
 
@@ -11,17 +11,17 @@ from keras_vae.checks import check_whole
 class SampleGrid(keras.callbacks.Callback):
     """Writes pictures at the end of every few epochs: samples, and data above reconstructions.
 
-    They are `epoch-0010-samples.png` and `epoch-0010-reconstructions.png`; a model that cannot
-    generate (a VQ model without a prior over its codes) has only the second. The samples of one
-    seed are of the same latents each time, so that pictures compare.
+    They are `epoch-0010-samples.png` and `epoch-0010-reconstructions.png`; a model without a prior
+    to draw from has only the second. The same seed is used each time, so that the pictures can be
+    compared.
 
     Args:
         folder: where the pictures go; made if it is not there.
         x: images `(n, height, width, channels)` to reconstruct. Defaults to None, none.
         every: epochs between pictures. Defaults to 1.
         num_images: images generated for a picture. Defaults to 64.
-        seed: of the samples. Defaults to 0.
-        log_dir: a folder of TensorBoard to which the pictures are also written, on any backend.
+        seed: seed of the samples. Defaults to 0.
+        log_dir: a TensorBoard folder to which the pictures are also written, on any backend.
             Defaults to None, none.
 
     Raises:
@@ -49,7 +49,7 @@ class SampleGrid(keras.callbacks.Callback):
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.log_dir is not None:
-            import tensorflow as tf  # TensorBoard's writer, whatever the model's backend is
+            import tensorflow as tf  # for TensorBoard's writer, whatever the backend
 
             self.writer = tf.summary.create_file_writer(str(self.log_dir))
 
@@ -59,11 +59,10 @@ class SampleGrid(keras.callbacks.Callback):
         figures, model = {}, self.model
         if model.latent.generates:
             images = model.generate(self.num_images, seed=self.seed)
-            figures["samples"] = plots.image_grid(images)
+            figures["samples"] = plots.image_grid(*plots.to_images(model.likelihood, images))
         if self.x is not None:
-            figures["reconstructions"] = plots.reconstruction_pairs(
-                self.x, model.reconstruct(self.x)
-            )
+            pairs = plots.to_images(model.likelihood, self.x, model.reconstruct(self.x))
+            figures["reconstructions"] = plots.reconstruction_pairs(*pairs)
         for what, figure in figures.items():
             path = self.folder / f"epoch-{epoch + 1:04d}-{what}.png"
             plots.save(figure, path)

@@ -1,4 +1,4 @@
-"""The command that makes a model's latent explorer."""
+"""The command that writes a model's latent explorer: explore."""
 
 import webbrowser
 from pathlib import Path
@@ -16,33 +16,33 @@ def explore(
     images: Images = None,
     dataset: Dataset = None,
     out: Annotated[
-        Path | None, typer.Option(help="The HTML file to write, in a folder that is there.")
+        Path | None, typer.Option(help="The HTML file to write, in a folder that exists.")
     ] = None,
     serve: Annotated[
-        bool, typer.Option("--serve", help="Show it in the browser, until Ctrl-C.")
+        bool, typer.Option("--serve", help="Serve it and open it in the browser, until Ctrl-C.")
     ] = False,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Of --serve. Default: any free one.")
+        int | None, typer.Option(min=1, max=65535, help="Port for --serve. Default: any free one.")
     ] = None,
 ):
     """Writes the latent explorer: one HTML file that runs the model, by default NAME-explorer.html.
 
-    Open it in a browser: move the latents, draw, see what the model makes of it. It needs no
-    network. With --serve it is served to this machine only, and written only if --out is given.
+    Open it in a browser to move the latents, or to draw and see how the model encodes the drawing.
+    It needs no network. --serve serves it to this machine only, and writes a file only with --out.
     """
     from keras_vae import explorer, hub
     from keras_vae.files import write_bytes
 
     check_source(images, dataset)
     if port is not None and not serve:
-        raise typer.BadParameter("--port is that of --serve: give both.")
+        raise typer.BadParameter("--port belongs to --serve: give both.")
     if out is None and not serve:
         out = default_out(name, "explorer", "html")
     if out is not None and not out.resolve().parent.is_dir():
         raise FileNotFoundError(f"No such folder: {out.resolve().parent}. Make it first.")
     model = hub.load(name)
     title = Path(name).resolve().name
-    x = None  # of a model of one's own it is not known what it was trained on
+    x = None  # the data of a user's own model is not known
     if images is not None or dataset is not None or name in hub.list_models():
         x = images_for(name, model.data_shape, images, dataset)
     page = explorer.render(model, x, name=title)

@@ -18,8 +18,8 @@ def export(
 ):
     """Exports encoder, decoder and generator to files that need no Keras, and tests them.
 
-    The files are read back by the format's own runtime; if they do not compute what the model
-    does, nothing is written. Needs: pip install 'keras-vae[export]'.
+    The format's own runtime reads the files back. Nothing is written unless they compute what the
+    model does. Needs: pip install 'keras-vae[export]'.
     """
     from keras_vae.exporting import FORMATS
     from keras_vae.exporting import export as write

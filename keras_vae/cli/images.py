@@ -20,8 +20,9 @@ def generate(
     """Generates images and writes them as one picture, by default NAME-samples.png."""
     from keras_vae import hub, plots
 
-    figure = plots.image_grid(hub.load(name).generate(n, seed=seed))
-    save_picture(figure, out or default_out(name, "samples"))
+    model = hub.load(name)
+    images = plots.to_images(model.likelihood, model.generate(n, seed=seed))
+    save_picture(plots.image_grid(*images), out or default_out(name, "samples"))
 
 
 @app.command(epilog="Example: keras-vae reconstruct conv-mnist --images pictures.npz --n 8")
@@ -29,23 +30,23 @@ def reconstruct(
     name: Name,
     images: Images = None,
     dataset: Dataset = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="Number of images: the first ones.")] = 16,
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of images, from the first on.")] = 16,
     out: Out = None,
     as_json: Json = False,
 ):
     """Writes a picture of images above their reconstructions, by default NAME-reconstructions.png.
 
-    Prints the mean squared error per pixel, of values in [0, 1].
+    Prints the mean squared error per pixel, of the values that the model reads.
     """
     from keras_vae import plots
-    from keras_vae.checks import scale
 
     model, x = load(name, images, dataset)
     x = x[:n]
     reconstructions = model.reconstruct(x)
-    error = np.mean(np.square(scale(x) - reconstructions))
+    error = np.mean(np.square(model.likelihood.read(x) - reconstructions))
     out = out or default_out(name, "reconstructions")
-    plots.save(plots.reconstruction_pairs(x, reconstructions), out)
+    pairs = plots.to_images(model.likelihood, x, reconstructions)
+    plots.save(plots.reconstruction_pairs(*pairs), out)
     if as_json:
         figures = {"mse": float(error), "images": len(x), "picture": str(out.resolve())}
         typer.echo(json.dumps(figures, indent=2))
@@ -59,11 +60,13 @@ def interpolate(
     name: Name,
     images: Images = None,
     dataset: Dataset = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="Rows: from the first n to the next.")] = 6,
+    n: Annotated[
+        int, typer.Option("--n", min=1, help="Rows: the first n images to the next n.")
+    ] = 6,
     steps: Annotated[int, typer.Option(min=2, help="Decoded images in a row.")] = 9,
     out: Out = None,
 ):
-    """Draws the way from image to image in latent space, by default NAME-interpolation.png."""
+    """Draws steps between pairs of images in latent space, by default NAME-interpolation.png."""
     from keras_vae import plots
 
     model, x = load(name, images, dataset)
@@ -80,14 +83,17 @@ def traverse(
     name: Name,
     images: Images = None,
     dataset: Dataset = None,
-    units: Annotated[int, typer.Option(min=1, help="Latents, of the largest KL first.")] = 10,
+    units: Annotated[int, typer.Option(min=1, help="Latents, those used most first.")] = 10,
     steps: Annotated[int, typer.Option(min=2, help="Values of each.")] = 9,
-    span: Annotated[float, typer.Option(min=0, help="They go from -span to span.")] = 3.0,
+    span: Annotated[
+        float | None, typer.Option(min=0, help="From -span to span. Default: the codes' range.")
+    ] = None,
     out: Out = None,
 ):
     """Draws what each latent does to the first image, by default NAME-traversal.png.
 
-    The latents are sorted by their mean KL divergence from N(0, 1) over up to 1000 of the images.
+    The latents are sorted by their mean rate over up to 1000 of the images, or by the variance of
+    their posterior means if the rate is not a sum over latents.
     """
     from keras_vae import plots
 

@@ -1,4 +1,4 @@
-"""The command that measures a model on images."""
+"""The command that measures a model on images: evaluate."""
 
 import json
 from typing import Annotated
@@ -23,8 +23,8 @@ def evaluate(
 ):
     """Measures a model: ELBO, rate, distortion, NLL (nats per image), MSE, use of the latent.
 
-    Of a Bernoulli model, grey images are binarised by sampling. The published protocol, with its
-    own binary images, is that of keras-vae verify.
+    For a Bernoulli model, grey images are binarised by sampling. Published figures are measured on
+    binary images that are drawn once: keras-vae verify recomputes those.
     """
     from rich.table import Table
     from rich.text import Text
@@ -38,7 +38,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
         return
-    # As text: square brackets in a string would be markup.
+    # As Text, because square brackets in a string would be markup.
     table = Table("quantity", title=Text(f"{name}, {len(x)} images"))
     for heading in ("value", "standard error"):
         table.add_column(heading, justify="right")

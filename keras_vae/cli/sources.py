@@ -1,4 +1,4 @@
-"""Where images come from (a file, a folder, a data set), and where a command writes to."""
+"""Where a command reads images from (a file, a folder, a data set) and where it writes to."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +9,13 @@ import typer
 Images = Annotated[
     Path | None,
     typer.Option(
-        help="An .npz (its x_test, x, x_train or only array), an .npy, a picture or a folder."
+        help="A picture, a folder of pictures, an .npy, or an .npz (its x_test, x, x_train or only "
+        "array)."
     ),
 ]
 Dataset = Annotated[
     str | None,
-    typer.Option(help="mnist or fashion-mnist, the test images. Default: the model's own."),
+    typer.Option(help="A data set such as mnist: its test images. Default: the model's own."),
 ]
 
 
@@ -24,12 +25,12 @@ def check_source(images, dataset):
 
     if images is not None and dataset is not None:
         raise typer.BadParameter("Give --images or --dataset, not both.")
-    if dataset is not None and dataset not in data.DATASETS:
-        raise typer.BadParameter(f"--dataset is one of {', '.join(data.DATASETS)}.")
+    if dataset is not None and data.find(dataset) is None:
+        raise typer.BadParameter(f"--dataset must be one of {', '.join(data.DATASETS)}.")
 
 
 def load(name, images, dataset):
-    """A model, and the images that a command was given for it, else its own data set's."""
+    """Returns a model, and the images given to the command, else those of its own data set."""
     from keras_vae import hub
 
     check_source(images, dataset)
@@ -38,7 +39,7 @@ def load(name, images, dataset):
 
 
 def images_for(name, shape, images, dataset):
-    """The images that a command was given, or the test images of a published model's data set."""
+    """Returns the images given to a command, else a published model's own test images."""
     from keras_vae import data, hub
 
     if images is not None:
@@ -46,17 +47,17 @@ def images_for(name, shape, images, dataset):
     if dataset is None:
         if name not in hub.list_models():
             raise ValueError(
-                f"It is not known what {name} was trained on: give --images or --dataset."
+                f"The data that {name} was trained on is not recorded: give --images or --dataset."
             )
         dataset = hub.info(name)["data"]["name"]
     return data.load(dataset).x_test
 
 
 def read_images(path, shape):
-    """Images of a file or folder, `(n, height, width, channels)`; pictures are made to fit."""
+    """Reads images `(n, height, width, channels)`; pictures are fitted to the shape."""
     if path.is_dir():
         from keras_vae import progress
-        from keras_vae.pictures import check_shape, read_folder
+        from keras_vae.data.pictures import check_shape, read_folder
 
         check_shape(shape)
         with progress.bar("Reading pictures") as read:
@@ -66,25 +67,25 @@ def read_images(path, shape):
     if not path.is_file():
         raise FileNotFoundError(f"No such file: {path}")
     if path.suffix.lower() not in (".npz", ".npy"):
-        from keras_vae.pictures import read_picture
+        from keras_vae.data.pictures import read_picture
 
         return read_picture(path, shape)[None]
     try:
         x = np.atleast_1d(_read_arrays(path))
     except (OSError, ValueError):
         raise
-    except Exception as error:  # zipfile and zlib have errors of their own
+    except Exception as error:  # zipfile and zlib raise their own
         raise ValueError(f"{path} cannot be read: {error}") from error
     return x[..., None] if (*x.shape[1:], 1) == shape else x
 
 
 def default_out(name, what, suffix="png"):
-    """Where a command writes to in the current folder if it is not told."""
+    """Returns the file in the current folder that a command writes by default."""
     return Path(f"{Path(name).resolve().name}-{what}.{suffix}")
 
 
 def save_picture(figure, out):
-    """Writes a command's picture and says where."""
+    """Writes a command's picture and prints its path."""
     from keras_vae import plots
 
     plots.save(figure, out)
@@ -92,7 +93,7 @@ def save_picture(figure, out):
 
 
 def report(refused):
-    """Says which files of a folder were left out, and why: the first ten."""
+    """Reports which files of a folder were left out and why, the first ten."""
     for reason in list(refused.values())[:10]:
         typer.echo(f"Left out: {reason}", err=True)
     if len(refused) > 10:

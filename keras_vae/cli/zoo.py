@@ -69,24 +69,25 @@ def info(name: Annotated[str, typer.Argument(help="A published model.")], as_jso
 def verify(
     names: Annotated[list[str], typer.Argument(help="Published models.")],
     quick: Annotated[
-        bool, typer.Option("--quick", help="Only sha256 and fingerprint: needs no data set.")
+        bool, typer.Option("--quick", help="Check only sha256 and fingerprint; needs no data set.")
     ] = False,
     data: Annotated[
-        Path | None, typer.Option(help="An .npz of the data set. Default: tensorflow-datasets.")
+        Path | None,
+        typer.Option(help="An .npz file of the data set. Default: tensorflow-datasets."),
     ] = None,
     as_json: Json = False,
 ):
-    """Computes the published numbers again on this machine; exits with 1 if one is off."""
+    """Recomputes the published figures on this machine; exits with 1 if one differs."""
     from rich.table import Table
 
-    from keras_vae import evaluation, hub
+    from keras_vae import hub, verification
 
     entries = {name: hub.info(name) for name in names}
     rows = []
     for name in entries:
         if in_terminal(sys.stderr):  # stdout is the table's
             typer.echo(f"Measuring {name}" + (" (minutes)" if not quick else ""), err=True)
-        found = evaluation.verify(name, source=data, quick=quick)
+        found = verification.verify(name, source=data, quick=quick)
         rows += [{"model": name, **row} for row in found]
     failed = [row for row in rows if not row["pass"]]
     if as_json:
@@ -104,7 +105,7 @@ def verify(
         for name, entry in entries.items():
             typer.echo(f"{name}: sha256 of the weights is {entry['sha256']}, as published.")
         if failed:
-            typer.echo(f"{len(failed)} of {len(rows)} numbers are not the published ones.")
+            typer.echo(f"{len(failed)} of {len(rows)} figures differ from the published ones.")
     if failed:
         raise typer.Exit(1)
 
@@ -147,7 +148,7 @@ def publish(
         str | None,
         typer.Option(
             "--data",
-            help="mnist, fashion-mnist, an .npz or a folder of pictures: 16 are shown.",
+            help="A data set such as mnist, an .npz or a folder of pictures; the card shows 16.",
         ),
     ] = None,
     as_json: Json = False,

@@ -1,7 +1,7 @@
-"""The latent explorer: a model as one HTML file that computes its networks by itself.
+"""The latent explorer: a model as one HTML file that computes its networks itself.
 
-The file needs no server, no network and no Python: its latents are moved, and images drawn and
-encoded, in any browser of the years since 2023.
+The file needs no server, no network and no Python. Any browser since 2023 can move its latents,
+and draw and encode images.
 """
 
 from keras_vae.explorer.content import NotExplorableError as NotExplorableError

@@ -1,7 +1,7 @@
 "use strict";
-// Canvases: pictures of pixels, a paper to draw on, and the plane of two latents.
+// Canvases: images, a paper to draw on, and the plane of two latents.
 
-/** Shows an image, an array of values, on a canvas of its own number of pixels. */
+/** Shows an image, an array of values, on a canvas with as many pixels. */
 function paint(canvas, image, { shape, range }) {
   const [height, width, channels] = shape;
   const pixels = new ImageData(width, height);
@@ -17,11 +17,11 @@ function paint(canvas, image, { shape, range }) {
   return canvas;
 }
 
-/** A canvas that is drawn on with mouse, pen or finger; `drawn` receives each new image. */
+/** A canvas to draw on with mouse, pen or finger. `drawn` receives each new image. */
 class Paper {
   constructor(canvas, form, brush, drawn) {
     const [height, width] = form.shape;
-    this.fine = Math.max(1, Math.round(320 / Math.max(height, width))); // pixels of a pixel
+    this.fine = Math.max(1, Math.round(320 / Math.max(height, width))); // canvas pixels for each image pixel
     Object.assign(canvas, { width: width * this.fine, height: height * this.fine });
     Object.assign(this, { canvas, form, brush, drawn });
     this.context = canvas.getContext("2d", { willReadFrequently: true });
@@ -62,7 +62,7 @@ class Paper {
     const place = this.place(event);
     this.context.beginPath();
     this.context.moveTo(...this.last);
-    this.context.lineTo(...place);
+    this.context.lineTo(place[0] + 0.01, place[1]); // Chromium draws no line of length 0
     this.context.stroke();
     this.last = place;
   }
@@ -75,7 +75,7 @@ class Paper {
     ];
   }
 
-  /** The drawing in the model's pixels: the mean over each. */
+  /** The drawing at the model's resolution: the mean over each of its pixels. */
   read() {
     const { fine, canvas, form } = this;
     const [height, width, channels] = form.shape;
@@ -95,13 +95,13 @@ class Paper {
   }
 }
 
-/** The plane of two latents: what each place decodes to, where images lie, and a point to drag. */
+/** The plane of two latents: decoded images, a dot for each encoded one, and a point to drag. */
 class Plane {
   constructor(element, { content, model, means, moved }) {
-    this.span = Math.max(...content.spans);
-    this.point = made("span", { className: "point" });
-    this.canvas = made("canvas", { width: 480, height: 480 });
-    const dots = means.map((mean) => this.put(made("span", { className: "dot" }), mean));
+    this.ranges = content.ranges;
+    this.point = make("span", { className: "point" });
+    this.canvas = make("canvas", { width: 480, height: 480 });
+    const dots = means.map((mean) => this.put(make("span", { className: "dot" }), mean));
     element.append(this.canvas, ...dots, this.point);
     const follow = (event) => moved(this.latents(element, event));
     element.addEventListener("pointerdown", (event) => {
@@ -119,20 +119,26 @@ class Plane {
   }
 
   put(mark, [x, y]) {
-    const place = (value) => `${50 + (50 * Math.min(Math.max(value / this.span, -1), 1))}%`;
-    Object.assign(mark.style, { left: place(x), top: place(-y) });
+    const [across, upwards] = this.ranges;
+    const [left, top] = [placeIn(across, x), 1 - placeIn(upwards, y)];
+    Object.assign(mark.style, { left: `${100 * left}%`, top: `${100 * top}%` });
     return mark;
   }
 
   latents(element, event) {
     const box = element.getBoundingClientRect();
-    const share = (at, start, length) => Math.min(Math.max((at - start) / length, 0), 1);
-    const x = share(event.clientX, box.left, box.width);
-    const y = share(event.clientY, box.top, box.height);
-    return Float32Array.of((2 * x - 1) * this.span, (1 - 2 * y) * this.span);
+    const x = placeIn([box.left, box.right], event.clientX);
+    const y = placeIn([box.bottom, box.top], event.clientY);
+    return this.at(x, y);
   }
 
-  /** Decodes a grid of places, some at a time, so that the page answers meanwhile. */
+  /** The latents at a share of the way across and up. */
+  at(x, y) {
+    const [[left, right], [bottom, top]] = this.ranges;
+    return Float32Array.of(left + x * (right - left), bottom + y * (top - bottom));
+  }
+
+  /** Decodes a grid of places, a few at a time, so that the page stays responsive. */
   draw(model, content, steps, from = 0) {
     const [context, tile] = [this.canvas.getContext("2d"), this.canvas.width / steps];
     const picture = document.createElement("canvas");
@@ -140,12 +146,16 @@ class Plane {
     let at = from;
     for (; at < steps * steps && performance.now() < deadline; at++) {
       const [column, row] = [at % steps, Math.floor(at / steps)];
-      const middle = (k) => ((2 * k + 1) / steps - 1) * this.span;
-      const image = model.decode(Float32Array.of(middle(column), -middle(row)));
+      const image = model.decode(this.at((column + 0.5) / steps, 1 - (row + 0.5) / steps));
       context.drawImage(paint(picture, image, formOf(content)), column * tile, row * tile, tile, tile);
     }
     if (at < steps * steps) requestAnimationFrame(() => this.draw(model, content, steps, at));
   }
+}
+
+/** Where a value lies between two ends: 0 at the first and before it, 1 at the second and after. */
+function placeIn([first, second], value) {
+  return Math.min(Math.max((value - first) / (second - first), 0), 1);
 }
 
 /** Shape of the images and range of their values. */
@@ -154,7 +164,7 @@ function formOf(content) {
 }
 
 /** A new element with these properties and children. */
-function made(name, properties = {}, ...children) {
+function make(name, properties = {}, ...children) {
   const element = Object.assign(document.createElement(name), properties);
   element.append(...children);
   return element;

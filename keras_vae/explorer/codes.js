@@ -1,5 +1,5 @@
 "use strict";
-// Codes as a map of coloured squares: one is chosen, and exchanged for another of the codebook.
+// Codes as a map of coloured squares, each of which can be replaced by another code.
 
 class CodeMap {
   constructor(section, content, changed) {
@@ -10,30 +10,30 @@ class CodeMap {
     this.columns = positions.length > 1 ? positions[positions.length - 1] : 1;
     const cells = positions.reduce((product, length) => product * length, 1);
     this.cells = Array.from({ length: cells }, (_, i) => this.cell(i));
-    const map = made("div", { className: "map", role: "group", ariaLabel: "Map of codes" });
+    const map = make("div", { className: "map", role: "group", ariaLabel: "Map of codes" });
     map.style.setProperty("--columns", this.columns);
     map.append(...this.cells);
     map.addEventListener("keydown", (event) => this.move(event));
-    this.title = made("label", { htmlFor: "code" });
-    this.slider = made("input", { type: "range", id: "code", min: 0, max: counts.length - 1 });
+    this.title = make("label", { htmlFor: "code" });
+    this.slider = make("input", { type: "range", id: "code", min: 0, max: counts.length - 1 });
     this.slider.addEventListener("input", () => this.swap(this.order[this.slider.valueAsNumber]));
-    this.use = made("p", { className: "note", id: "use" });
+    this.use = make("p", { className: "note", id: "use" });
     const palette = { className: "palette", role: "group", ariaLabel: "Codebook, most used first" };
     this.swatches = this.order.map((code) => this.swatch(code));
-    const editor = made("div", { className: "editor" }, this.title, this.slider, this.use);
-    editor.append(made("div", palette, ...this.swatches));
-    section.append(made("div", { className: "codes" }, map, editor));
+    const editor = make("div", { className: "editor" }, this.title, this.slider, this.use);
+    editor.append(make("div", palette, ...this.swatches));
+    section.append(make("div", { className: "codes" }, map, editor));
   }
 
   cell(i) {
-    const cell = made("button", { type: "button", tabIndex: i ? -1 : 0 });
+    const cell = make("button", { type: "button", tabIndex: i ? -1 : 0 });
     cell.addEventListener("click", () => this.choose(i));
     return cell;
   }
 
   swatch(code) {
-    // The slider above does the same, and is the one for the keyboard.
-    const swatch = made("button", { type: "button", tabIndex: -1, title: `code ${code}` });
+    // The slider above does the same by keyboard.
+    const swatch = make("button", { type: "button", tabIndex: -1, title: `code ${code}` });
     swatch.style.background = this.content.colours[code];
     swatch.addEventListener("click", () => this.swap(code));
     return swatch;

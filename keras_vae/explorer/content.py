@@ -1,19 +1,19 @@
-"""What the page knows of a model: networks, latents, prior, and images to begin with."""
+"""What the page knows about a model: networks, code, prior, and images to begin with."""
+
+import math
 
 import numpy as np
-from keras import ops
+from keras import activations, ops
 
-from keras_vae.checks import as_array, check_data, scale
-from keras_vae.explorer import networks, sampling
+from keras_vae.checks import as_array, check_data
+from keras_vae.explorer import encoding, networks, sampling
 from keras_vae.explorer.networks import NotExplorableError
-from keras_vae.explorer.packing import Store, compressed
-from keras_vae.latents.base import ACTIVE
-from keras_vae.likelihoods import Bernoulli, Gaussian, LearnedGaussian
+from keras_vae.explorer.packing import Store, compress
+from keras_vae.plots.units import unit_ranges, unit_values
 
 _SHOWN = 16  # images that the file holds
-_MEASURED = 2000  # images that the rates, and the use of codes, are means over
+_MEASURED = 2000  # images over which the use of latents is measured
 _LARGEST = 20_000_000  # parameters, of which each takes about 2.5 bytes of the file
-_MEANS = {Bernoulli: "sigmoid", Gaussian: "linear", LearnedGaussian: "linear"}
 
 
 def collect(model, x=None, name=None) -> dict:
@@ -32,21 +32,27 @@ def collect(model, x=None, name=None) -> dict:
     given = x is not None
     x = as_array(x)[:_MEASURED] if given else model.generate(4 * _SHOWN, seed=0)
     x = check_data(x, model.data_shape, model.likelihood)
-    store = Store()
-    latent = model.latent
-    shape = latent.latent_shape if latent.stochastic else (*latent.latent_shape, latent.code_dim)
+    store, latent, codes = Store(), model.latent, model.encode(x)
+    table = encoding.get_table(latent)
+    encoding.check(model, x[:4], table)
+    if table is None:
+        code = _describe_numbers(model, x, codes)
+    else:
+        code = _describe_codes(latent, codes, table, store)
+    shape = codes.shape[1:] if table is None else (*codes.shape[1:], table.shape[-1])
     content = {
         "name": model.name if name is None else name,
         "parameters": model.count_params(),
         "shape": model.data_shape,
-        "mean": _MEANS[type(model.likelihood)],
-        "images": {"given": given, "measured": len(x), **_images(x[:_SHOWN])},
-        "encoder": networks.described(model.encoder, model.data_shape, store),
-        "decoder": networks.described(model.decoder, shape, store),
-        "prior": sampling.described(latent, store),
-        **(_gaussian(model, x) if latent.stochastic else _codes(model, x, store)),
+        "mean": _get_mean(model.likelihood),
+        "images": {"given": given, "measured": len(x), **_pack_images(model, x[:_SHOWN])},
+        "encoder": networks.describe(model.encoder, model.data_shape, store),
+        "decoder": networks.describe(model.decoder, shape, store),
+        "prior": sampling.describe(latent, store),
+        "encodes_as": latent.encodes_as,
+        **code,
     }
-    return {**content, "weights": store.packed()}
+    return {**content, "weights": store.pack()}
 
 
 def _check(model, x):
@@ -57,69 +63,86 @@ def _check(model, x):
             "The explorer shows images of shape (height, width, 1 or 3 channels). "
             f"The model's data have shape: {shape}"
         )
-    if type(model.likelihood) not in _MEANS:
+    if None in shape:
         raise NotExplorableError(
-            "The explorer knows the mean of a Bernoulli and of a Gaussian likelihood. "
-            f"Received: {type(model.likelihood).__name__}"
+            "The explorer shows images of one size, and this model takes any: make it with an "
+            f"input shape without None. Received: {shape}"
         )
+    encoding.check_declared(model.latent)
+    _get_mean(model.likelihood)
     if model.count_params() > _LARGEST:
         raise NotExplorableError(
-            f"The explorer takes models of up to {_LARGEST:,} parameters, for the file's size. "
-            f"Received: {model.count_params():,}"
+            f"The explorer takes models of up to {_LARGEST:,} parameters, to limit the file's "
+            f"size. Received: {model.count_params():,}"
         )
     if x is None and not model.latent.generates:
         raise NotExplorableError(
-            "A VQ model without a prior generates no images to begin with: give some, as x."
+            "A model without a prior generates no images to begin with: give some, as x."
         )
     if not all(np.isfinite(ops.convert_to_numpy(w)).all() for w in model.weights):
         raise NotExplorableError("The model's weights are not finite: its training diverged.")
 
 
-def _images(x):
+def _get_mean(likelihood):
+    """The name of the activation that takes the decoder's outputs to the mean."""
+    what, name = f"the mean of {type(likelihood).__name__}", likelihood.mean_activation
+    if name is None or likelihood.outputs_per_value != 1:
+        raise NotExplorableError(
+            f"The explorer computes means that are an activation of one decoder output for each "
+            f"value, as those of Bernoulli and Gaussian likelihoods are, and not {what}."
+        )
+    return networks.get_activation_name(activations.get(name), what)
+
+
+def _pack_images(model, x):
     """Images in 8 bits over the range of their values, at least [0, 1]."""
-    x = scale(x)
+    x = model.likelihood.read(x)
     low, high = min(0.0, float(x.min())), max(1.0, float(x.max()))
     pixels = np.rint((x - low) / (high - low) * 255).astype("uint8")
-    return {"count": len(x), "range": [low, high], "gzip": compressed(pixels.tobytes())}
+    return {"count": len(x), "range": [low, high], "gzip": compress(pixels.tobytes())}
 
 
-def _gaussian(model, x):
-    mean = model.encode(x).reshape(len(x), -1)
-    rates = model.latent_rates(x).reshape(len(x), -1).mean(axis=0)
-    # Of one image there is no telling which latents never move.
-    active = np.var(mean, axis=0) > ACTIVE if len(x) > 1 else np.ones(len(rates), bool)
+def _describe_numbers(model, x, codes):
+    latent, size = model.latent, math.prod(codes.shape[1:])
+    values, measure, unit = unit_values(model, x, codes)
+    use = latent.use(codes)
+    active = np.ravel(use.values) > use.threshold
+    if len(x) == 1 or len(active) != size:  # one image cannot show which latents never move
+        active = np.ones(size, bool)
+    low, high = unit_ranges(latent, codes)
     return {
-        "kind": "gaussian",
-        "channels": model.latent.latent_shape[-1],
-        "rates": [round(float(rate), 4) for rate in rates],
+        "kind": "numbers",
+        "channels": codes.shape[-1],
+        "posterior": encoding.has_posterior(model, x[:1]),
+        "values": [round(float(value), 4) for value in values],
+        "measure": measure,
+        "unit": unit,
         "active": active.tolist(),
-        "spans": np.maximum(3, np.ceil(np.quantile(np.abs(mean), 0.999, axis=0))).tolist(),
+        "ranges": np.stack([low, high], axis=1).tolist(),
     }
 
 
-def _codes(model, x, store):
-    latent, codes = model.latent, model.encode(x)
-    codebook = ops.convert_to_numpy(latent.codebook)
-    counts = np.bincount(codes.ravel(), minlength=latent.num_codes)
+def _describe_codes(latent, codes, table, store):
+    counts = np.bincount(codes.ravel(), minlength=len(table))
     return {
         "kind": "codes",
-        "positions": latent.latent_shape,
-        "codebook": store.add(codebook),
+        "positions": latent.code_spec.shape,
+        "codebook": store.add(table),
         "counts": counts.tolist(),
-        "colours": _colours(codebook, counts),
+        "colours": _choose_colours(table, counts),
     }
 
 
-def _colours(codebook, counts):
-    """A colour for each code, `#rrggbb`: codes near each other in use have colours alike.
+def _choose_colours(table, counts):
+    """A colour for each code, `#rrggbb`: similar for codes that are near each other.
 
     The three principal axes of the codes in use become red, green and blue, by rank.
     """
-    used = codebook[counts > 0]
+    used = table[counts > 0]
     centre = used.mean(axis=0)
     axes = np.linalg.svd(used - centre, full_matrices=False)[2][:3]
-    places = (codebook - centre) @ axes.T
-    ranks = places.argsort(axis=0).argsort(axis=0) / max(len(codebook) - 1, 1)
-    levels = np.full((len(codebook), 3), 128)
+    places = (table - centre) @ axes.T
+    ranks = places.argsort(axis=0).argsort(axis=0) / max(len(table) - 1, 1)
+    levels = np.full((len(table), 3), 128)
     levels[:, : ranks.shape[1]] = 50 + np.rint(190 * ranks)
     return ["#" + bytes(level).hex() for level in levels.astype("uint8")]

@@ -1,10 +1,10 @@
 "use strict";
-// The model: what the file holds, unpacked, and what Python's model is asked for too.
+// The model: unpacks what the file holds, and does what the methods of Python's model do.
 
-/** Reads the content of the file: JSON, with the weights and images packed in it. */
-async function unpacked(content) {
-  const bytes = await inflated(content.weights.gzip);
-  const pixels = await inflated(content.images.gzip);
+/** Unpacks the weights and images in the JSON content of the file. */
+async function unpack(content) {
+  const bytes = await inflate(content.weights.gzip);
+  const pixels = await inflate(content.images.gzip);
   const [low, high] = content.images.range;
   const size = content.shape.reduce((product, length) => product * length, 1);
   const images = Array.from({ length: content.images.count }, (_, i) =>
@@ -13,13 +13,13 @@ async function unpacked(content) {
   return { images, weights: weightsOf(bytes, content.weights.sizes) };
 }
 
-async function inflated(base64) {
+async function inflate(base64) {
   const packed = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** All scales, then the high bytes of all numbers, then the low ones. */
+/** Reads all scales, then the high bytes of all numbers, then their low bytes. */
 function weightsOf(bytes, sizes) {
   const total = sizes.reduce((sum, [length]) => sum + length, 0);
   const count = sizes.reduce((sum, [, scales]) => sum + scales, 0);
@@ -39,30 +39,40 @@ function weightsOf(bytes, sizes) {
   });
 }
 
-/** A model with a Gaussian latent: codes are posterior means. */
-class GaussianModel {
+/** What all models share: a decoder and a prior. */
+class Model {
   constructor(content, weights) {
-    Object.assign(this, { content, weights, size: content.rates.length });
+    Object.assign(this, { content, weights });
   }
 
+  decode(code) {
+    const [outputs] = run(this.content.decoder, this.weights, this.vectors(code));
+    return activate(outputs.slice(), this.content.mean);
+  }
+
+  sample() {
+    const { prior, ranges } = this.content;
+    return PRIORS[prior.kind](prior, this.weights, ranges?.length);
+  }
+}
+
+/** A model whose codes are real numbers: the encoder's output, or the mean in it. */
+class NumberModel extends Model {
   encode(image) {
     return this.posterior(image).mean;
   }
 
-  /** Mean and bounded log-variance, from two outputs or the halves of one. */
+  /** The code as the mean and, where the model has one, the bounded log-variance. */
   posterior(image) {
     const outputs = run(this.content.encoder, this.weights, image);
-    const [mean, logVar] = outputs.length > 1 ? outputs : halves(outputs[0], this.content.channels);
+    const isHalf = this.content.encodes_as === "mean" && outputs.length === 1;
+    const [mean, logVar] = isHalf ? halve(outputs[0], this.content.channels) : outputs;
+    if (!this.content.posterior) return { mean };
     return { mean, logVar: logVar.map((v) => Math.min(Math.max(v, -30), 10)) };
   }
 
-  decode(z) {
-    const [outputs] = run(this.content.decoder, this.weights, z);
-    return activated(outputs.slice(), this.content.mean);
-  }
-
-  sample() {
-    return PRIORS[this.content.prior.kind](this.content.prior, this.weights, this.size);
+  vectors(code) {
+    return code;
   }
 
   mix(first, second, share) {
@@ -70,28 +80,19 @@ class GaussianModel {
   }
 }
 
-/** A model with a codebook: codes are whole numbers, one for each position. */
-class CodeModel {
+/** A model whose codes are whole numbers, one for each position, that stand for vectors. */
+class CodeModel extends Model {
   constructor(content, weights) {
+    super(content, weights);
     this.codebook = weights[content.codebook];
     this.width = this.codebook.length / content.counts.length;
-    Object.assign(this, { content, weights });
   }
 
   encode(image) {
     return this.nearest(run(this.content.encoder, this.weights, image)[0]);
   }
 
-  decode(codes) {
-    const [outputs] = run(this.content.decoder, this.weights, this.vectors(codes));
-    return activated(outputs.slice(), this.content.mean);
-  }
-
-  sample() {
-    return PRIORS[this.content.prior.kind](this.content.prior);
-  }
-
-  /** The vectors mixed, and each replaced by its nearest code. */
+  /** The codes nearest to the mixed vectors. */
   mix(first, second, share) {
     const others = this.vectors(second);
     return this.nearest(this.vectors(first).map((v, j) => (1 - share) * v + share * others[j]));
@@ -121,8 +122,8 @@ class CodeModel {
   }
 }
 
-/** Splits every vector of `2 * channels` numbers in two. */
-function halves(values, channels) {
+/** Splits each vector of `2 * channels` numbers into halves. */
+function halve(values, channels) {
   const parts = [0, 1].map(() => new Float32Array(values.length / 2));
   values.forEach((value, i) => {
     const [row, column] = [Math.floor(i / (2 * channels)), i % (2 * channels)];

@@ -1,5 +1,5 @@
 "use strict";
-// The networks: pure functions of Float32Arrays, an example at a time, as Keras computes them.
+// The networks: pure functions of Float32Arrays that compute one example as Keras does.
 
 const ACTIVATIONS = {
   relu: (x) => (x > 0 ? x : 0),
@@ -22,14 +22,14 @@ const OPERATIONS = {
   dense,
   convolution: (node, [x]) => sweep(node, x, false),
   transposed: (node, [x]) => sweep(node, x, true),
-  activation: (node, [x]) => activated(x.slice(), node.activation),
+  activation: (node, [x]) => activate(x.slice(), node.activation),
   add: (node, [first, ...others]) => others.reduce((sum, x) => sum.map((v, i) => v + x[i]), first),
   multiply: (node, [first, ...others]) =>
     others.reduce((product, x) => product.map((v, i) => v * x[i]), first),
   crop,
 };
 
-/** The outputs of a network: an array for each. `weights` are all of the file, by number. */
+/** Computes a network's outputs. `weights` holds all arrays of the file, by number. */
 function run(network, weights, input) {
   const values = [input];
   for (const node of network.nodes) {
@@ -40,8 +40,8 @@ function run(network, weights, input) {
   return network.outputs.map((number) => values[number]);
 }
 
-/** Applies an activation to numbers in their place. */
-function activated(values, name) {
+/** Applies an activation to an array, in place. */
+function activate(values, name) {
   const activation = ACTIVATIONS[name];
   if (activation) {
     for (let i = 0; i < values.length; i++) values[i] = activation(values[i]);
@@ -49,16 +49,16 @@ function activated(values, name) {
   return values;
 }
 
-/** x @ kernel + bias along the last axis; without a bias the caller says how many outputs. */
+/** x @ kernel + bias along the last axis. `units` is needed where there is no bias. */
 function dense({ kernel, bias, units, activation }, [x]) {
   const width = bias ? bias.length : units;
   const depth = kernel.length / width;
   const rows = x.length / depth;
-  const y = repeated(bias, width, rows);
+  const y = repeat(bias, width, rows);
   for (let row = 0; row < rows; row++) {
     accumulate(x, row * depth, depth, kernel, 0, y, row * width, width);
   }
-  return activated(y, activation);
+  return activate(y, activation);
 }
 
 /**
@@ -71,7 +71,7 @@ function sweep(node, x, transposed) {
   const [small, large] = transposed ? [from, to] : [to, from];
   const [depth, width] = [from[2], to[2]];
   const [high, wide] = size;
-  const y = repeated(bias, width, to[0] * to[1]);
+  const y = repeat(bias, width, to[0] * to[1]);
   for (let row = 0; row < small[0]; row++) {
     for (let column = 0; column < small[1]; column++) {
       const near = row * small[1] + column;
@@ -86,7 +86,7 @@ function sweep(node, x, transposed) {
       }
     }
   }
-  return activated(y, activation);
+  return activate(y, activation);
 }
 
 /**
@@ -100,7 +100,7 @@ function accumulate(x, at, depth, kernel, start, y, to, width) {
     const b = x[at + i + 1];
     const c = x[at + i + 2];
     const d = x[at + i + 3];
-    if (a === 0 && b === 0 && c === 0 && d === 0) continue; // as in the black of an image
+    if (a === 0 && b === 0 && c === 0 && d === 0) continue; // common in black images
     const rowA = start + i * width;
     const rowB = rowA + width;
     const rowC = rowB + width;
@@ -116,7 +116,7 @@ function accumulate(x, at, depth, kernel, start, y, to, width) {
   }
 }
 
-function repeated(bias, width, rows) {
+function repeat(bias, width, rows) {
   const y = new Float32Array(rows * width);
   if (bias) {
     for (let row = 0; row < rows; row++) y.set(bias, row * width);

@@ -1,4 +1,4 @@
-"""A Keras network as a list of plain operations that the page computes one after the other."""
+"""Describes a Keras network as a list of plain operations that the page computes in turn."""
 
 import keras
 from keras import layers, ops
@@ -10,11 +10,11 @@ ACTIVATIONS = (
 
 
 class NotExplorableError(ValueError):
-    """A model that the explorer cannot show; the message says why, and what would work."""
+    """A model that the explorer cannot show. The message says why, and what would work."""
 
 
-def described(network, input_shape, store) -> dict:
-    """Returns a network's operations in an order in which they can be computed.
+def describe(network, input_shape, store) -> dict:
+    """Returns a network's operations, in an order in which they can be computed.
 
     Args:
         network: an encoder or a decoder, any Keras model or layer.
@@ -22,12 +22,12 @@ def described(network, input_shape, store) -> dict:
         store: the `packing.Store` that takes the weights.
 
     Returns:
-        `nodes`, a dict for each operation: its `kind`, the numbers of the nodes that it is
-        computed `of` (the input is number 0, the first node number 1), and what it needs; and
-        `outputs`, the numbers of the nodes that are the network's outputs.
+        `nodes`, a dict for each operation: its `kind`, the numbers of the nodes that it takes as
+        input, `of` (the network's input is number 0, the first node number 1), and its weights and
+        settings; and `outputs`, the numbers of the nodes that are the network's outputs.
 
     Raises:
-        NotExplorableError: if a layer is none of those that the page computes.
+        NotExplorableError: if the page does not compute one of the layers.
     """
     inputs = keras.Input(input_shape)
     outputs = keras.tree.flatten(network(inputs))
@@ -36,8 +36,8 @@ def described(network, input_shape, store) -> dict:
     return {"outputs": [trace.number(tensor) for tensor in outputs], "nodes": trace.nodes}
 
 
-def activation_name(function, where) -> str:
-    """The name of an activation that the page computes; it refuses any other."""
+def get_activation_name(function, where) -> str:
+    """The name of an activation that the page computes; NotExplorableError for any other."""
     for name in ACTIVATIONS:
         if keras.activations.get(name) is function:
             return name
@@ -48,12 +48,12 @@ def activation_name(function, where) -> str:
 
 
 class _Trace:
-    """Walks from outputs back to inputs; every tensor is described once, after those before it."""
+    """Walks from outputs back to inputs. Each tensor is described once, after those it needs."""
 
     def __init__(self, store):
         self.store = store
         self.nodes = []
-        self.numbers = {}  # of each tensor, by its id, that of the node that computes it
+        self.numbers = {}  # {id of a tensor: number of the node that computes it}
 
     def number(self, tensor):
         if id(tensor) not in self.numbers:
@@ -65,7 +65,7 @@ class _Trace:
         before = layer._inbound_nodes[call].input_tensors
         of = [self.number(t) for t in before]
         if _is_network(layer):
-            # A network within: its own inputs are these tensors. It may be called more than once.
+            # A nested network, whose inputs are these tensors. It may be called more than once.
             inner = _Trace(self.store)
             inner.nodes = self.nodes
             inner.numbers = {id(t): k for t, k in zip(layer.inputs, of)}
@@ -77,7 +77,7 @@ class _Trace:
         return len(self.nodes)
 
     def _node(self, layer, before, after):
-        """What a layer computes; None: it leaves its numbers, and their order, as they are."""
+        """What a layer computes; None if it leaves its numbers, and their order, as they are."""
         kind = next((kind for kind in _KINDS if type(layer) is kind), None)
         if kind is None:
             known = ", ".join(sorted(kind.__name__ for kind in _KINDS))
@@ -86,7 +86,7 @@ class _Trace:
                 f"{type(layer).__name__}. It computes: {known}, and networks of these."
             )
         if getattr(layer, "data_format", "channels_last") != "channels_last":
-            raise _refused(layer, "data_format", layer.data_format, "channels_last")
+            raise _refusal(layer, "data_format", layer.data_format, "channels_last")
         shapes = [tuple(t.shape[1:]) for t in before]
         return _KINDS[kind](layer, shapes, tuple(after.shape[1:]), self.store)
 
@@ -107,8 +107,8 @@ def _dense(layer, before, after, store):
 def _convolution(layer, before, after, store):
     _check_plain(layer)
     if layer.groups != 1:
-        raise _refused(layer, "groups", layer.groups, 1)
-    # "same" puts the smaller half of its padding before the first pixel.
+        raise _refusal(layer, "groups", layer.groups, 1)
+    # With "same", the smaller half of the padding comes before the first pixel.
     excess = [
         max((o - 1) * s + k - i, 0) // 2 if layer.padding == "same" else 0
         for i, o, k, s in zip(before[0], after, layer.kernel_size, layer.strides)
@@ -120,7 +120,7 @@ def _convolution(layer, before, after, store):
 def _transposed(layer, before, after, store):
     _check_plain(layer)
     if layer.output_padding is not None:
-        raise _refused(layer, "output_padding", layer.output_padding, None)
+        raise _refusal(layer, "output_padding", layer.output_padding, None)
     excess = [
         max(k - s, 0) // 2 if layer.padding == "same" else 0
         for k, s in zip(layer.kernel_size, layer.strides)
@@ -148,7 +148,7 @@ def _activation(layer, before, after, store):
 
 def _elementwise(layer, before, after, store):
     if any(shape != after for shape in before):
-        raise _refused(layer, "inputs of shapes", before, "inputs of one shape")
+        raise _refusal(layer, "inputs of shapes", before, "inputs of one shape")
     return {"kind": type(layer).__name__.lower()}
 
 
@@ -180,15 +180,15 @@ def _bias_and_activation(layer, store):
 
 
 def _name(layer):
-    return activation_name(layer.activation, f"the layer {layer.name!r}")
+    return get_activation_name(layer.activation, f"the layer {layer.name!r}")
 
 
 def _check_plain(layer):
     if tuple(layer.dilation_rate) != (1, 1):
-        raise _refused(layer, "dilation_rate", layer.dilation_rate, 1)
+        raise _refusal(layer, "dilation_rate", layer.dilation_rate, 1)
 
 
-def _refused(layer, what, value, works):
+def _refusal(layer, what, value, works):
     return NotExplorableError(
         f"The explorer computes the layer {layer.name!r}, a {type(layer).__name__}, only with "
         f"{what} = {works}. Received: {value}"

@@ -1,4 +1,4 @@
-"""Numbers in few characters: 16 bits each, gzipped, in base64."""
+"""Packs numbers into few characters: 16 bits each, gzipped, in base64."""
 
 import base64
 import gzip
@@ -11,8 +11,8 @@ _LEVELS = 32767
 class Store:
     """Arrays of numbers, collected one after the other and packed together.
 
-    The last axis is that of the outputs of a layer: each output has a scale of its own, its
-    largest magnitude, of which a number is a whole 32767th. Vectors have one scale as a whole.
+    The last axis is that of a layer's outputs. Each output has its own scale, its largest magnitude
+    divided by 32767, and its numbers are rounded to multiples of it. A vector has one scale.
     """
 
     def __init__(self):
@@ -23,11 +23,11 @@ class Store:
         self._arrays.append(np.asarray(array, "float32"))
         return len(self._arrays) - 1
 
-    def packed(self) -> dict:
-        """Returns `sizes`, pairs of the arrays' lengths and numbers of scales, and `gzip`.
+    def pack(self) -> dict:
+        """Returns `sizes`, each array's length and number of scales, and `gzip`, their content.
 
-        That holds, in base64, all scales as float32, then the high bytes of all numbers, which
-        compress well beside each other, then the low ones.
+        In base64 that holds all scales as float32, then the high bytes of all numbers, which
+        compress well beside each other, then their low bytes.
         """
         rows = [a.reshape(-1, a.shape[-1] if a.ndim > 1 else 1) for a in self._arrays]
         largest = [np.abs(part).max(axis=0) / _LEVELS for part in rows]
@@ -37,9 +37,9 @@ class Store:
         parts = (np.concatenate(scales), numbers >> 8, numbers & 255)
         content = parts[0].tobytes() + b"".join(p.astype("uint8").tobytes() for p in parts[1:])
         sizes = [[part.size, part.shape[1]] for part in rows]
-        return {"sizes": sizes, "gzip": compressed(content)}
+        return {"sizes": sizes, "gzip": compress(content)}
 
 
-def compressed(content: bytes) -> str:
-    """Returns bytes gzipped, in base64: the same for the same bytes at any time."""
+def compress(content: bytes) -> str:
+    """Gzips bytes and returns them in base64: the same text for the same bytes at any time."""
     return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()

@@ -1,15 +1,20 @@
 "use strict";
-// The page: what is shown, and what each control does. The other files do the arithmetic.
+// The page: what it shows and what each control does. The other files compute.
 
 const PRIOR_NOTES = {
   normal: "Random samples are drawn from the prior N(0, I), at temperature 1.",
   realnvp: "Random samples are drawn from the model’s prior, a flow (RealNVP), at temperature 1.",
   mixture: "Random samples are drawn from the model’s prior, a mixture of Gaussians.",
-  latents: "A random sample is one of 256 that were drawn from the prior when this file was made.",
-  codes: "A random sample is one of 64 that were drawn from the prior when this file was made.",
-  none:
-    "The model has no prior over its codes. The button replaces a tenth of the codes, each by one " +
-    "drawn as often as it is used.",
+  pool: {
+    numbers: "A random sample is one of 256 that were drawn from the prior when this file was made.",
+    codes: "A random sample is one of 64 that were drawn from the prior when this file was made.",
+  },
+  none: {
+    numbers: "The model has no prior, so it makes no random samples.",
+    codes:
+      "The model has no prior over its codes. The button replaces a tenth of the codes by others, " +
+      "drawn in proportion to their use.",
+  },
 };
 
 const content = JSON.parse(byId("content").textContent);
@@ -27,19 +32,19 @@ function say(text) {
 }
 
 async function start() {
-  const { images, weights } = await unpacked(content);
-  const gaussian = content.kind === "gaussian";
-  const model = new (gaussian ? GaussianModel : CodeModel)(content, weights);
+  const { images, weights } = await unpack(content);
+  const isNumbers = content.kind === "numbers";
+  const model = new (isNumbers ? NumberModel : CodeModel)(content, weights);
   const explorer = new Explorer(model, images);
-  describe(gaussian);
-  explorer.views = gaussian ? gaussianViews(explorer) : [codeView(explorer)];
+  describe(isNumbers);
+  explorer.views = isNumbers ? numberViews(explorer) : [codeView(explorer)];
   stripOf(explorer);
-  connect(explorer, gaussian);
+  connect(explorer, isNumbers);
   explorer.pick(0);
   return explorer;
 }
 
-/** What is shown: the input with its code, and the code that is decoded. */
+/** What the page shows: the input, its code, and the code that is decoded. */
 class Explorer {
   constructor(model, images) {
     Object.assign(this, { model, images, views: [], codes: [] });
@@ -57,7 +62,7 @@ class Explorer {
     say(`Image ${i + 1}, encoded and decoded.`);
   }
 
-  /** Encodes a drawing, at most once for every picture that the screen shows. */
+  /** Encodes a drawing, at most once for each frame of the screen. */
   encode(image) {
     this.drawing = image;
     this.soon("take", () => {
@@ -95,77 +100,79 @@ class Explorer {
   }
 }
 
-function describe(gaussian) {
-  const { prior, parameters, images } = content;
-  const count = content.rates?.length ?? content.positions.reduce((product, n) => product * n, 1);
-  const latents = gaussian ? `${count} latents` : `${count} codes of ${content.counts.length}`;
+function describe(isNumbers) {
+  const { prior, parameters, images, kind } = content;
+  const count = content.ranges?.length ?? content.positions.reduce((product, n) => product * n, 1);
+  const latents = isNumbers ? `${count} latents` : `${count} codes of ${content.counts.length}`;
   byId("about").textContent =
     `${latents} · ${parameters.toLocaleString("en")} parameters · computed in this page, by your ` +
     "browser: nothing is sent";
-  const pool = gaussian ? "latents" : "codes";
-  const ofPrior = PRIOR_NOTES[prior.kind === "pool" ? pool : prior.kind];
+  const ofPrior = PRIOR_NOTES[prior.kind][kind] ?? PRIOR_NOTES[prior.kind];
   const plane = count === 2 ? "In the plane z0 goes to the right and z1 upwards. " : "";
-  const ofSliders =
-    `Latents are sorted by their rate over ${images.measured} images. The bar under a slider ` +
-    "shows where the input’s posterior has 95 % of its mass. ";
-  byId("notes").textContent = (gaussian ? plane + ofSliders : "") + ofPrior;
+  const measure = `(${content.measure}; ${images.measured} images)`;
+  const order = `Latents are sorted by the number beside them ${measure}. `;
+  const ofBand = content.posterior
+    ? "The bar under a slider shows where the input’s posterior has 95 % of its mass. "
+    : "";
+  byId("notes").textContent = (isNumbers ? plane + order + ofBand : "") + ofPrior;
   byId("strip-title").textContent = images.given ? "Images" : "Images that the model made";
-  byId("latents-title").textContent = gaussian ? "Latents" : "Codes";
+  byId("latents-title").textContent = isNumbers ? "Latents" : "Codes";
+  byId("sample").hidden = isNumbers && prior.kind === "none";
   if (prior.kind === "none") byId("sample").textContent = "Change some codes";
 }
 
-function gaussianViews(explorer) {
+function numberViews(explorer) {
   const section = byId("views");
   const views = [];
-  if (content.rates.length === 2) {
+  if (content.ranges.length === 2) {
     section.className = "two";
-    const pad = made("div", { className: "plane", role: "img" });
+    const pad = make("div", { className: "plane", role: "img" });
     pad.ariaLabel = "The plane of both latents. The sliders move the same point.";
     section.append(pad);
     const means = explorer.images.map((_, i) => explorer.codeOf(i));
-    const moved = (z) => edited(explorer, z);
+    const moved = (z) => edit(explorer, z);
     views.push(new Plane(pad, { content, model: explorer.model, means, moved }));
   }
   const changed = (unit, value) =>
-    edited(explorer, explorer.code.map((old, j) => (j === unit ? value : old)));
+    edit(explorer, explorer.code.map((old, j) => (j === unit ? value : old)));
   views.push(new Sliders(section, content, changed));
   return views;
 }
 
 function codeView(explorer) {
-  return new CodeMap(byId("views"), content, (codes) => edited(explorer, codes));
+  return new CodeMap(byId("views"), content, (codes) => edit(explorer, codes));
 }
 
-function edited(explorer, code) {
+function edit(explorer, code) {
   explorer.show(code);
-  say(content.kind === "gaussian" ? "Latents moved by hand." : "Codes exchanged by hand.");
+  say(content.kind === "numbers" ? "Latents moved by hand." : "Codes exchanged by hand.");
 }
 
 function stripOf(explorer) {
   explorer.images.forEach((image, i) => {
     const picture = paint(document.createElement("canvas"), image, formOf(content));
-    const button = made("button", { type: "button", ariaLabel: `Image ${i + 1}` }, picture);
+    const button = make("button", { type: "button", ariaLabel: `Image ${i + 1}` }, picture);
     button.addEventListener("click", () => explorer.pick(i));
     byId("strip").append(button);
   });
 }
 
-function connect(explorer, gaussian) {
+function connect(explorer, isNumbers) {
   byId("sample").addEventListener("click", () => {
     const perturbs = content.prior.kind === "none";
-    explorer.show(perturbs ? perturbed(explorer.code) : explorer.model.sample());
+    explorer.show(perturbs ? perturb(explorer.code) : explorer.model.sample());
     say(perturbs ? "Some codes replaced." : "A random sample.");
   });
   byId("reset").addEventListener("click", () => {
     explorer.show(explorer.input);
-    say("Back to the input’s own " + (gaussian ? "latents." : "codes."));
+    say("Back to the input’s own " + (isNumbers ? "latents." : "codes."));
   });
   byId("clear").addEventListener("click", () => explorer.paper.clear());
   byId("colour").hidden = content.shape[2] === 1;
   interpolation(explorer);
 }
 
-/** The way between two images; either end goes on to the next image when it is pressed. */
+/** Mixes two images. Pressing either end moves it on to the next image. */
 function interpolation(explorer) {
   const count = explorer.images.length;
   byId("way").hidden = count < 2;
@@ -179,7 +186,7 @@ function interpolation(explorer) {
   };
   for (const end of ["first", "second"]) {
     const button = byId(end);
-    const picture = made("canvas");
+    const picture = make("canvas");
     const label = () => {
       paint(picture, explorer.images[ends[end]], formOf(content));
       button.ariaLabel = `The ${end} is image ${ends[end] + 1}. Press for the next one.`;
@@ -195,10 +202,10 @@ function interpolation(explorer) {
   between.addEventListener("input", show);
 }
 
-function perturbed(codes) {
+function perturb(codes) {
   const changed = codes.slice();
   for (let i = 0; i < Math.ceil(codes.length / 10); i++) {
-    changed[whole(codes.length)] = proportional(content.counts);
+    changed[whole(codes.length)] = drawInProportion(content.counts);
   }
   return changed;
 }

@@ -1,4 +1,4 @@
-"""The page: its parts, which lie beside this file, and a model's content in one HTML file."""
+"""The page: the parts beside this file and a model's content, joined to one HTML file."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ from importlib import resources
 from keras_vae.explorer.content import collect
 from keras_vae.files import write_bytes
 
-# In the order in which each uses those before it.
+# Each uses those before it.
 _SCRIPTS = (
     *("networks.js", "sampling.js", "model.js"),
     *("canvas.js", "sliders.js", "codes.js", "page.js"),
@@ -20,16 +20,15 @@ _SCRIPTS = (
 def write(model, path, x=None, *, name=None):
     """Writes a model's explorer: one HTML file, to be opened in a browser.
 
-    The networks are computed in the page, from weights of 16 bits: nothing is sent, and nothing
-    is fetched.
+    The page computes the networks itself, from weights of 16 bits. Nothing is sent or fetched.
 
     Args:
-        model: a `keras_vae.VAE` of images with 1 or 3 channels, made by a factory or by hand from
-            the layers that the factories use.
+        model: a `keras_vae.VAE` of images with 1 or 3 channels, made by a factory, or from the
+            layers that the factories use.
         path: the file to write.
-        x: images `(n, height, width, channels)`: the first 16 are in the file, and the latents are
-            sorted by their mean rate over the first 2,000. Defaults to None, images that the
-            model generates.
+        x: images `(n, height, width, channels)`. The file holds the first 16; the use of the
+            latents is measured on the first 2,000. Defaults to None, images that the model
+            generates.
         name: what the page calls the model. Defaults to None, `model.name`.
 
     Raises:
@@ -54,10 +53,10 @@ def render(model, x=None, *, name=None) -> str:
         "style_hash": _hash(style),
         "script": script,
         "script_hash": _hash(script),
-        # No text of a model's can end the element that holds it.
+        # So that no text of a model can end the element that holds it.
         "content": json.dumps(content, separators=(",", ":")).replace("<", "\\u003c"),
     }
-    # In one pass: what is put in is not looked at again.
+    # In one pass, so that what is put in is not searched again.
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _part("page.html"))
 
 
@@ -66,5 +65,5 @@ def _part(name):
 
 
 def _hash(text):
-    """What a Content-Security-Policy calls an element by, so that no other may run or apply."""
+    """The hash that lets the Content-Security-Policy allow this element and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,11 +1,11 @@
 "use strict";
-// Draws from priors: pure functions of what the file holds of a prior, and `size` latents.
+// Draws from priors: functions of the prior in the file and the number of latents, `size`.
 
 const PRIORS = {
   normal: (prior, weights, size) => normal(size),
   mixture,
   realnvp,
-  pool: drawn,
+  pool: drawFromPool,
 };
 
 function normal(size) {
@@ -18,7 +18,7 @@ function normal(size) {
 
 /** mean_k + stddev_k * noise, with k drawn by the weights. */
 function mixture(prior, weights, size) {
-  const k = proportional(weights[prior.weights]);
+  const k = drawInProportion(weights[prior.weights]);
   const [mean, stddev] = [weights[prior.mean], weights[prior.stddev]];
   return normal(size).map((noise, j) => mean[k * size + j] + stddev[k * size + j] * noise);
 }
@@ -27,7 +27,7 @@ function realnvp(prior, weights, size) {
   return fromNormal(prior, weights, normal(size));
 }
 
-/** Undoes the couplings: z = u * exp(s) + t, with s and t from the half that stays. */
+/** Inverts the couplings: z = u * exp(s) + t, with s and t from the half that is kept. */
 function fromNormal(prior, weights, u) {
   const z = Float32Array.from(u);
   for (const { kept, layers } of prior.couplings) {
@@ -46,20 +46,20 @@ function fromNormal(prior, weights, u) {
 }
 
 /** One of the draws that Python made. */
-function drawn(prior, weights, size) {
+function drawFromPool(prior, weights, size) {
   if (prior.draws) return Int32Array.from(prior.draws[whole(prior.draws.length)]);
   const at = whole(prior.count) * size;
   return weights[prior.latents].slice(at, at + size);
 }
 
-/** An index, drawn in proportion to the shares. */
-function proportional(shares) {
+/** Draws an index in proportion to the shares. */
+function drawInProportion(shares) {
   let left = Math.random() * shares.reduce((sum, share) => sum + share, 0);
   const found = shares.findIndex((share) => (left -= share) < 0);
   return found < 0 ? shares.length - 1 : found;
 }
 
-/** A whole number below a bound. */
+/** Draws a whole number below a bound. */
 function whole(bound) {
   return Math.floor(Math.random() * bound);
 }

@@ -1,56 +1,45 @@
 """What the page needs to draw from a model's prior."""
 
+import keras
 import numpy as np
-from keras import ops
 
-from keras_vae.explorer.networks import activation_name
-from keras_vae.priors import MixtureOfGaussians, RealNVP, StandardNormal, VampPrior
+from keras_vae.explorer.networks import get_activation_name
 
-_POOL = {"latents": 256, "codes": 64}  # draws that the file holds of a prior without a formula
+_FORMULAS = ("normal", "mixture", "realnvp")  # that the page computes
 
 
-def described(latent, store) -> dict:
-    """Returns how the page draws latents or codes: its `kind`, and what that needs.
+def describe(latent, store) -> dict:
+    """Returns how the page draws codes: its `kind`, and what that needs.
 
-    `"normal"`, `"mixture"` and `"realnvp"` draw in the page. Of any other prior, and of one over
-    codes, the file holds a `"pool"` of draws; a VQ model without a prior has `"none"`.
+    The page computes the formulas of `keras_vae.priors.Prior.formula`. Of any other prior the file
+    holds a `"pool"` of draws; a model that does not generate has `"none"`.
     """
-    if not latent.stochastic:
-        return _pool(latent, "codes") if latent.generates else {"kind": "none"}
+    if not latent.generates:
+        return {"kind": "none"}
     prior = latent.prior
-    if type(prior) is StandardNormal:
-        return {"kind": "normal"}
-    if type(prior) in (MixtureOfGaussians, VampPrior):
-        log_weight, mean, log_var = map(ops.convert_to_numpy, prior.parts())
-        return {
-            "kind": "mixture",
-            "weights": store.add(np.exp(log_weight)),
-            "mean": store.add(mean),
-            "stddev": store.add(np.exp(0.5 * log_var)),
-        }
-    return _flow(prior, store) if type(prior) is RealNVP else _pool(latent, "latents", store)
-
-
-def _flow(prior, store):
-    """The couplings in the order in which they are undone, last first."""
-    layers = [
-        [(ops.convert_to_numpy(k)[i], ops.convert_to_numpy(b)[i]) for i in range(prior.couplings)]
-        for k, b in zip(prior.kernels, prior.biases)
-    ]
-    couplings = [
-        {
-            "kept": [int(kept) for kept in prior.masks[i][0]],
-            "layers": [dict(zip(("kernel", "bias"), map(store.add, of[i]))) for of in layers],
-        }
-        for i in reversed(range(prior.couplings))
-    ]
-    activation = activation_name(prior._activate, "the prior")
-    return {"kind": "realnvp", "couplings": couplings, "activation": activation}
-
-
-def _pool(latent, what, store=None):
-    draws = latent.sample_prior(_POOL[what], np.random.default_rng(0))
+    formula = prior and prior.formula()
+    if formula and formula["kind"] in _FORMULAS:
+        rngs = [np.random.default_rng(0) for _ in range(2)]
+        # Only if the latent's codes are the prior's draws as they are.
+        if np.array_equal(latent.sample_prior(2, rngs[0]), prior.sample(2, rngs[1])):
+            if "activation" in formula:
+                activation = keras.activations.get(formula["activation"])
+                formula["activation"] = get_activation_name(activation, "the prior")
+            return _pack(formula, store)
+    is_integer = bool(latent.code_spec.num_codes)
+    draws = latent.sample_prior(64 if is_integer else 256, np.random.default_rng(0))
     draws = draws.reshape(len(draws), -1)
-    if what == "codes":
+    if is_integer:
         return {"kind": "pool", "draws": draws.tolist()}
     return {"kind": "pool", "count": len(draws), "latents": store.add(draws)}
+
+
+def _pack(value, store):
+    """Puts arrays of numbers in the store; whole ones, which are few, become lists."""
+    if isinstance(value, dict):
+        return {key: _pack(item, store) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_pack(item, store) for item in value]
+    if isinstance(value, np.ndarray):
+        return store.add(value) if value.dtype.kind == "f" else value.tolist()
+    return value

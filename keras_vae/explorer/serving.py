@@ -1,4 +1,4 @@
-"""A server of one page, for this machine only."""
+"""A server of one page, reachable from this machine only."""
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -6,11 +6,11 @@ _LOOPBACK = "127.0.0.1"
 
 
 def server(page: str, port: int = 0) -> ThreadingHTTPServer:
-    """Returns a server of a page on the loopback address, which no other machine reaches.
+    """Returns a server of a page on the loopback address, which no other machine can reach.
 
     Args:
         page: the HTML.
-        port: defaults to 0, any that is free.
+        port: the port. Defaults to 0, any free one.
 
     Raises:
         ValueError: if the port is in use.
@@ -26,7 +26,8 @@ def server(page: str, port: int = 0) -> ThreadingHTTPServer:
         return ThreadingHTTPServer((_LOOPBACK, port), handler)
     except OSError as error:
         raise ValueError(
-            f"Port {port} cannot be used ({error.strerror}). Give another, or none: any free one."
+            f"Port {port} cannot be used ({error.strerror}). Give another, or none for any "
+            "free one."
         ) from error
 
 
@@ -44,4 +45,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(self.content)
 
     def log_message(self, *_):
-        """Says nothing: the one who looks at the page is the one at the terminal."""
+        """Logs nothing: whoever looks at the page also sits at the terminal."""

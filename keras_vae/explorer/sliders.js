@@ -1,39 +1,42 @@
 "use strict";
-// Latents as sliders, those with the largest rate first; collapsed ones are folded away.
+// Latents as sliders, those that are used most first; collapsed ones are folded away.
 
 class Sliders {
   constructor(section, content, changed) {
-    const { rates, active, spans } = content;
-    this.spans = spans; // how far each slider goes
-    const order = [...rates.keys()].sort((i, j) => active[j] - active[i] || rates[j] - rates[i]);
+    const { values, active } = content;
+    this.content = content;
+    const order = [...values.keys()].sort((i, j) => active[j] - active[i] || values[j] - values[i]);
     this.rows = [];
     const list = (units) => {
-      const rows = units.map((unit) => (this.rows[unit] = this.row(unit, rates[unit], changed)));
-      return made("div", { className: "sliders" }, ...rows.map((row) => row.element));
+      const rows = units.map((unit) => (this.rows[unit] = this.row(unit, changed)));
+      return make("div", { className: "sliders" }, ...rows.map((row) => row.element));
     };
     const collapsed = order.filter((unit) => !active[unit]);
     section.append(list(order.filter((unit) => active[unit])));
     if (collapsed.length) {
-      const summary = made("summary", {}, `${collapsed.length} collapsed`);
+      const summary = make("summary", {}, `${collapsed.length} collapsed`);
       const why =
-        "The mean of these latents hardly moves from image to image (variance at most 0.01): " +
-        "the model makes no use of them.";
-      const note = made("p", { className: "note" }, why);
-      section.append(made("details", { id: "collapsed" }, summary, note, list(collapsed)));
+        "These latents hardly change from image to image (the variance of their mean is at most " +
+        "0.01): the model does not use them.";
+      const note = make("p", { className: "note" }, why);
+      section.append(make("details", { id: "collapsed" }, summary, note, list(collapsed)));
     }
   }
 
-  row(unit, rate, changed) {
-    const bounds = { min: -this.spans[unit], max: this.spans[unit], step: 0.05 };
-    const input = made("input", { type: "range", id: `latent-${unit}`, ...bounds });
-    const value = made("output", { htmlFor: input.id });
-    const band = made("span", { className: "band" });
+  row(unit, changed) {
+    const { values, ranges, posterior } = this.content;
+    const [min, max] = ranges[unit];
+    const bounds = { min, max, step: (max - min) / 120 };
+    const input = make("input", { type: "range", id: `latent-${unit}`, ...bounds });
+    const value = make("output", { htmlFor: input.id });
+    const band = make("span", { className: "band" });
     input.addEventListener("input", () => changed(unit, input.valueAsNumber));
-    const nats = made("small", {}, `${rate.toFixed(rate < 10 ? 2 : 1)} nats`);
-    const name = made("label", { htmlFor: input.id }, `z${unit} `, nats);
-    const rail = made("span", { className: "rail" }, band);
-    const track = made("span", { className: "track" }, input, rail);
-    return { input, value, band, element: made("div", { className: "slider" }, name, track, value) };
+    const digits = values[unit] < 10 ? 2 : 1;
+    const use = make("small", {}, `${values[unit].toFixed(digits)} ${this.content.unit}`);
+    const name = make("label", { htmlFor: input.id }, `z${unit} `, use);
+    const track = make("span", { className: "track" }, input);
+    if (posterior) track.append(make("span", { className: "rail" }, band));
+    return { input, value, band, element: make("div", { className: "slider" }, name, track, value) };
   }
 
   sync(z) {
@@ -43,10 +46,11 @@ class Sliders {
     });
   }
 
-  /** Marks, under each slider, where the posterior of an image has 95 % of its mass. */
+  /** Marks under each slider where the posterior of an image has 95 % of its mass. */
   mark({ mean, logVar }) {
+    if (!logVar) return;
     this.rows.forEach(({ band }, unit) => {
-      const place = (value) => 50 + 50 * Math.min(Math.max(value / this.spans[unit], -1), 1);
+      const place = (value) => 100 * placeIn(this.content.ranges[unit], value);
       const reach = 1.96 * Math.exp(0.5 * logVar[unit]);
       const [left, right] = [place(mean[unit] - reach), place(mean[unit] + reach)];
       Object.assign(band.style, { left: `${left}%`, width: `${right - left}%` });

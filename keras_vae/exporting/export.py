@@ -1,6 +1,7 @@
-"""export: writes a model's graphs, reads them back, and lets them out only if they agree."""
+"""export: writes a model's graphs, reads them back, and keeps them only if they agree."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -9,31 +10,34 @@ import numpy as np
 
 from keras_vae import hub
 from keras_vae.exporting import metadata
-from keras_vae.exporting.formats import FORMATS, traced
+from keras_vae.exporting.formats import FORMATS, trace
 from keras_vae.exporting.graphs import NAMES, example_inputs, graphs_of
-from keras_vae.files import read_json, replace_folder, write_json
-from keras_vae.folder import METADATA, in_float32
+from keras_vae.files import read_json, write_json
+from keras_vae.hub.folder import METADATA
 from keras_vae.model import VAE
+from keras_vae.precision import in_float32
 
 TOLERANCE = 1e-4  # of the largest number of an output, or of 1 if all are smaller
 CODES_TOLERANCE = 1e-3  # share of codes that may differ: two may be equally near but for rounding
 
 
 def export(model, folder, format: str = "onnx") -> dict:
-    """Exports a model as deterministic graphs, for a runtime that needs neither Keras nor this.
+    """Exports a model as deterministic graphs, for runtimes that need neither Keras nor this.
 
-    `encoder` takes `data`, float32 `(n, *data_shape)`, to `mean` and `log_var`, or a VQ model's to
-    `codes`; `decoder` takes `z`, or `codes`, to `image`, the mean of p(x|z); `generator` takes
-    `noise`, standard normal `(n, latent_dim)`, through the prior to `image`. There is no generator
-    under a prior whose draws are no function of such noise: mixtures, VampPrior, priors over codes.
-    The number of examples n is open in every format.
-    Each file is read back by the format's own runtime, and held against the model on the
-    fingerprint's input and on another batch, before the folder takes its name.
+    `encoder` takes `data`, float32 `(n, *data_shape)`, to `mean` and `log_var`; for integer codes
+    to `codes`, and for a plain autoencoder to `z`. `decoder` takes `z`, or `codes`, to `image`, the
+    mean of p(x|z). `generator` takes `noise`, standard normal `(n, latent_dim)`, through the prior
+    to `image`. There is no generator if the prior's draws are no function of such noise, as with
+    mixtures, VampPrior and priors over codes.
+    Graphs take any number n of examples, in every format. Their outputs come in the order that
+    `metadata.json` lists; a SavedModel gives them by name.
+    Each file is read back by the format's own runtime and compared with the model on two batches
+    before anything is put in place.
 
     Args:
         model: a model, or what `load` takes.
-        folder: where the graphs and `metadata.json` go, in a folder that is there. An earlier
-            export of that name is replaced once the new one has passed.
+        folder: the folder to write, whose parent must exist. An earlier export there is replaced
+            once the new one has passed.
         format: `"onnx"` (default), `"saved_model"` or `"tflite"`.
 
     Returns:
@@ -42,8 +46,8 @@ def export(model, folder, format: str = "onnx") -> dict:
 
     Raises:
         ValueError: if the format is unknown, its packages are missing, the backend is not
-            TensorFlow, the model does not compute in float32, the folder holds other things, or
-            the files do not compute what the model does.
+            TensorFlow, the model takes data of any size or does not compute in float32, the folder
+            holds other things, or the files do not compute what the model does.
 
     Example:
 
@@ -68,20 +72,20 @@ def export(model, folder, format: str = "onnx") -> dict:
         staged = Path(staged) / "export"
         staged.mkdir()
         said = {"model": name, **metadata.describe(model, format)}
-        said |= _written(model, format, staged)
+        said |= _write_graphs(model, format, staged)
         write_json(staged / METADATA, said)
         replace_folder(staged, folder)
     return said
 
 
-def _written(model, format, folder):
-    """Writes the graphs, and returns what the metadata says of them once they have passed."""
-    form, described, examples, worst = FORMATS[format], {}, {}, 0.0
+def _write_graphs(model, format, folder):
+    """Writes the graphs and tests them; returns what the metadata says about them."""
+    form, descriptions, examples, worst = FORMATS[format], {}, {}, 0.0
     batches = [example_inputs(model, seed=0, n=2), example_inputs(model, seed=1, n=5)]
     for name, graph in graphs_of(model).items():
         path = folder / f"{name}{form.suffix}"
         try:
-            form.write(traced(graph), path)
+            form.write(trace(graph), path)
             run = form.read(path)
             received = [run(**{graph.input: batch[name]}) for batch in batches]
         except Exception as error:  # the converters and runtimes have errors of many classes
@@ -89,11 +93,11 @@ def _written(model, format, folder):
         for batch, got in zip(batches, received):
             expected = graph(batch[name])
             worst = max(worst, _difference(expected, got, name))
-        described[name] = metadata.describe_graph(path, graph.input, batch[name], expected)
+        descriptions[name] = metadata.describe_graph(path, graph.input, batch[name], expected)
         first = batches[0][name][:1]
         examples[name] = metadata.describe_example(graph.input, first, graph(first))
     return {
-        "graphs": described,
+        "graphs": descriptions,
         "self_test": {
             "layout": "one example; its numbers flat, the last axis first to change",
             "largest_difference": worst,
@@ -124,8 +128,26 @@ def _difference(expected, got, name):
     return worst
 
 
+def replace_folder(staged, folder):
+    """Puts a folder in the place of an earlier one, or of none, on the same file system.
+
+    If that fails the earlier one is put back.
+    """
+    staged, folder = Path(staged), Path(folder)
+    earlier = staged.with_name(f"earlier-{staged.name}")
+    if folder.exists():
+        folder.replace(earlier)
+    try:
+        staged.replace(folder)
+    finally:
+        if earlier.exists() and not folder.exists():
+            earlier.replace(folder)
+    if earlier.exists():
+        shutil.rmtree(earlier)
+
+
 def _check_folder(folder):
-    """Refuses a folder that is more than an earlier export, which is replaced as a whole."""
+    """Raises ValueError if a folder holds more than an earlier export."""
     if not folder.parent.is_dir():
         raise FileNotFoundError(f"No such folder: {folder.parent}. Make it first.")
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
@@ -145,6 +167,11 @@ def _check_folder(folder):
 def _check_model(model):
     if model.data_shape is None:
         raise ValueError("The model is not built: call it on data once, such as model.encode(x).")
+    if None in model.data_shape:
+        raise ValueError(
+            "Export takes a model of one size, and this one takes data of any size: make it with "
+            f"an input shape without None. Received: {model.data_shape}"
+        )
     computes_in = {model.encoder.compute_dtype, model.decoder.compute_dtype}
     if computes_in != {"float32"}:
         raise ValueError(

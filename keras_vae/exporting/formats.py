@@ -1,4 +1,4 @@
-"""The formats: how a graph is written in each, and read back by the format's own runtime."""
+"""The formats: how each one writes a graph, and how its own runtime reads it back."""
 
 import dataclasses
 import importlib.util
@@ -16,11 +16,11 @@ class Format:
     """A format.
 
     Args:
-        suffix: what its files' names end in; a folder's end in nothing.
+        suffix: end of the names of its files; empty for a folder.
         packages: `{module: package}` that it needs besides ours.
         runtime: name of the package that reads it.
         write: a function of a `tf.function` and a path.
-        read: a function of a path that returns a function: named arrays to a dict of arrays.
+        read: a function of a path. It returns a function from named arrays to a dict of arrays.
     """
 
     suffix: str
@@ -30,7 +30,7 @@ class Format:
     read: Callable
 
     def check(self):
-        """Refuses to go on without the packages."""
+        """Raises ValueError if packages are missing."""
         missing = [p for module, p in self.packages.items() if not _is_installed(module)]
         if missing:
             raise ValueError(
@@ -39,13 +39,13 @@ class Format:
             )
 
     def versions(self) -> dict[str, str]:
-        """The versions of what writes and reads it."""
+        """The versions of the packages that write and read it."""
         packages = {"keras", "tensorflow", *self.packages.values()}
         return {package: version(package) for package in sorted(packages)}
 
 
-def traced(graph):
-    """A graph as a `tf.function` of its input, the number of examples left open."""
+def trace(graph):
+    """Converts a graph to a `tf.function` of its input, for any number of examples."""
     import tensorflow as tf
 
     spec = tf.TensorSpec((None, *graph.shape), graph.dtype, name=graph.input)
@@ -57,8 +57,10 @@ def _write_onnx(function, path):
 
     signature = function.input_signature
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    names = _output_names(function)
+    proto.graph.output.sort(key=lambda output: names.index(output.name))
     for value in (*proto.graph.input, *proto.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "n"  # for a name that means nothing
+        value.type.tensor_type.shape.dim[0].dim_param = "n"  # in place of a meaningless name
     write_bytes(path, proto.SerializeToString())
 
 
@@ -74,7 +76,7 @@ def _write_saved_model(function, path):
     import tensorflow as tf
 
     module, signature = tf.Module(), function.get_concrete_function()
-    module.held = list(signature.variables)  # those the graph uses, and no others
+    module.variables_of_graph = list(signature.variables)  # and no others
     tf.saved_model.save(module, str(path), signatures=signature)
 
 
@@ -93,16 +95,26 @@ def _read_saved_model(path):
 
 def _write_tflite(function, path):
     import tensorflow as tf
+    from tensorflow.lite.tools import flatbuffer_utils
 
     with tempfile.TemporaryDirectory() as folder:
         _write_saved_model(function, folder)
-        write_bytes(path, tf.lite.TFLiteConverter.from_saved_model(folder).convert())
+        content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+    model = flatbuffer_utils.convert_bytearray_to_object(content)
+    places = {output.name.decode(): output.tensorIndex for output in model.signatureDefs[0].outputs}
+    model.subgraphs[0].outputs = [places[name] for name in _output_names(function)]
+    write_bytes(path, bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
 
 
 def _read_tflite(path):
     from ai_edge_litert.interpreter import Interpreter
 
     return Interpreter(model_path=str(path)).get_signature_runner()
+
+
+def _output_names(function):
+    """Names of a traced graph's outputs in their order, which the converters do not keep."""
+    return list(function.get_concrete_function().structured_outputs)
 
 
 def _is_installed(module):

@@ -4,42 +4,51 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-from keras_vae import hub
+from keras_vae import hub, likelihoods, priors
 from keras_vae.exporting.formats import FORMATS, OPSET
 from keras_vae.exporting.graphs import graphs_of
-from keras_vae.priors import CODE_PRIORS, PRIORS
-from keras_vae.weights import likelihood_name
+
+_FLOATS = {
+    "binary": "in [0, 1]",
+    "levels": "in [0, 1], as multiples of 1/255",
+    "counts": "of whole numbers from 0",
+    "reals": "is taken as it is",
+}
 
 
 def describe(model, format: str) -> dict:
-    """What is to be known of the model and the format before a graph is run."""
-    is_bernoulli = likelihood_name(model) == "bernoulli"
+    """What must be known about the model and the format before a graph is run."""
+    latent, likelihood = model.latent, model.likelihood
+    prior = priors.name_of(latent.prior)
+    if latent.prior is None and not latent.code_spec.num_codes:
+        prior = None  # only integer codes have a uniform prior
+    scale = likelihood.uint8_scale
     description = {
         "keras_vae": _own_version(),
         "format": format,
         **({"opset": OPSET} if format == "onnx" else {}),
         "versions": FORMATS[format].versions(),
         "data_shape": list(model.data_shape),
-        "preprocessing": "uint8 is divided by 255; float32 "
-        + ("in [0, 1]" if is_bernoulli else "is taken as it is")
-        + "; nothing is binarised for encoding",
-        "likelihood": likelihood_name(model),
-        "prior": prior_name(model),
+        "preprocessing": f"uint8 {f'is divided by {scale:g}' if scale != 1 else 'is cast'}; "
+        f"float32 {_FLOATS[likelihood.observes]}; nothing is binarised for encoding",
+        "likelihood": likelihoods.name_of(likelihood),
+        "prior": prior,
     }
-    if not model.latent.stochastic:
-        description["num_codes"] = model.latent.num_codes
-    if not model.latent.generates:
+    if latent.code_spec.num_codes:
+        description["num_codes"] = latent.code_spec.num_codes
+    if not latent.generates:
         description["no_generator"] = "There is no trained prior over the codes to draw from."
     elif "generator" not in graphs_of(model):
+        name = f"The prior ({prior})" if prior else "The prior"
         description["no_generator"] = (
-            f"The prior ({prior_name(model)}) is no function of standard normal noise: draw from "
-            "it with keras_vae, then use the decoder."
+            f"{name} is no function of standard normal noise: draw from it with keras_vae, then "
+            "use the decoder."
         )
     return description
 
 
 def describe_graph(path, input, x, outputs) -> dict:
-    """A graph's file, and its inputs and outputs by name; n stands for any number of examples."""
+    """A graph's file, inputs and outputs, in their order; n stands for any number of examples."""
     return {
         "file": path.name,
         "inputs": {input: tensor_spec(x)},
@@ -48,7 +57,7 @@ def describe_graph(path, input, x, outputs) -> dict:
 
 
 def describe_example(input, x, outputs) -> dict:
-    """An input of one example and its outputs, flat, as short as float32 can be told."""
+    """An input of one example and its outputs, flat, with no more digits than float32 needs."""
     return {
         "inputs": {input: _plain(x)},
         "outputs": {name: _plain(value) for name, value in outputs.items()},
@@ -61,17 +70,10 @@ def tensor_spec(value) -> dict:
 
 
 def model_name(source) -> str:
-    """A published name or address as it is; a folder's last part: its place is of this machine."""
+    """A published name or address as it is; of a folder its name, not its place on this machine."""
     source = os.fspath(source)
     is_address = source in hub.list_models() or source.lower().startswith(("hf:", "http"))
     return source if is_address else Path(source).resolve().name
-
-
-def prior_name(model) -> str:
-    """The name of a model's prior, or its class's if it is not one of ours."""
-    prior = getattr(model.latent, "prior", None)
-    kinds = {kind: name for name, kind in {**PRIORS, **CODE_PRIORS}.items()}
-    return "uniform" if prior is None else kinds.get(type(prior), type(prior).__name__)
 
 
 def _own_version():

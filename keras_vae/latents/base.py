@@ -149,6 +149,13 @@ class Latent(keras.layers.Layer):
         """The deterministic code of `n` examples, `(n, *code_shape)`."""
         raise NotImplementedError
 
+    def summary(self, h) -> dict:
+        """What an exported encoder returns of `n` examples: tensors by name, the code first.
+
+        `{"z": code(h)}` by default, or `{"codes": code(h)}` if codes are integers.
+        """
+        return {"codes" if self.code_spec.num_codes else "z": self.code(h)}
+
     def decoder_input(self, code):
         """Converts codes `(n, *code_shape)` to what the decoder takes. Returns them by default."""
         return code

@@ -1,4 +1,4 @@
-"""A codebook: K vectors that follow what is assigned to them."""
+"""A codebook: K vectors, nearest-neighbour search, their update and the revival of dead codes."""
 
 import keras
 from keras import ops
@@ -7,28 +7,28 @@ from keras_vae.backends import of_first_replica, over_replicas
 from keras_vae.checks import check_number, check_whole
 
 UPDATES = ("ema", "gradient", "fixed")
-BLOCK = 8192  # codes compared at once, to bound the memory
+BLOCK = 8192  # codes compared at once, to limit memory use
 
 
 class Codebook:
-    """K vectors, their use, and how they move: the part that vector quantizers are made of.
+    """K vectors, the frequency of their use and their update: a building block of quantizers.
 
     It is not a layer: its variables belong to a latent, which calls `build` and may own several
     codebooks.
 
-    The vectors follow the exponential moving average of the vectors assigned to them (van den
-    Oord et al. 2017, arXiv 1711.00937, appendix A.1), in frequencies rather than counts, so that
-    nothing depends on the batch size. Codes that are hardly used are moved to vectors of the batch
-    that are badly represented, drawn in proportion to their squared error. The first training
-    batch places a new codebook in the same way.
+    Each vector follows the exponential moving average of the vectors assigned to it (van den Oord
+    et al. 2017, arXiv 1711.00937, appendix A.1). The averages are of frequencies rather than
+    counts, so that nothing depends on the batch size. Rarely used codes are revived: moved to
+    vectors of the batch, which are drawn in proportion to their squared error. The first training
+    batch initialises a new codebook in the same way.
 
     Args:
         num_codes: number K of vectors.
-        code_dim: their width.
-        update: `"ema"`, `"gradient"` (the optimizer moves the vectors) or `"fixed"`.
+        code_dim: width of the vectors.
+        update: `"ema"`, `"gradient"` (the optimizer trains the vectors) or `"fixed"`.
         decay: decay of the moving averages per step.
         revive_below: a code is revived if its share of the assignments falls below this fraction
-            of the uniform share 1/K; 0 turns revival off after the first batch.
+            of the uniform share 1/K. With 0 there is no revival after the first batch.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -49,14 +49,14 @@ class Codebook:
         """Makes the variables.
 
         Args:
-            latent: the `Latent` that owns them, and the random numbers.
-            prefix: of their names, if the latent owns several codebooks.
+            latent: the `Latent` that owns the variables and the random number generator.
+            prefix: prefix of the variables' names, for a latent with several codebooks.
         """
         self._seed_generator = latent.seed_generator
         shape = (self.num_codes, self.code_dim)
         state = {"trainable": False, "autocast": False, "dtype": "float32"}
         spread = keras.initializers.RandomNormal(stddev=0.05, seed=latent.seed)
-        # Each code's share of the assignments: zero for codes that are not placed on data yet.
+        # Each code's share of the assignments; zero until the codebook is placed on data.
         self.frequency = latent.add_weight(
             shape=shape[:1], initializer="zeros", name=f"{prefix}frequency", **state
         )
@@ -65,8 +65,8 @@ class Codebook:
         )
         self.offset = None
         if self.update == "gradient":
-            # On JAX a step may assign only what the optimizer does not train. So a vector is
-            # anchor + offset: revival moves the anchor, the optimizer the offset.
+            # On JAX a step cannot assign variables that the optimizer trains. So a vector is
+            # anchor + offset: revival moves the anchor, the optimizer trains the offset.
             trained = {**state, "trainable": True}
             self.offset = latent.add_weight(
                 shape=shape, initializer="zeros", name=f"{prefix}offset", **trained
@@ -79,9 +79,9 @@ class Codebook:
         return anchor if self.offset is None else anchor + self.offset
 
     def nearest(self, flat):
-        """The numbers of the nearest vectors: `(N, code_dim)` to int32 `(N,)`."""
+        """Returns the indices of the nearest vectors: `(N, code_dim)` to int32 `(N,)`."""
         vectors = ops.stop_gradient(self.vectors)
-        # Centred, so that a large common offset costs no precision.
+        # Centred, so that a large common offset does not cost precision.
         centre = ops.mean(vectors, axis=0)
         flat, vectors = ops.stop_gradient(flat) - centre, vectors - centre
         best, codes = None, None
@@ -89,7 +89,7 @@ class Codebook:
             block = vectors[start : start + BLOCK]
             # argmin_k ||h - e_k||^2 = argmax_k 2 h e_k - ||e_k||^2
             closeness = 2 * flat @ ops.transpose(block) - ops.sum(ops.square(block), axis=-1)
-            # top_k, because Keras's argmax first makes several passes over all distances.
+            # top_k, because Keras's argmax makes several passes over all distances.
             value, code = (t[:, 0] for t in ops.top_k(closeness, 1))
             code = ops.cast(code, "int32") + start
             if best is None:
@@ -100,15 +100,15 @@ class Codebook:
         return codes
 
     def embed(self, codes):
-        """The vectors of integer codes: `(...)` to `(..., code_dim)`."""
+        """Returns the vectors of integer codes: `(...)` to `(..., code_dim)`."""
         return ops.take(self.vectors, codes, axis=0)
 
     def follow(self, flat, codes):
-        """Moves the vectors after a training step, and revives codes that are hardly used.
+        """Updates the vectors after a training step and revives rarely used codes.
 
         Args:
             flat: the vectors that were quantized, `(N, code_dim)`.
-            codes: the numbers of their nearest vectors, `(N,)`.
+            codes: the indices of their nearest vectors, `(N,)`.
         """
         if self.update == "fixed":
             return
@@ -120,7 +120,7 @@ class Codebook:
         share = over_replicas(counts) / total
         frequency = self.decay * self.frequency + (1 - self.decay) * share
         if self.update == "ema":
-            # frequency * vector is the running sum; a code that was never used stays in place.
+            # frequency * vector is the running sum; a code that was never used does not move.
             mean = over_replicas(ops.segment_sum(flat, codes, num_segments=k)) / total
             running = self.decay * self.frequency[:, None] * vectors + (1 - self.decay) * mean
             used = frequency[:, None] > 0
@@ -134,14 +134,14 @@ class Codebook:
         self.frequency.assign(ops.where(dead, 1 / k, ops.maximum(frequency, 1e-20)))
 
     def copy_from(self, other):
-        """Takes the vectors and frequencies of another codebook of the same shape."""
+        """Copies the vectors and frequencies of another codebook of the same shape."""
         self.anchor.assign(other.vectors)
         self.frequency.assign(other.frequency)
         if self.offset is not None:
             self.offset.assign(ops.zeros_like(self.offset))
 
     def _draw(self, flat, error):
-        """Draws K of the vectors without replacement, in proportion to their error."""
+        """Draws K vectors without replacement, in proportion to their error."""
         uniform = keras.random.uniform(
             ops.shape(error), minval=1e-7, dtype="float32", seed=self._seed_generator
         )

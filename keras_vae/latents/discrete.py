@@ -1,4 +1,4 @@
-"""What discrete latents share: integer codes at every position, their prior, rate and metrics."""
+"""Discrete latents: integer codes at every position, with a prior, a rate and metrics."""
 
 import math
 
@@ -11,20 +11,20 @@ from keras_vae.priors import get_code_prior
 
 
 class DiscreteLatent(Latent):
-    """The base of quantizers: `(n, *positions, code_dim)` to one of K codes at every position.
+    """Base class of quantizers: `(n, *positions, code_dim)` to one of K codes per position.
 
-    A subclass defines `assign_codes` and `embed`. The rate is the length of the codes in nats under
-    the prior; under the uniform one that is `positions * log(num_codes)`. The gradient of a learned
-    prior comes from the rate alone, which has none for the encoder and the codes. Integer codes
-    and the vectors that stand for them both decode. A subclass with several codes at a
-    position, such as a residual quantizer, overrides `spec`: they are the last axis of its codes.
+    A subclass defines `assign_codes` and `embed`. The rate is the code length in nats under the
+    prior: `positions * log(num_codes)` if the prior is uniform. A learned prior is trained by the
+    rate alone, which has no gradient for the encoder or the codes. `decode` takes integer codes or
+    their vectors. A subclass with several codes per position, such as a residual quantizer,
+    overrides `spec`: they are the last axis of its codes.
 
     Args:
         num_codes: number K of codes.
-        code_dim: width of the vector of a code.
-        prior: over the codes: `"transformer"`, a dict of such a name and arguments, or a
+        code_dim: width of a code's vector.
+        prior: prior over the codes: `"transformer"`, a dict with such a name and arguments, or a
             `keras_vae.priors.CodeTransformer`. Defaults to None, the uniform prior.
-        seed: seed of random draws in training. Defaults to None, a new one for each layer.
+        seed: seed of random draws in training. Defaults to None, a new seed for each layer.
     """
 
     def __init__(self, num_codes, code_dim, *, prior=None, seed=None, **kwargs):
@@ -94,8 +94,8 @@ class DiscreteLatent(Latent):
     def sample_prior(self, n, rng, shape=None):
         if self.prior is None:
             raise ValueError(
-                "A VQ-VAE generates images from a trained prior over its codes, and this model has "
-                'none: codes drawn uniformly decode to noise. Make it with prior="transformer". '
+                "A VQ-VAE generates images from a trained prior over its codes. This model has "
+                'none, and random codes decode to noise. Make it with prior="transformer". '
                 "reconstruct(x), encode(x) and decode(codes) work."
             )
         if self.prior.any_size:
@@ -103,7 +103,7 @@ class DiscreteLatent(Latent):
         return self.prior.sample(n, rng)
 
     def track(self, draw, weight=1.0):
-        # Use counts each example once, whatever its weight.
+        # Each example counts once, whatever its weight.
         self.codebook_use.update_state(draw.code)
 
     def get_config(self):
@@ -127,8 +127,8 @@ class DiscreteLatent(Latent):
 class CodebookUse(keras.metrics.Metric):
     """`perplexity` and `codebook_usage` of all codes seen since the last reset.
 
-    The perplexity is exp(-sum_k p_k log p_k), with p_k the share of code k in the assignments. The
-    usage is the fraction of codes with p_k > 0.
+    The perplexity is exp(-sum_k p_k log p_k), where p_k is the share of the assignments that went
+    to code k. The usage is the fraction of codes with p_k > 0.
 
     Args:
         num_codes: size of the codebook.

@@ -87,6 +87,9 @@ class GaussianLatent(Latent):
     def code(self, h):
         return self.posterior(h)[0]
 
+    def summary(self, h):
+        return dict(zip(("mean", "log_var"), self.posterior(h)))
+
     def log_ratio(self, h, code):
         mean, log_var = self.posterior(h)
         return self._log_ratio(code, log_var, (code - mean) * ops.exp(-0.5 * log_var))

@@ -1,4 +1,4 @@
-"""Convolutional encoders and decoders, with dense layers or a map of codes between them."""
+"""Convolutional encoders and decoders, for dense latents or for maps of codes."""
 
 import math
 
@@ -15,7 +15,7 @@ _CONV = {"padding": "same", "data_format": "channels_last"}
 def conv_encoder(
     input_shape, width, *, filters, hidden_units, blocks, stem, kernel_size, activation
 ):
-    """Strided convolutions, each with residual blocks, then dense layers, to `(n, width)`."""
+    """Strided convolutions, each with residual blocks, then dense layers; returns `(n, width)`."""
     inputs = keras.Input(input_shape)
     x = _downsample(inputs, filters, kernel_size, activation, blocks, stem)
     x = layers.Flatten("channels_last")(x)
@@ -27,7 +27,7 @@ def conv_encoder(
 def conv_decoder(
     output_shape, latent_dim, *, filters, hidden_units, blocks, stem, kernel_size, activation
 ):
-    """The encoder mirrored: dense layers, then transposed convolutions of stride 2."""
+    """`conv_encoder` mirrored: dense layers, then transposed convolutions of stride 2."""
     z = inputs = keras.Input((latent_dim,))
     for units in reversed(hidden_units):
         z = dense(z, units, activation)
@@ -39,7 +39,7 @@ def conv_decoder(
 
 
 def code_encoder(input_shape, code_dim, *, filters, blocks, kernel_size, activation):
-    """Convolutions of stride 2 and residual blocks, to `(n, height, width, code_dim)`."""
+    """Strided convolutions and residual blocks; returns `(n, height, width, code_dim)`."""
     inputs = keras.Input(input_shape)
     x = _downsample(inputs, filters, kernel_size, activation)
     for _ in range(blocks):
@@ -63,7 +63,7 @@ def _conv(filters, kernel_size, **arguments):
 
 
 def _sizes(shape, filters):
-    """(height, width) before the first and after every stride of 2, rounded up; None stays None."""
+    """(height, width) of the input and after every stride of 2, rounded up; None stays None."""
     sizes = [tuple(shape[:2])]
     for _ in filters:
         sizes.append(tuple(size and math.ceil(size / 2) for size in sizes[-1]))
@@ -71,9 +71,9 @@ def _sizes(shape, filters):
 
 
 def _downsample(x, filters, kernel_size, activation, blocks=0, stem=0):
-    """Halves the size once for each of `filters`, each time followed by residual blocks.
+    """Halves the size once for each of `filters`, followed each time by residual blocks.
 
-    With a stem, a convolution of that width and as many blocks come first.
+    A stem adds a convolution of that width and as many blocks at full size, before the rest.
     """
     linear = {"activation": None if blocks else activation}
     if stem:
@@ -84,10 +84,10 @@ def _downsample(x, filters, kernel_size, activation, blocks=0, stem=0):
 
 
 def _upsample(z, output_shape, filters, kernel_size, activation, blocks=0, stem=0):
-    """Doubles the size as often as it was halved, and crops where halving had rounded up.
+    """Doubles the size as often as it was halved, and crops where halving rounded up.
 
-    Residual blocks come before every doubling, and the last doubling makes the outputs. Without
-    blocks, or after the blocks of a stem, one more convolution makes them.
+    Residual blocks come before every doubling. The last doubling computes the outputs; without
+    blocks, or after the blocks of a stem, one more convolution computes them.
     """
     sizes, channels = _sizes(output_shape, filters), output_shape[-1]
     conv = {"strides": 2, "activation": None if blocks else activation}
@@ -110,7 +110,7 @@ def _residuals(x, blocks, activation):
 
 
 def _residual(x, activation):
-    """x + f(x), with f a 3x3 and a 1x1 convolution (van den Oord et al. 2017, section 4.1)."""
+    """x + f(x), where f is a 3x3 and a 1x1 convolution (van den Oord et al. 2017, section 4.1)."""
     width = x.shape[-1]
     y = layers.Activation(activation)(x)
     y = _conv(width, 3, activation=activation)(y)

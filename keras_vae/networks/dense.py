@@ -7,7 +7,7 @@ from keras import layers
 
 
 def mlp_encoder(input_shape, width, *, hidden_units, activation):
-    """Dense layers from data to one tensor `(n, width)`."""
+    """Dense layers from the data to one tensor, `(n, width)`."""
     x = inputs = keras.Input(input_shape)
     x = layers.Flatten("channels_last")(x)
     for units in hidden_units:
@@ -16,7 +16,7 @@ def mlp_encoder(input_shape, width, *, hidden_units, activation):
 
 
 def mlp_decoder(output_shape, latent_dim, *, hidden_units, activation):
-    """Dense layers from latents to outputs: those of the encoder in reverse order."""
+    """Dense layers from the latents to the data's shape: the encoder's layers in reverse order."""
     z = inputs = keras.Input((latent_dim,))
     for units in reversed(hidden_units):
         z = dense(z, units, activation)
@@ -30,8 +30,8 @@ def is_gated(activation):
 
 
 def dense(x, units, activation):
-    """One dense layer, or the two of a gated one (Dauphin et al. 2017, arXiv 1612.08083)."""
+    """A dense layer, or a gated one, which has two (Dauphin et al. 2017, arXiv 1612.08083)."""
     if is_gated(activation):
-        # Two layers: Keras's Activation does not know that glu halves its input.
+        # Two layers, because Keras's Activation assumes that an activation keeps the shape.
         return layers.Multiply()([layers.Dense(units)(x), layers.Dense(units, "sigmoid")(x)])
     return layers.Dense(units, activation=activation)(x)

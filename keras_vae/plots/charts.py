@@ -1,47 +1,53 @@
 """Charts of what a model does: rates of latents, use of codes, rate against distortion."""
 
 import numpy as np
+from keras import ops
 
 from keras_vae.checks import check_whole
+from keras_vae.latents.base import perplexity
 
 _BLUE, _GREY = "#2a6f97", "0.75"
 
 
 def rate_bars(rates, threshold=0.01):
-    """Draws the mean KL divergence of each latent from N(0, 1) as a bar, the largest first.
+    """Draws the mean rate of each latent as a bar, the largest first.
 
     Args:
-        rates: nats, `(n, latent_dim)` as `model.latent_rates(x)` returns them, or their means over
-            the examples, `(latent_dim,)`.
+        rates: nats, `(n, *units)` as `model.latent_rates(x)` returns them, or their means over the
+            examples, `(units,)`.
         threshold: nats below which a latent counts as unused, and is grey. Defaults to 0.01.
 
     Returns:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: if `rates` has another number of axes, or is not finite.
+        ValueError: if `rates` has no axes, is empty or is not finite.
     """
     rates = np.asarray(rates, dtype="float64")
-    if rates.ndim == 2 and rates.size:
-        rates = rates.mean(axis=0)
-    if rates.ndim != 1 or not rates.size or not np.isfinite(rates).all():
+    if not rates.ndim or not rates.size or not np.isfinite(rates).all():
         raise ValueError(
-            "rates must be finite numbers of shape (n, latent_dim) or (latent_dim,). "
-            f"Received shape: {rates.shape}"
+            "rates must be finite numbers of shape (n, *units) or (units,), such as "
+            f"model.latent_rates(x). Received shape: {rates.shape}"
         )
-    order = np.argsort(-rates, kind="stable")
-    used = rates > threshold
-    axes = _axes("latent", "KL(q(z|x) || N(0, 1)), nats")
-    colors = [_BLUE if used[unit] else _GREY for unit in order]
-    axes.bar(np.arange(len(rates)), rates[order], color=colors, width=0.8)
-    if len(rates) <= 64:
-        axes.set_xticks(np.arange(len(rates)), order, fontsize=6, rotation=90)
-    axes.set_title(f"{used.sum()} of {len(rates)} latents above {threshold:g} nats", fontsize=9)
+    values = rates if rates.ndim == 1 else rates.mean(axis=0).ravel()
+    axes = _bars(values, threshold, "latent", "mean rate, nats")
+    used = np.sum(values > threshold)
+    axes.set_title(f"{used} of {len(values)} latents above {threshold:g} nats", fontsize=9)
+    return axes.figure
+
+
+def use_bars(use):
+    """Draws a `keras_vae.latents.Use`, a bar for each unit; private to this package."""
+    values = np.ravel(use.values)
+    axes = _bars(values, use.threshold, use.unit, use.label)
+    figures = [f"{key.replace('_', ' ')} {value:.4g}" for key, value in use.figures.items()]
+    used = f"{np.sum(values > use.threshold)} of {len(values)} {use.unit}s in use"
+    axes.set_title(f"{used}: {', '.join(figures)}", fontsize=9)
     return axes.figure
 
 
 def code_usage(codes, num_codes):
-    """Draws how often each code of a VQ model is used, the most frequent first.
+    """Draws how often each integer code is used, the most frequent first.
 
     Args:
         codes: whole numbers below `num_codes` of any shape, as `model.encode(x)` returns them.
@@ -59,21 +65,19 @@ def code_usage(codes, num_codes):
         raise ValueError("codes must hold whole numbers of at least 0, such as model.encode(x).")
     if codes.max() >= num_codes:
         raise ValueError(f"codes must be below num_codes = {num_codes}. Received: {codes.max()}")
-    share = np.sort(np.bincount(codes.ravel(), minlength=num_codes) / codes.size)[::-1]
-    used = share[share > 0]
-    perplexity = np.exp(-np.sum(used * np.log(used)))
-    axes = _axes("code, by use", "share of all codes")
-    axes.fill_between(np.arange(num_codes), share, step="mid", color=_BLUE, linewidth=0)
+    counts = np.bincount(codes.ravel(), minlength=num_codes)
+    axes = _bars(counts / codes.size, 0, "code", "share of all codes")
     axes.axhline(1 / num_codes, color="0.3", linewidth=0.8, linestyle="--")
     axes.annotate("uniform", (num_codes, 1 / num_codes), ha="right", va="bottom", fontsize=7)
+    spread = float(ops.convert_to_numpy(perplexity(counts)))
     axes.set_title(
-        f"{len(used)} of {num_codes} codes in use, perplexity {perplexity:.0f}", fontsize=9
+        f"{np.sum(counts > 0)} of {num_codes} codes in use, perplexity {spread:.0f}", fontsize=9
     )
     return axes.figure
 
 
 def rate_distortion(curves):
-    """Draws distortion against rate, a line for each series: beta's choice, or models side by side.
+    """Draws distortion against rate, a line for each series, such as a model at several betas.
 
     Args:
         curves: `{label: points}`, each a list of `(rate, distortion)` in nats per example, or of
@@ -98,6 +102,21 @@ def rate_distortion(curves):
                 axes.annotate(point[2], point[:2], **at)
     axes.legend(fontsize=7, frameon=False)
     return axes.figure
+
+
+def _bars(values, threshold, unit, label):
+    """Axes with a bar for each value, the largest first, grey where it is not above a threshold."""
+    order = np.argsort(-values, kind="stable")
+    places, values, used = np.arange(len(values)), values[order], values[order] > threshold
+    axes = _axes(f"{unit}, by rank", label)
+    if len(values) <= 64:
+        axes.bar(places, values, color=np.where(used, _BLUE, _GREY), width=0.8)
+        axes.set_xticks(places, order, fontsize=6, rotation=90)
+        axes.set_xlabel(unit, fontsize=8)
+    else:  # an area is drawn sooner than a thousand bars
+        for color, part in ((_BLUE, used), (_GREY, ~used)):
+            axes.fill_between(places[part], values[part], step="mid", color=color, linewidth=0)
+    return axes
 
 
 def _axes(x, y):

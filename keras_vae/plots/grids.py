@@ -9,10 +9,11 @@ import numpy as np
 from keras_vae.checks import as_array, check_whole, scale
 from keras_vae.files import write_bytes
 
-_DPI = 128  # a power of two: pixels / dpi is exact, and the picture has just these pixels
-_TILE = 150  # what the longer side of an image is enlarged to, at most, in pixels
-_SIDE = 4096  # pictures of many images are enlarged less, to stay below this many pixels a side
+_DPI = 128  # a power of two, so that pixels / dpi is exact and no pixel is lost
+_TILE = 150  # images are enlarged until their longer side has up to this many pixels
+_SIDE = 4096  # pictures of many images are enlarged less, to keep each side below this many pixels
 _GAP = 4  # pixels between images
+_TEXT = 18  # pixels for a line of text
 PAIR_GAPS = [4 * _GAP, _GAP]  # above the two rows of a pair
 _LARGEST = 100_000_000  # pixels of a picture
 
@@ -21,10 +22,10 @@ def image_grid(images, columns=None):
     """Draws images in a tight grid, row by row.
 
     Args:
-        images: `(n, height, width)` or `(n, height, width, channels)`: uint8, or float in [0, 1];
-            what lies outside is clipped. One channel is grey (0 black, 1 white), three are RGB,
-            four RGBA; of any other number the mean is shown as grey.
-        columns: images in a row. Defaults to None, as many as make the grid about square.
+        images: `(n, height, width)` or `(n, height, width, channels)`: uint8, or float in [0, 1],
+            clipped to it. One channel is grey (0 black, 1 white), three are RGB, four RGBA; of
+            any other number the mean is shown in grey.
+        columns: images in a row. Defaults to None, for a grid that is about square.
 
     Returns:
         A `matplotlib.figure.Figure`, for a notebook or for `save`.
@@ -45,7 +46,7 @@ def image_grid(images, columns=None):
 
 
 def reconstruction_pairs(x, reconstructions, columns=8):
-    """Draws a row of originals above the row of their reconstructions, and so on for all.
+    """Draws rows of originals, each above the row of their reconstructions.
 
     Args:
         x: the originals, as in `image_grid`.
@@ -72,28 +73,49 @@ def reconstruction_pairs(x, reconstructions, columns=8):
     return _figure(rows, PAIR_GAPS * pairs, ["original", "reconstruction"] * pairs)
 
 
-def labelled_rows(rows, labels, gaps=None):
+def labelled_rows(rows, labels, gaps=None, captions=None, title=None):
     """Draws rows of images, each beside its label; private to this package.
 
     Args:
         rows: images for each row, as in `image_grid`, all of one height and width.
         labels: a text for each row.
         gaps: pixels above each row. Defaults to None, the same small gap.
+        captions: a text below each image of each row. Defaults to None, none.
+        title: a text above all rows. Defaults to None, none.
     """
     rows = [_tiles(row, "images") for row in rows]
-    return _figure(rows, gaps or [_GAP] * len(rows), labels)
+    return _figure(rows, gaps or [_GAP] * len(rows), labels, captions, title)
+
+
+def to_images(likelihood, *arrays):
+    """Converts data of a likelihood to images that can be shown beside each other.
+
+    Counts are divided by the largest of them; other data is read as the likelihood reads it.
+
+    Args:
+        likelihood: a `keras_vae.likelihoods.Likelihood`.
+        *arrays: data, reconstructions or samples.
+
+    Returns:
+        A list of as many float32 arrays.
+    """
+    arrays = [likelihood.read(as_array(array)) for array in arrays]
+    if likelihood.observes != "counts":
+        return arrays
+    largest = max(1.0, *(float(array.max()) for array in arrays))
+    return [array / largest for array in arrays]
 
 
 def save(figure, path):
-    """Writes a figure as a PNG file, under a temporary name until it is whole.
+    """Writes a figure as a PNG file, under a temporary name until it is complete.
 
     Args:
         figure: a `matplotlib.figure.Figure`.
-        path: where to, ending in .png, in a folder that is there.
+        path: the file to write, ending in .png, in a folder that exists.
 
     Raises:
         ValueError: if the path does not end in .png.
-        FileNotFoundError: if there is no such folder.
+        FileNotFoundError: if the folder does not exist.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
@@ -129,16 +151,19 @@ def _tiles(images, name):
     return tiles
 
 
-def _figure(rows, gaps, labels=()):
-    """Rows of tiles, each below a gap of so many pixels and beside its label, on white."""
+def _figure(rows, gaps, labels=(), captions=None, title=None):
+    """Rows of tiles on white, each below a gap of so many pixels; with texts about them."""
     from matplotlib.figure import Figure
 
     columns, height, width, _ = rows[0].shape
     largest = min(_TILE // max(height, width), _SIDE // max(len(rows) * height, columns * width))
     zoom = max(1, largest)
     height, width = zoom * height, zoom * width
-    margin = 110 if labels else 0
-    shape = (len(rows) * height + sum(gaps) + _GAP, margin + columns * (width + _GAP) + _GAP)
+    margin, head, foot = 110 * bool(labels), _TEXT * bool(title), _TEXT * bool(captions)
+    shape = (
+        head + len(rows) * (height + foot) + sum(gaps) + _GAP,
+        margin + columns * (width + _GAP) + _GAP,
+    )
     if math.prod(shape) > _LARGEST:
         raise ValueError(
             f"A picture may have {_LARGEST:,} pixels. These images would make {shape[0]:,} x "
@@ -148,16 +173,21 @@ def _figure(rows, gaps, labels=()):
     figure = Figure((shape[1] / _DPI, shape[0] / _DPI), dpi=_DPI, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    top = 0
+    style = {"fontsize": 7, "color": "0.3", "va": "center"}
+    if title:
+        axes.text(margin + _GAP, head / 2, title, **style)
+    top = head
     for row, (tiles, gap) in enumerate(zip(rows, gaps)):
         top += gap
         for column, tile in enumerate(tiles):
             left = margin + _GAP + column * (width + _GAP)
             enlarged = tile.repeat(zoom, axis=0).repeat(zoom, axis=1)
             canvas[top : top + height, left : left + width] = enlarged
+            if captions:
+                place = (left + width / 2, top + height + foot / 2)
+                axes.text(*place, captions[row][column], ha="center", **style)
         if labels:
-            style = {"fontsize": 7, "color": "0.3", "ha": "right", "va": "center"}
-            axes.text(margin - _GAP, top + height / 2, labels[row], **style)
-        top += height
+            axes.text(margin - _GAP, top + height / 2, labels[row], ha="right", **style)
+        top += height + foot
     axes.imshow(canvas, interpolation="nearest", aspect="auto")
     return figure

@@ -1,4 +1,4 @@
-"""Priors p(z) over latents and codes: densities in nats per example, and draws."""
+"""Priors p(z) over latents and codes: log-densities in nats per example, and sampling."""
 
 from keras_vae.checks import get_part, name_of_part
 from keras_vae.priors.base import Prior as Prior
@@ -18,33 +18,34 @@ CODE_PRIORS = {"transformer": CodeTransformer}
 
 
 def get(identifier) -> Prior:
-    """Returns a prior over continuous latents from its name, a dict, or itself.
+    """Returns a prior over continuous latents, given its name, a dict or the prior itself.
 
     Args:
-        identifier: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, a dict of the name and arguments
-            such as `{"name": "realnvp", "couplings": 8}`, a `Prior`, or None, the standard normal.
+        identifier: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, a dict with a name and arguments
+            such as `{"name": "realnvp", "couplings": 8}`, or a `Prior`. None means the standard
+            normal.
 
     Raises:
-        ValueError: if it is none of these.
+        ValueError: if `identifier` is anything else.
     """
     return _get("normal" if identifier is None else identifier, PRIORS, over_codes=False)
 
 
 def get_code_prior(identifier) -> Prior | None:
-    """Returns a prior over integer codes from its name, a dict, or itself.
+    """Returns a prior over integer codes, given its name, a dict or the prior itself.
 
     Args:
-        identifier: `"transformer"`, a dict of the name and arguments such as
-            `{"name": "transformer", "width": 64}`, a `Prior`, or None, the uniform prior.
+        identifier: `"transformer"`, a dict with a name and arguments such as
+            `{"name": "transformer", "width": 64}`, or a `Prior`. None means the uniform prior.
 
     Raises:
-        ValueError: if it is none of these.
+        ValueError: if `identifier` is anything else.
     """
     return None if identifier is None else _get(identifier, CODE_PRIORS, over_codes=True)
 
 
 def name_of(prior) -> str:
-    """The name of a prior: `"uniform"` for None, and the class's if it is not one of ours."""
+    """The name of a prior: `"uniform"` for None, the class name if the prior is not built in."""
     return "uniform" if prior is None else name_of_part(prior, {**PRIORS, **CODE_PRIORS})
 
 
@@ -52,7 +53,7 @@ def _get(identifier, kinds, over_codes):
     example = "CodeTransformer" if over_codes else "RealNVP"
     rule = (
         f"prior must be an object of keras_vae.priors, such as {example}(), one of {sorted(kinds)} "
-        "or a dict of such a name and arguments."
+        "or a dict with such a name and arguments."
     )
     prior = get_part("Prior", identifier, Prior, kinds, rule)
     if prior.over_codes != over_codes:

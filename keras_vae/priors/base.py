@@ -1,4 +1,4 @@
-"""What every prior offers, and the standard normal."""
+"""The interface of priors, and the standard normal."""
 
 import keras
 import numpy as np
@@ -16,8 +16,8 @@ class Prior(keras.layers.Layer):
     """
 
     over_codes = False  # whether it is a prior over integer codes
-    any_size = False  # whether latents of any height and width have a density
-    from_normal = None  # a method from standard normal noise (n, d) to latents, where there is one
+    any_size = False  # whether the prior is defined for latents of any height and width
+    from_normal = None  # a method that maps standard normal noise (n, d) to latents, or None
 
     def __init__(self, **kwargs):
         kwargs.setdefault("dtype", "float32")
@@ -36,15 +36,15 @@ class Prior(keras.layers.Layer):
         return super().add_weight(*args, autocast=False, **kwargs)
 
     def connect(self, posterior, data_shape):
-        """Gives the prior what it needs of its model, before `build`. A no-op by default.
+        """Gives the prior access to its model, before `build`. A no-op by default.
 
         Args:
-            posterior: a function from data `(n, *data_shape)` to mean and log_var of q(z|x).
+            posterior: a function from data `(n, *data_shape)` to the mean and log_var of q(z|x).
             data_shape: shape of one example.
         """
 
     def log_prob(self, z, training=False):
-        """Log-density of latents `(n, *latent_shape)`: `(n,)`, in nats."""
+        """Returns the log-density of latents `(n, *latent_shape)`: `(n,)`, in nats."""
         raise NotImplementedError
 
     def sample(self, n: int, rng: np.random.Generator):
@@ -52,9 +52,9 @@ class Prior(keras.layers.Layer):
         raise NotImplementedError
 
     def formula(self):
-        """How other runtimes draw from this prior: a dict of its `kind` and NumPy arrays.
+        """Describes the prior for sampling outside Keras: a dict of its `kind` and NumPy arrays.
 
-        The kinds are `"normal"`, `"mixture"` and `"realnvp"`. None (default): there is no formula.
+        The kinds are `"normal"`, `"mixture"` and `"realnvp"`. None (default): not available.
         """
 
 

@@ -1,4 +1,4 @@
-"""A prior over a VQ model's codes: a causal transformer, one code after the other."""
+"""An autoregressive prior over the codes of a VQ model: a causal transformer."""
 
 import math
 
@@ -19,10 +19,10 @@ class CodeTransformer(Prior):
     1711.00937, section 3.3) use a PixelCNN.
 
     Args:
-        width: of the token vectors. Defaults to 128.
+        width: width of the token vectors. Defaults to 128.
         blocks: number of attention and dense blocks. Defaults to 4.
-        heads: attention heads of a block; they divide the width. Defaults to 4.
-        dropout: fraction of the blocks' outputs dropped in training. Defaults to 0.
+        heads: attention heads per block; must divide `width`. Defaults to 4.
+        dropout: dropout rate of the blocks' outputs in training. Defaults to 0.
     """
 
     over_codes = True
@@ -46,7 +46,7 @@ class CodeTransformer(Prior):
         width, most = self.width, self.num_codes
         self.embedding = self._weight("embedding", (most + 1, width), near_zero)
         self.places = self._weight("places", (self.length, width), near_zero)
-        # One weight holds the same layer of all blocks: such a model loads faster.
+        # One weight holds the same layer of all blocks, so that the model loads faster.
         self.block_weights = [
             self._norm("attention_norm", self.blocks),
             self._dense("attention_in", width, 3 * width, self.blocks),
@@ -58,8 +58,13 @@ class CodeTransformer(Prior):
         self.last_norm = self._norm("last_norm")
         self.last = self._dense("last", width, most)
 
+    @property
+    def numbers_per_example(self):
+        """The size of the largest tensor of `log_prob` for one example."""
+        return self.length * max(4 * self.width, self.num_codes, self.heads * self.length)
+
     def log_prob(self, codes, training=False):
-        """Log-probability of codes `(n, *positions)`: `(n,)`, in nats."""
+        """Returns the log-probability of codes `(n, *positions)`: `(n,)`, in nats."""
         codes = ops.reshape(codes, (-1, self.length))
         nats = keras.losses.sparse_categorical_crossentropy(
             codes, self.logits(codes, training), from_logits=True
@@ -69,7 +74,7 @@ class CodeTransformer(Prior):
     def sample(self, n, rng):
         """Draws codes, int32 `(n, *positions)`, with a NumPy generator.
 
-        The keys and values of earlier codes are kept, so each is computed once.
+        The keys and values of earlier codes are cached.
         """
         blocks = list(self._blocks())
         kept = np.zeros((self.blocks, n, self.length, 2 * self.width), "float32")
@@ -93,13 +98,13 @@ class CodeTransformer(Prior):
         return codes.reshape(n, *self.positions)
 
     def logits(self, codes, training=False):
-        """Logits of each code, given those before it: `(n, length)` to `(n, length, num_codes)`."""
+        """Logits of each code given those before it: `(n, length)` to `(n, length, num_codes)`."""
         past = np.tri(self.length, dtype=bool)
 
         def attend(block, x):
             return self._attention(*ops.split(x, 3, axis=-1), past)
 
-        # Codes move one place to the right; 0 marks the start.
+        # The codes are shifted one place to the right; 0 marks the start.
         before = ops.pad(ops.cast(codes[:, :-1], "int32") + 1, ((0, 0), (1, 0)))
         x = ops.take(self.embedding, before, axis=0) + self.places
         return self._network(x, self._blocks(), attend, training)
@@ -114,7 +119,7 @@ class CodeTransformer(Prior):
         return {**super().get_config(), **own}
 
     def _blocks(self):
-        """The weights of the six layers of each block, a pair for each layer."""
+        """The weights of each block: six layers with a pair of weights each."""
         layers = [
             zip(*(ops.unstack(ops.convert_to_tensor(weight)) for weight in pair))
             for pair in self.block_weights
@@ -122,7 +127,7 @@ class CodeTransformer(Prior):
         return zip(*layers)
 
     def _network(self, x, blocks, attend, training=False):
-        """Vectors `(n, t, width)` to logits; `attend` takes the number of a block and q, k, v."""
+        """Maps vectors `(n, t, width)` to logits; `attend` takes a block's number and q, k, v."""
         for block, (norm, qkv, out, dense_norm, up, down) in enumerate(blocks):
             y = attend(block, _linear(_normalise(x, *norm), *qkv))
             x = x + self.drop(_linear(y, *out), training=training)
@@ -131,7 +136,7 @@ class CodeTransformer(Prior):
         return _linear(_normalise(x, *self.last_norm), *self.last)
 
     def _attention(self, query, key, value, seen):
-        """Multi-head attention over `(n, t, width)`, with a mask `seen`, `(t, t)`."""
+        """Multi-head attention over `(n, t, width)` with the mask `seen`, `(t, t)`."""
         heads = (self.heads, self.width // self.heads)
         parts = [ops.reshape(part, (-1, part.shape[1], *heads)) for part in (query, key, value)]
         y = ops.dot_product_attention(*parts, mask=seen[None, None], scale=heads[1] ** -0.5)
@@ -154,7 +159,7 @@ class CodeTransformer(Prior):
 
 
 def _linear(x, kernel, bias):
-    """A dense layer as one matrix product: backends split a product over more axes."""
+    """A dense layer as a single 2-D matrix product: backends split up products of higher rank."""
     y = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel) + bias
     return ops.reshape(y, (-1, *x.shape[1:-1], kernel.shape[-1]))
 

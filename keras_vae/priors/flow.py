@@ -1,4 +1,4 @@
-"""A normalising flow as prior: affine couplings (RealNVP)."""
+"""A normalising flow as a prior: affine couplings (RealNVP)."""
 
 import math
 
@@ -17,14 +17,14 @@ class RealNVP(Prior):
 
     Each coupling keeps half of the latents and computes from them a shift t and a log-scale s for
     the other half (equations 7 and 8 there): u = (z - t) exp(-s), whose log-determinant is
-    -sum(s). The number of the coupling determines the half; the next coupling swaps the halves.
-    A new prior is N(0, I): all s and t start at zero. As a VAE's prior: Xu et al. 2019,
-    arXiv 1905.13452.
+    -sum(s). The index of a coupling determines which half it keeps; the next one swaps the halves.
+    A new prior is N(0, I): all s and t start at zero. Xu et al. 2019 (arXiv 1905.13452) use such a
+    flow as the prior of a VAE.
 
     Args:
         couplings: number of couplings. Defaults to 8.
         hidden_units: widths of the dense layers that compute s and t. Defaults to `(128, 128)`.
-        activation: name of their Keras activation. Defaults to `"silu"`.
+        activation: name of the Keras activation of these layers. Defaults to `"silu"`.
     """
 
     def __init__(self, couplings=8, hidden_units=(128, 128), activation="silu", **kwargs):
@@ -43,8 +43,8 @@ class RealNVP(Prior):
             raise ValueError("RealNVP needs at least 2 latents. Received: 1")
         kept = [_half(self.width, i) for i in range(self.couplings)]
         self.masks = [(mask, np.tile(1.0 - mask, 2)) for mask in kept]  # (d,), and of s and t (2d,)
-        # One weight holds the same layer of all couplings: separate layer objects took a third of
-        # the time that a model with 8 couplings takes to load.
+        # One weight holds the same layer of all couplings. Separate layer objects took a third of
+        # the loading time of a model with 8 couplings.
         glorot = keras.initializers.VarianceScaling(self.couplings, "fan_avg", "uniform")
         widths = (self.width, *self.hidden_units, 2 * self.width)
         self.kernels, self.biases = [], []
@@ -72,7 +72,7 @@ class RealNVP(Prior):
         return ops.convert_to_numpy(self.from_normal(u))
 
     def to_normal(self, z):
-        """Maps latents `(n, *latent_shape)` to u `(n, d)`, and returns log |det du/dz|, `(n,)`."""
+        """Maps latents `(n, *latent_shape)` to u `(n, d)` and log |det du/dz| `(n,)`."""
         u = ops.reshape(ops.cast(z, "float32"), (-1, self.width))
         log_det = 0.0
         for masks, net in self._couplings():
@@ -90,7 +90,7 @@ class RealNVP(Prior):
         return ops.reshape(z, (-1, *self.latent_shape))
 
     def formula(self):
-        """The couplings in sampling order, the last first."""
+        """Describes the couplings in sampling order: the last one first."""
         kernels, biases = (
             [ops.convert_to_numpy(w) for w in of] for of in (self.kernels, self.biases)
         )
@@ -104,21 +104,21 @@ class RealNVP(Prior):
         return {"kind": "realnvp", "couplings": couplings, "activation": self.activation}
 
     def _couplings(self):
-        """The masks of each coupling, and the kernels and biases of its layers."""
+        """The masks of each coupling and the kernels and biases of its layers."""
         tensors = [map(ops.convert_to_tensor, weights) for weights in (self.kernels, self.biases)]
         layers = [zip(ops.unstack(k), ops.unstack(b)) for k, b in zip(*tensors)]
         masks = [tuple(map(ops.convert_to_tensor, pair)) for pair in self.masks]
         return list(zip(masks, zip(*layers)))
 
     def _scale_and_shift(self, masks, net, z):
-        """s and t, computed from the kept half; both are 0 there."""
+        """Computes s and t from the kept half, for which both are 0."""
         *hidden, (kernel, bias) = net
         kept, moved = masks
         h = kept * z
         for k, b in hidden:
             h = self._activate(ops.matmul(h, k) + b)
         s, t = ops.split(moved * (ops.matmul(h, kernel) + bias), 2, axis=1)
-        return 2.0 * ops.tanh(0.5 * s), t  # |s| < 2: no coupling alone can overflow
+        return 2.0 * ops.tanh(0.5 * s), t  # |s| < 2, so that no single coupling can overflow
 
     def get_config(self):
         own = {
@@ -130,7 +130,7 @@ class RealNVP(Prior):
 
 
 def _half(width, i):
-    """Ones for the half of the latents that coupling `i` keeps."""
+    """A mask with ones for the half of the latents that coupling `i` keeps."""
     order = np.random.RandomState(i // 2).permutation(width)
     mask = np.zeros(width, "float32")
     mask[order[: width // 2]] = 1.0

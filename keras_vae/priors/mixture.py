@@ -1,4 +1,4 @@
-"""Mixtures of diagonal Gaussians as priors: free ones, and the VampPrior."""
+"""Mixtures of diagonal Gaussians as priors: with free parameters, and the VampPrior."""
 
 import math
 
@@ -10,11 +10,11 @@ from keras_vae import normal
 from keras_vae.checks import check_sizes, check_whole
 from keras_vae.priors.base import Prior
 
-_BLOCK = 64  # components computed at once, to bound the memory
+_BLOCK = 64  # components computed at once, to limit memory use
 
 
 class _Mixture(Prior):
-    """p(z) = sum_k w_k N(z; mean_k, diag(exp(log_var_k))). Subclasses define the parts."""
+    """p(z) = sum_k w_k N(z; mean_k, diag(exp(log_var_k))). Subclasses define `parts`."""
 
     def parts(self):
         """Returns log w, `(K,)`, mean and log_var, each `(K, d)`."""
@@ -45,14 +45,14 @@ class _Mixture(Prior):
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class MixtureOfGaussians(_Mixture):
-    """A mixture of K diagonal Gaussians; their means, variances and weights are learned.
+    """A mixture of K diagonal Gaussians with learned means, variances and weights.
 
     The "MoG" prior of Tomczak & Welling 2018 (arXiv 1705.07120, section 5.2). The initial means
-    are drawn from N(0, I); all variances start at 1 and all weights are equal.
+    are drawn from N(0, I). All variances start at 1, and all weights start equal.
 
     Args:
         components: number K of Gaussians. Defaults to 100.
-        seed: seed of the means' first values. Defaults to None.
+        seed: seed of the initial means. Defaults to None.
     """
 
     def __init__(self, components=100, *, seed=None, **kwargs):
@@ -80,13 +80,13 @@ class MixtureOfGaussians(_Mixture):
 class VampPrior(_Mixture):
     """The mean of the posteriors of K learned pseudo-inputs u_k: p(z) = 1/K sum_k q(z|u_k).
 
-    Tomczak & Welling 2018, arXiv 1705.07120, eq. 9. The encoder is the model's own.
-    Pseudo-inputs start uniform in [0, 1]; nothing keeps them there.
+    Tomczak & Welling 2018, arXiv 1705.07120, eq. 9. The encoder is that of the model.
+    Pseudo-inputs are initialised uniformly in [0, 1] and are not constrained to stay there.
 
     Args:
         components: number K of pseudo-inputs. Defaults to 500.
-        seed: seed of the pseudo-inputs' first values. Defaults to None.
-        data_shape: shape of one pseudo-input. Defaults to None, that of the model's data.
+        seed: seed of the initial pseudo-inputs. Defaults to None.
+        data_shape: shape of one pseudo-input. Defaults to None, the shape of the model's data.
     """
 
     def __init__(self, components=500, *, seed=None, data_shape=None, **kwargs):
@@ -96,7 +96,7 @@ class VampPrior(_Mixture):
         self.data_shape = None if data_shape is None else check_sizes("data_shape", data_shape)
 
     def connect(self, posterior, data_shape):
-        # Keras must not track it: the encoder belongs to the model.
+        # Not tracked by Keras: the encoder belongs to the model.
         object.__setattr__(self, "_posterior", posterior)
         self.data_shape = tuple(data_shape)
 

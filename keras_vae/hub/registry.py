@@ -1,41 +1,36 @@
 """The registry of published models: their names, and what is known of each."""
 
-import copy
 import difflib
 import fnmatch
-from functools import cache
 from pathlib import Path
 
 from keras_vae.files import read_json
+from keras_vae.hub.errors import UnknownModelError
 
-PRETRAINED = Path(__file__).parent / "pretrained"
-
-
-class UnknownModelError(ValueError):
-    """No published model and no folder has this name."""
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
 
 
 def list_models(pattern: str = "*") -> list[str]:
     """Returns the names of the published models that match a pattern, such as `"*mnist*"`."""
-    return sorted(fnmatch.filter(_registry(), pattern))
+    return sorted(fnmatch.filter(entries(), pattern))
 
 
 def info(name: str) -> dict:
     """Returns the registry entry of a published model: factory, arguments, weights, metrics.
 
     Raises:
-        UnknownModelError: if there is none of this name; the message has the nearest ones.
+        UnknownModelError: if there is no such model; the message suggests the nearest name.
     """
-    registry = _registry()
+    registry = entries()
     if name not in registry:
         near = difflib.get_close_matches(str(name), registry, n=1)
         raise UnknownModelError(
             f"Unknown model {name!r}. Available: {', '.join(sorted(registry))}."
             + (f" Did you mean {near[0]!r}?" if near else "")
         )
-    return copy.deepcopy(registry[name])
+    return registry[name]
 
 
-@cache
-def _registry():
+def entries() -> dict:
+    """Returns every entry of the registry by its name, read from the file."""
     return read_json(PRETRAINED / "registry.json")

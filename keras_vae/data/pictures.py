@@ -1,4 +1,4 @@
-"""Picture files of any kind and size, as images of one shape: what cannot be read is reported."""
+"""Picture files of any kind and size, read as images of one shape; unreadable ones are reported."""
 
 import re
 from pathlib import Path
@@ -11,18 +11,18 @@ _LARGEST_DEFAULT = 64  # pixels a side
 
 
 def read_folder(folder, size=None, channels=None, progress=None):
-    """Reads all pictures in a folder and the folders in it, in the order of their names.
+    """Reads all pictures in a folder and its subfolders, in the order of their names.
 
-    Each is turned as its EXIF data says, cut to the size's proportions about its middle, and
-    resized; what is transparent becomes white, unless there are four channels.
+    Each is rotated as its EXIF data says, cropped about its centre to the proportions of the size,
+    and resized. Transparent areas become white, unless there are four channels.
 
     Args:
         folder: the folder.
-        size: `(height, width)` in pixels. Defaults to None: that of the pictures if it is one for
-            all and at most 64 x 64, else 64 x 64.
+        size: `(height, width)` in pixels. Defaults to None: the pictures' own size if they share
+            one of at most 64 x 64, else 64 x 64.
         channels: 1 (grey), 3 (RGB) or 4 (RGBA). Defaults to None: 1 if all pictures are grey, else
             3.
-        progress: called with the number of files read, and with that of all.
+        progress: called with the number of files read so far and with that of all files.
 
     Returns:
         The images, uint8 `(n, height, width, channels)`, and a dict of the files left out:
@@ -41,7 +41,7 @@ def read_folder(folder, size=None, channels=None, progress=None):
         raise ValueError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}).")
     images, refused = [], {}
     if size is None or channels is None:
-        common_size, common_channels = _in_common(paths)
+        common_size, common_channels = _common_shape(paths)
         size, channels = size or common_size, channels or common_channels
     check_shape((*size, channels))
     for count, path in enumerate(paths, 1):
@@ -59,16 +59,16 @@ def read_folder(folder, size=None, channels=None, progress=None):
 
 
 def read_picture(path, shape):
-    """Reads a picture as one image of a shape, uint8; see `read_folder`.
+    """Reads one picture as a uint8 image of a given shape; see `read_folder`.
 
     Raises:
         OSError: if the file cannot be opened.
-        ValueError: if it is no picture of 8 bits a channel, or is damaged.
+        ValueError: if it is not a picture with 8 bits per channel, or is damaged.
     """
     from PIL import Image, ImageOps
 
     check_shape(shape)
-    with _opened(path) as picture:
+    with _open(path) as picture:
         try:
             picture = ImageOps.exif_transpose(picture)
             if "A" in picture.getbands() or "transparency" in picture.info:
@@ -80,7 +80,7 @@ def read_picture(path, shape):
             size = (shape[1], shape[0])
             if picture.size != size:
                 picture = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
-        except Exception as error:  # Pillow's readers raise what they like of a damaged file
+        except Exception as error:  # Pillow may raise anything for a damaged file
             raise ValueError(f"{path} cannot be read: {error}") from error
     return np.asarray(picture).reshape(shape)
 
@@ -89,13 +89,13 @@ def check_shape(shape):
     """Raises ValueError unless a shape is `(height, width, channels)` of 1, 3 or 4 channels."""
     if len(shape) != 3 or shape[-1] not in _MODES:
         raise ValueError(
-            "A picture has a height, a width and 1, 3 or 4 channels; for other data give an .npz. "
+            "A picture has a height, a width and 1, 3 or 4 channels; use an .npz for other data. "
             f"Received shape: {tuple(shape)}"
         )
 
 
 def check_size(text):
-    """Returns `(height, width)` of a text such as 64 or 48x64.
+    """Returns the `(height, width)` that a text such as 64 or 48x64 stands for.
 
     Raises:
         ValueError: if it is neither.
@@ -107,28 +107,28 @@ def check_size(text):
     return int(height), int(width or height)
 
 
-def _opened(path):
+def _open(path):
     from PIL import Image
 
     try:
         picture = Image.open(path)
     except OSError as error:
-        # A file that is there but holds no picture has no errno.
-        raise error if error.errno else ValueError(f"{path} is no picture.") from error
+        # Pillow's own error, of a file that is no picture, has no errno.
+        raise error if error.errno else ValueError(f"{path} is not a picture.") from error
     except Exception as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     if picture.mode[0] in "IF":
         picture.close()
-        raise ValueError(f"{path} must have 8 bits a channel. Received mode: {picture.mode}")
+        raise ValueError(f"{path} must have 8 bits per channel. Received mode: {picture.mode}")
     return picture
 
 
-def _in_common(paths):
-    """The size and channels that suit all pictures, from their headers."""
+def _common_shape(paths):
+    """Returns the size and channels that suit all pictures, from their headers."""
     sizes, grey = set(), True
     for path in paths:
         try:
-            with _opened(path) as picture:
+            with _open(path) as picture:
                 sizes.add((picture.height, picture.width))
                 grey = grey and picture.mode in ("1", "L", "LA")
         except (OSError, ValueError):

@@ -1,0 +1,73 @@
+"""Loads data from a name, an .npz file or a folder of pictures."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from keras_vae.data import datasets
+from keras_vae.data.arrays import read_npz
+from keras_vae.data.parts import Data, complete
+from keras_vae.data.pictures import read_folder
+
+
+def load(source: str, *, data_dir=None) -> Data:
+    """Loads a data set, in three parts: to train on, to validate on, to test on.
+
+    `"mnist"` and `"fashion-mnist"` give 50,000 / 10,000 / 10,000 uint8 images of shape
+    (28, 28, 1), `"binarized-mnist"` as many float32 ones of zeros and ones, without labels, and
+    `"cifar10"` 45,000 / 5,000 / 10,000 uint8 images of shape (32, 32, 3): in the order of
+    tensorflow-datasets, where the last images of its training part validate unless it has a
+    validation part.
+
+    Args:
+        source: a name in `keras_vae.data.DATASETS`; or the path of an .npz file with the array
+            `x_train` and, if there are any, `x_validation`, `x_test`, `y_train`, `y_validation`
+            and `y_test` (images without a channel axis are given one); or that of a folder of
+            pictures (see `from_pictures`), where a warning lists those that cannot be read. Of
+            your own images the last sixth validates if there is no `x_validation`.
+        data_dir: folder of prepared tensorflow-datasets. Defaults to TFDS_DATA_DIR, else that
+            package's own. A data set that is not there is downloaded.
+
+    Raises:
+        ValueError: if the source is none of these, or the file is not such an .npz.
+        FileNotFoundError: if there is no such file.
+        ConnectionError: if a data set is not there and cannot be downloaded.
+    """
+    source = os.fspath(source)
+    name = datasets.find(source)
+    if name is not None:
+        return datasets.read(name, data_dir)
+    if source.endswith(".npz"):
+        return read_npz(source)
+    if Path(source).is_dir():
+        parts, refused = from_pictures(source)
+        if refused:
+            reasons = "; ".join(refused.values())
+            warnings.warn(f"Left out {len(refused)} files: {reasons}", stacklevel=2)
+        return parts
+    raise ValueError(
+        f"Unknown data {source!r}. Available: {', '.join(datasets.DATASETS)}, the path of an .npz "
+        "file or of a folder of pictures."
+    )
+
+
+def from_pictures(folder, size=None, channels=None, progress=None) -> tuple[Data, dict]:
+    """Reads a folder of pictures, shuffled in a fixed order, of which the last sixth validates.
+
+    Args:
+        folder: the folder; its subfolders are read, too.
+        size: as in `keras_vae.data.pictures.read_folder`, which says how pictures are fitted.
+        channels: as there.
+        progress: called with the number of files read so far and with that of all files.
+
+    Returns:
+        The data, and a dict of the files left out: `{path: reason}`.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if fewer than two pictures in it can be read.
+    """
+    x, refused = read_folder(folder, size, channels, progress)
+    return complete({"x_train": x[np.random.RandomState(0).permutation(len(x))]}), refused

@@ -1,0 +1,70 @@
+"""The fingerprint of a model: a few numbers that change when any of its weights does."""
+
+import itertools
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vae.hub.errors import WeightsError
+
+
+def fingerprint(model) -> list[float]:
+    """Computes projections of a model's outputs for a fixed input.
+
+    The input is drawn by NumPy's legacy generator, which gives the same numbers in every version
+    and on every backend: uniform data for the encoder, normal or uniform codes for the decoder.
+    There are four numbers for each of the two. If the prior has weights, log p of the two codes
+    follows, in nats; if the data are not binary, log p of the data given what the codes decode to.
+    """
+    rng = np.random.RandomState(0)
+    x, code = fixed_inputs(model, rng)
+    x = ops.convert_to_tensor(x)
+    h = keras.tree.flatten(model.encoder(x))
+    encoded = np.concatenate([ops.convert_to_numpy(t).ravel() for t in h])
+    # Not model.decode, which is compiled: that takes longer than these two examples.
+    outputs = model.decoder(model.latent.decoder_input(ops.convert_to_tensor(code)))
+    decoded = ops.convert_to_numpy(model.likelihood.mean(outputs)).ravel()
+    numbers = []
+    for output in (encoded, decoded):
+        patterns = rng.choice([-1.0, 1.0], size=(4, output.size)) / np.sqrt(output.size)
+        with np.errstate(invalid="ignore"):  # outputs that are not finite give no fingerprint
+            numbers.extend(patterns @ output.astype("float64"))
+    prior = model.latent.prior
+    if prior is not None and prior.weights:
+        numbers.extend(ops.convert_to_numpy(prior.log_prob(code)))
+    if model.likelihood.observes != "binary":
+        numbers.extend(ops.convert_to_numpy(model.likelihood.log_prob(x, outputs)))
+    return [float(number) for number in numbers]
+
+
+def fixed_inputs(model, rng: np.random.RandomState, n=2):
+    """Draws data for the encoder and codes for the decoder, `n` examples of each.
+
+    Axes of any size are given 64.
+    """
+    data_shape = [size or 64 for size in model.data_shape]
+    spec = model.code_spec(data_shape)
+    x = rng.uniform(size=(n, *data_shape)).astype("float32")
+    if spec.num_codes is None:
+        return x, rng.standard_normal(size=(n, *spec.shape)).astype("float32")
+    return x, rng.randint(spec.num_codes, size=(n, *spec.shape))
+
+
+def tolerance(published: float) -> float:
+    """How far a number of a fingerprint may be from the published one: rounding differs."""
+    return 1e-3 * max(1.0, abs(published))
+
+
+def check_fingerprint(model, published: list, source):
+    """Refuses a model whose outputs are not the published ones.
+
+    Raises:
+        WeightsError: if a number differs by more than the tolerance.
+    """
+    for got, expected in itertools.zip_longest(fingerprint(model), published):
+        if None in (got, expected) or not abs(got - expected) <= tolerance(expected):
+            raise WeightsError(
+                f"The outputs of {source!r} are not the published ones: {got} where {expected} was "
+                "expected. The weights, or the results of this backend, differ."
+            )

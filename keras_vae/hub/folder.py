@@ -1,0 +1,177 @@
+"""A model's folder: config.json makes the model, metadata.json proves model.weights.h5.
+
+Anyone may have written a folder: it is read with care, and written as a whole or not at all.
+"""
+
+import re
+import reprlib
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_vae import likelihoods, priors
+from keras_vae.factories import recorded
+from keras_vae.files import read_json, sha256, write_json
+from keras_vae.hub import architecture
+from keras_vae.hub.building import KEYS, build
+from keras_vae.hub.errors import WeightsError
+from keras_vae.hub.fingerprint import fingerprint
+from keras_vae.precision import in_float32
+
+FILES = CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+LARGEST_JSON = 2**20  # bytes; ours have less than a hundredth of it
+
+
+def read_entry(folder) -> dict:
+    """Returns what a folder says of its model: how it is built, and all of metadata.json.
+
+    Raises:
+        WeightsError: if one of the two files cannot be read, or the metadata prove nothing.
+    """
+    config, metadata = _read(Path(folder) / CONFIG), read_metadata(folder)
+    told = {key: value for key, value in metadata.items() if key not in KEYS}
+    return {**{key: config[key] for key in KEYS if key in config}, **told}
+
+
+def write_entry(folder, entry):
+    """Writes config.json and metadata.json, which `read_entry` reads."""
+    write_json(folder / CONFIG, {key: entry[key] for key in KEYS if key in entry})
+    write_json(folder / METADATA, {key: entry[key] for key in entry if key not in KEYS})
+
+
+def read_metadata(folder) -> dict:
+    """Returns the content of metadata.json, in which size, sha256 and fingerprint are checked.
+
+    Raises:
+        WeightsError: if one of them is missing or is not what it should be.
+    """
+    path = Path(folder) / METADATA
+    content = _read(path)
+    for key, (rule, holds) in _PROOF.items():
+        value = content.get(key)
+        if not holds(value):
+            raise WeightsError(f"{path}: {key!r} must be {rule}. Received: {reprlib.repr(value)}")
+    return content
+
+
+def check_file(path, entry):
+    """Refuses a file of weights that does not have the size and sha256 of its entry."""
+    if not path.is_file():
+        raise WeightsError(f"The weights are missing: there is no file {path}.")
+    expected = f"{entry.get('bytes')} bytes, sha256 {entry.get('sha256')}"
+    got = f"{path.stat().st_size} bytes"
+    if expected.startswith(f"{got},"):  # else it is another file, without reading it
+        got += f", sha256 {sha256(path)}"
+    if got != expected:
+        raise WeightsError(
+            f"{path} has {got} where {expected} was published: it is damaged or another file."
+        )
+
+
+def save_to_folder(model, folder):
+    """Saves a trained model in a folder that `load` reads.
+
+    A model of a factory is saved as the factory's name and arguments. Any other is saved as an
+    architecture: a description of its layers as plain data, limited to layers of Keras and parts of
+    keras_vae, so that loading it runs no code of the folder's author.
+
+    Args:
+        model: a `keras_vae.VAE`.
+        folder: where `config.json`, `model.weights.h5` and `metadata.json` go; made if it does not
+            exist. An earlier model in it is replaced once the new one is complete; other files in
+            it stay.
+
+    Raises:
+        ValueError: if the model's outputs are not finite, or if the model has a part that is
+            neither of Keras nor of keras_vae. `model.save("model.keras")` saves such a model.
+
+    Example:
+
+    >>> model = keras_vae.mlp_vae((28, 28, 1), latent_dim=16)
+    >>> model.fit(x_train)
+    >>> keras_vae.save_to_folder(model, "my-model")
+    """
+    config, clone = _clone(model)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as staged:
+        staged = Path(staged)
+        clone.save_weights(staged / WEIGHTS)
+        saved_with = {"keras": keras.version(), "backend": keras.backend.backend()}
+        facts = {**describe(clone, staged / WEIGHTS), "saved_with": saved_with}
+        write_entry(staged, {**config, **facts})
+        # The metadata vouch for the weights: until they follow, `load` refuses the new weights.
+        for name in (WEIGHTS, CONFIG, METADATA):
+            (staged / name).replace(folder / name)
+
+
+def describe(model, weights) -> dict:
+    """What metadata.json and the registry say of a model and its file of weights."""
+    likelihood, latent = model.likelihood, model.latent
+    has_prior = latent.prior is not None or latent.code_spec.num_codes  # codes: a uniform one
+    in_range = likelihood.observes in ("binary", "levels")
+    return {
+        "bytes": Path(weights).stat().st_size,
+        "sha256": sha256(weights),
+        "data_shape": list(model.data_shape),
+        "parameters": model.count_params(),
+        "likelihood": likelihoods.name_of(likelihood),
+        "observes": likelihood.observes,
+        "code_length": likelihood.is_code_length,
+        "input_range": [0, 1] if in_range else "any finite number",
+        "prior": priors.name_of(latent.prior) if has_prior else None,
+        "generates": bool(latent.generates),
+        "fingerprint": fingerprint(model),
+    }
+
+
+def _clone(model):
+    """What config.json will say, and the model that it makes, with the weights of this one."""
+    outputs = fingerprint(model)
+    if not np.isfinite(outputs).all():
+        raise ValueError("The model's outputs are not finite: its training diverged. Not saved.")
+    tolerance = 1e-3 if model.encoder.compute_dtype == "float32" else 0.05
+    for config in _configs(model):
+        with in_float32():
+            clone = build(config)
+        if [w.shape for w in clone.weights] == [w.shape for w in model.weights]:
+            clone.set_weights(model.get_weights())
+            got, close = fingerprint(clone), {"rtol": tolerance, "atol": tolerance}
+            if len(got) == len(outputs) and np.allclose(got, outputs, **close):
+                return config, clone
+    raise ValueError(f"{model!r} cannot be made again from plain data. Save it with model.save.")
+
+
+def _configs(model):
+    """How a factory made the model, if one did, and its architecture."""
+    factory, arguments = recorded(model)
+    if factory:
+        yield {"factory": factory, "arguments": arguments}
+    yield {"architecture": architecture.describe(model)}
+
+
+def _read(path):
+    if path.is_file() and path.stat().st_size > LARGEST_JSON:
+        raise WeightsError(f"{path} has more than the {LARGEST_JSON} bytes allowed.")
+    try:
+        return read_json(path)
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
+
+
+def _is_number(value):
+    return type(value) in (int, float) and abs(value) < 1e30
+
+
+# What proves the weights: {key: (the rule in words, whether a value keeps it)}
+_LENGTHS = (8, 10, 12)
+_PROOF = {
+    "bytes": ("a whole number above 0", lambda v: type(v) is int and v > 0),
+    "sha256": ("64 hexadecimal digits", lambda v: v == str(v) and re.fullmatch("[0-9a-f]{64}", v)),
+    "fingerprint": (
+        "a list of 8, 10 or 12 finite numbers",
+        lambda v: type(v) is list and len(v) in _LENGTHS and all(map(_is_number, v)),
+    ),
+}

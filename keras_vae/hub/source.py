@@ -1,0 +1,82 @@
+"""Where a model comes from: the package, a folder or the Hub, as a user's name or path says."""
+
+import dataclasses
+import warnings
+from pathlib import Path
+
+from keras_vae.checks import check_path
+from keras_vae.hub import registry
+from keras_vae.hub.errors import UnknownModelError, WeightsError
+from keras_vae.hub.fetch import Place, fetch, parse
+from keras_vae.hub.folder import CONFIG, METADATA, WEIGHTS, check_file, read_entry
+from keras_vae.hub.registry import info, list_models
+
+_REINSTALL = "It is not on the Hub. Reinstall it: pip install --force-reinstall keras-vae"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A model's entry and weights, wherever they are.
+
+    Args:
+        entry: the registry's entry of a published model; None: it is read beside the weights.
+        weights: the file of weights on this machine; None: it is only on the Hub.
+        place: the model on the Hub; None: it is only on this machine.
+    """
+
+    entry: dict | None = None
+    weights: Path | None = None
+    place: Place | None = None
+
+    def open(self) -> tuple[dict, Path]:
+        """Returns the entry, and the file of weights, whose size and sha256 are the entry's.
+
+        Raises:
+            WeightsError: if the weights are missing or damaged, and are not on the Hub either.
+            HubError: if the Hub, or the connection to it, fails.
+        """
+        if self.weights:
+            entry = self.entry or read_entry(self.weights.parent)
+            try:
+                check_file(self.weights, entry)
+                return entry, self.weights
+            except WeightsError as error:
+                if not self.place:
+                    raise WeightsError(f"{error} {_REINSTALL if self.entry else ''}") from error
+                warnings.warn(f"{error} Loading {self.place} instead.", stacklevel=3)
+        folder = fetch(self.place, self.entry)
+        return self.entry or read_entry(folder), folder / WEIGHTS
+
+
+def resolve(source, *, revision=None, cache_dir=None, token=None, local_files_only=False) -> Source:
+    """Finds out what a name, an address or a path stands for; the arguments are those of `load`.
+
+    Raises:
+        UnknownModelError: if there is no such model or folder.
+        ValueError: if an argument is not one of those that `load` takes.
+    """
+    source = check_path("source", source)
+    options = {"cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
+    if source in list_models():
+        entry = info(source)
+        if revision is not None:
+            return Source(entry, place=Place(entry["repository"], revision, **options))
+        pin = entry["revision"]
+        place = pin and Place(entry["repository"], pin, **options)
+        return Source(entry, registry.PRETRAINED / entry["file"], place)
+    # Joining paths drops a slash, and addresses are copied from browsers: both get the rule.
+    if source.lower().startswith(("hf:", "https:", "http:")):
+        return Source(place=Place(*parse(source, revision), **options))
+    folder = Path(source)
+    if not folder.is_dir():
+        info(source)  # says that there is no such model
+    if not all((folder / file).is_file() for file in (CONFIG, METADATA)):
+        raise UnknownModelError(
+            f"{source!r} holds no model. A model's folder has config.json, metadata.json and "
+            "model.weights.h5, as save_to_folder writes them."
+        )
+    if not (revision is cache_dir is token is None):
+        raise ValueError(
+            f"revision, cache_dir and token are for models on the Hub. {source!r} is a folder."
+        )
+    return Source(weights=folder / WEIGHTS)

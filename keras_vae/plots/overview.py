@@ -1,0 +1,29 @@
+"""A model at a glance: what it generates, and how it reconstructs."""
+
+import numpy as np
+
+from keras_vae.checks import as_array
+from keras_vae.plots.grids import image_grid
+
+_COLUMNS = 16
+
+
+def overview(model, x=None):
+    """Draws four rows of samples, a row of images and below it one of their reconstructions.
+
+    Args:
+        model: a `keras_vae.VAE`.
+        x: images, of which the first 16 are shown. Defaults to None, samples only.
+
+    Returns:
+        A `matplotlib.figure.Figure`, or None if there is nothing to show: the data are not images,
+        or no images are given and the model does not generate.
+    """
+    if len(model.data_shape) != 3 or (x is None and not model.latent.generates):
+        return None
+    rows = [model.generate(64, seed=0)] if model.latent.generates else []
+    if x is not None:
+        x = model.likelihood.read(as_array(x)[:_COLUMNS])
+        white = np.ones((_COLUMNS - len(x), *x.shape[1:]))
+        rows += [x, white, model.reconstruct(x), white]
+    return image_grid(np.concatenate(rows), columns=_COLUMNS)

@@ -1,0 +1,19 @@
+"""Training as a library: runs that resume, recipes of stages, defaults for your own data.
+
+`train` trains a compiled model in a folder. `follow` makes a model from a recipe, as the zoo's
+models are made, and `default_recipe` writes one for your own data, as `keras-vae train` does:
+
+>>> parts = keras_vae.data.load("pictures.npz")
+>>> recipe = keras_vae.training.default_recipe(parts, factory="conv_vae")
+>>> model, history = keras_vae.training.follow(recipe, parts, "my-run")
+"""
+
+from keras_vae.training.defaults import default_recipe as default_recipe
+from keras_vae.training.defaults import picture_arguments as picture_arguments
+from keras_vae.training.defaults import schedule as schedule
+from keras_vae.training.recipes import follow as follow
+from keras_vae.training.recipes import restore as restore
+from keras_vae.training.recipes import stages as stages
+from keras_vae.training.run import apply_average as apply_average
+from keras_vae.training.run import best_epoch as best_epoch
+from keras_vae.training.run import train as train

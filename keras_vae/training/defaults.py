@@ -1,0 +1,91 @@
+"""Defaults for training on your own data: schedule, likelihood, and a recipe of them."""
+
+import hashlib
+import inspect
+import math
+
+import numpy as np
+
+from keras_vae import likelihoods
+from keras_vae.factories import FACTORIES
+
+MANY = 10_000  # images; of fewer, an epoch of batches of 128 has too few steps
+STEPS = 3000  # to train on few images
+
+
+def schedule(n: int, epochs=None, batch_size=None) -> tuple[int, int]:
+    """Returns epochs and batch size that suit a number of training images.
+
+    Batches of 128 and 20 epochs; for fewer than 10,000 images batches of 32, and as many epochs
+    as make 3,000 steps. What is given is kept.
+
+    Args:
+        n: number of training images.
+        epochs: epochs, if they are given. Defaults to None.
+        batch_size: batch size, if it is given. Defaults to None.
+    """
+    batch_size = batch_size or (128 if n >= MANY else 32)
+    return epochs or max(20, math.ceil(STEPS / math.ceil(n / batch_size))), batch_size
+
+
+def picture_arguments(factory: str) -> dict:
+    """Returns arguments of a factory that suit pictures.
+
+    Pixels of pictures are no probabilities of black and white: where the factory's likelihood is
+    one of binary data, it becomes a Gaussian with a learned scale.
+    """
+    if factory not in FACTORIES:
+        return {}  # it is refused when the model is built
+    default = inspect.signature(FACTORIES[factory]).parameters["likelihood"].default
+    # None: the factory has one of its own, for grey values.
+    binary = default is not None and likelihoods.get(default).observes == "binary"
+    return {"likelihood": "learned_gaussian"} if binary else {}
+
+
+def default_recipe(
+    data,
+    name=None,
+    *,
+    factory="conv_vae",
+    arguments=None,
+    epochs=None,
+    batch_size=None,
+    learning_rate=1e-3,
+    seed=0,
+) -> dict:
+    """Returns the recipe by which `keras-vae train` trains on your own data, for `follow`.
+
+    One stage at a constant learning rate, which keeps the epoch with the lowest `val_loss`.
+
+    Args:
+        data: a `keras_vae.data.Data`.
+        name: the data set's name. Defaults to None: the recipe identifies the data by its sha256.
+        factory: name of the factory. Defaults to `"conv_vae"`.
+        arguments: arguments of the factory besides `input_shape`. Defaults to None.
+        epochs: passes over the training images. Defaults to None, as `schedule` says.
+        batch_size: images per step. Defaults to None, as `schedule` says.
+        learning_rate: that of Adam. Defaults to 1e-3.
+        seed: seed of weights, order and noise. Defaults to 0.
+    """
+    epochs, batch_size = schedule(len(data.x_train), epochs, batch_size)
+    shape = list(data.x_train.shape[1:])
+    return {
+        "model": {"factory": factory, "arguments": {"input_shape": shape, **(arguments or {})}},
+        "data": {"name": name} if name else {"sha256": _digest(data)},
+        "training": {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "decay_to": 1.0,
+            "keep_best": True,
+            "seed": seed,
+        },
+    }
+
+
+def _digest(data):
+    """Identifies data, so that a run is not resumed with other images."""
+    digest = hashlib.sha256(str(data.x_train.shape).encode())
+    for x in (data.x_train, data.x_validation):
+        digest.update(np.ascontiguousarray(x))
+    return digest.hexdigest()

@@ -1,0 +1,21 @@
+"""Feeds a run: in each epoch the examples come in an order fixed by the seed and the epoch."""
+
+import numpy as np
+
+from keras_vae import backends
+
+
+def epochs_of_batches(x, batch_size, seed, epochs):
+    """Returns a pipeline or generator of the batches `(x,)` of some epochs, one after the other.
+
+    Args:
+        x: all examples, an array.
+        batch_size: examples per batch; the last batch of an epoch may be smaller.
+        seed: seed of the order.
+        epochs: a `range` of epochs, counted from 0.
+    """
+
+    def order(epoch):
+        return np.random.default_rng([seed, epoch]).permutation(len(x))
+
+    return backends.ordered_batches(x, batch_size, order, epochs)

@@ -1,0 +1,142 @@
+"""Recipes: how a model is made, in stages, as plain data (the zoo's are toml files).
+
+A recipe has the tables `model` (`factory`, `arguments`), `data` and one for each stage, with
+`epochs`, `batch_size`, `learning_rate` and `seed`. `training` is the first stage. The others
+continue from the model that the stage before made, each with an optimizer of its own:
+
+- `refinement` trains the whole model further.
+- `prior` trains the prior over the codes and nothing else; until then the prior is uniform.
+
+A stage may also have
+
+- `arguments`: factory arguments that replace the model's in this stage, such as its objective;
+- `decay_to`: the learning rate falls along a cosine to this fraction of itself (default: 0);
+- `beta_warmup`: epochs over which beta rises (default: 0);
+- `average`: decay per step of an exponential moving average of the weights, which is the result;
+- `keep_best`: whether the result is the epoch with the lowest `val_loss` (default: the last).
+"""
+
+import math
+from pathlib import Path
+
+import keras
+
+from keras_vae import hub
+from keras_vae.training import checkpoints
+from keras_vae.training.run import apply_average, train
+
+STAGES = ("training", "refinement", "prior")
+
+
+def stages(recipe: dict) -> list[str]:
+    """Returns the names of a recipe's stages, in order."""
+    return [name for name in STAGES if name in recipe]
+
+
+def follow(recipe: dict, data, folder):
+    """Makes the model of a recipe; what is already in the folder is resumed.
+
+    Args:
+        recipe: the recipe.
+        data: a `keras_vae.data.Data`, of which the training and validation images are used.
+        folder: the run's folder; stages after the first have folders of their own in it.
+
+    Returns:
+        The model, and the history: a dict of logs for each epoch of all stages.
+
+    Raises:
+        ValueError: if the data is not what the model takes, or the folder holds another run.
+    """
+    model, history = None, []
+    for name in stages(recipe):
+        stage = recipe[name]
+        steps = math.ceil(len(data.x_train) / stage["batch_size"])
+        model = build_stage(recipe, name, model, steps)
+        history += train(
+            model,
+            data.x_train,
+            data.x_validation,
+            _folder(folder, name),
+            epochs=stage["epochs"],
+            batch_size=stage["batch_size"],
+            seed=stage["seed"],
+            beta_warmup=stage.get("beta_warmup", 0),
+            keep_best=stage.get("keep_best", False),
+            plan=recipe,
+        )
+    return model, history
+
+
+def restore(recipe: dict, folder):
+    """Returns the model that a finished run made, and its history, as `follow` does.
+
+    Raises:
+        ValueError: if the run is not finished.
+    """
+    model, history = None, []
+    for name in stages(recipe):
+        stage, run = recipe[name], _folder(folder, name)
+        state = checkpoints.read_state(run)
+        if len(state["history"]) != stage["epochs"]:
+            raise ValueError(f"{run} is not finished: {len(state['history'])} epochs")
+        model = build_stage(recipe, name, model)
+        kept = checkpoints.BEST if stage.get("keep_best") else state["checkpoint"]
+        checkpoints.restore(model, run / kept)
+        apply_average(model)
+        history += state["history"]
+    return model, history
+
+
+def build_stage(recipe: dict, name: str = "training", before=None, steps_per_epoch: int = 1):
+    """Returns the model of a stage before its training, compiled with optimizer and schedule.
+
+    Args:
+        recipe: the recipe.
+        name: name of the stage. Defaults to `"training"`, the first.
+        before: the model of the stage before; None for the first.
+        steps_per_epoch: batches per epoch, for the schedule. Defaults to 1.
+    """
+    stage, arguments = recipe[name], dict(recipe["model"]["arguments"])
+    arguments |= stage.get("arguments", {})
+    if "prior" in recipe and name != "prior":
+        del arguments["prior"]  # it is not trained yet
+    keras.utils.set_random_seed(stage["seed"])
+    model = hub.build({"factory": recipe["model"]["factory"], "arguments": arguments})
+    if name == "refinement":
+        model.set_weights(before.get_weights())
+    if name == "prior":
+        _freeze_all_but_prior(model, before)
+    model.compile(_optimizer(stage, steps_per_epoch))
+    return model
+
+
+def _optimizer(stage, steps_per_epoch):
+    rate = keras.optimizers.schedules.CosineDecay(
+        stage["learning_rate"], stage["epochs"] * steps_per_epoch, alpha=stage.get("decay_to", 0.0)
+    )
+    average = stage.get("average")
+    ema = {"use_ema": True, "ema_momentum": average} if average else {}
+    return keras.optimizers.Adam(rate, **ema)
+
+
+def _freeze_all_but_prior(model, before):
+    """Copies everything but the prior from another model, and freezes it."""
+    for name in ("encoder", "decoder", "likelihood"):
+        part = getattr(model, name)
+        if hasattr(part, "set_weights"):  # a likelihood has weights only if it learns a scale
+            part.set_weights(getattr(before, name).get_weights())
+            part.trainable = False
+    for ours, theirs in zip(_codes(model.latent), _codes(before.latent), strict=True):
+        ours.assign(theirs)
+    model.latent.trainable = False
+    model.latent.prior.trainable = True
+
+
+def _codes(latent):
+    """The variables of a latent that are not its prior's."""
+    of_prior = {id(variable) for variable in latent.prior.weights} if latent.prior else set()
+    return [variable for variable in latent.weights if id(variable) not in of_prior]
+
+
+def _folder(run, name):
+    return Path(run) if name == "training" else Path(run) / name

@@ -1,0 +1,92 @@
+"""Published figures: measured under a named protocol, and recomputed to verify them."""
+
+from keras_vae import data, hub
+from keras_vae.evaluation import evaluate
+from keras_vae.hub.fingerprint import fingerprint, tolerance
+
+# What `evaluate` says of the observed images. All other figures are of the images as they are.
+_OF_OBSERVED = ("elbo", "rate", "distortion", "nll", "bits_per_dim", "num_samples", "latent_rates")
+
+
+def published_metrics(model, protocol: str, *, source=None, num_samples=100) -> dict:
+    """Measures a model under a named protocol, as the figures in registry entries were measured.
+
+    Args:
+        model: a `keras_vae.VAE`.
+        protocol: a name in `keras_vae.data.PROTOCOLS`. `"mnist-dynamic"` and `"fashion-dynamic"`:
+            the 10,000 test images. A model with a likelihood of binary data has its likelihoods
+            measured on images binarised once (see `data.binarized_once`), its errors on grey ones.
+        source: an .npz file of the protocol's data set. Defaults to None, tensorflow-datasets.
+        num_samples: posterior samples K per example. Defaults to 100.
+
+    Returns:
+        The dict of `evaluate`, and `protocol`.
+
+    Raises:
+        ValueError: if there is no such protocol, or the data has no test images.
+    """
+    if protocol not in data.PROTOCOLS:
+        raise ValueError(f"Unknown protocol {protocol!r}. Available: {', '.join(data.PROTOCOLS)}.")
+    record = data.PROTOCOLS[protocol]
+    parts = data.load(record.dataset if source is None else source)
+    if parts.x_test is None:
+        raise ValueError(f"{source} must hold x_test, the images to measure.")
+    if record.binary is None or model.likelihood.observes != "binary":
+        return {"protocol": protocol, **evaluate(model, parts.x_test, num_samples=num_samples)}
+    result = evaluate(model, record.binary(parts), num_samples=num_samples)
+    grey = evaluate(model, parts.x_test, num_samples=1)
+    result |= {name: value for name, value in grey.items() if _quantity(name) not in _OF_OBSERVED}
+    return {"protocol": protocol, **result}
+
+
+def verify(name: str, *, source=None, quick=False) -> list[dict]:
+    """Recomputes the published figures of a model on this machine and backend.
+
+    Args:
+        name: name of a published model.
+        source: an .npz file of its data set. Defaults to None, tensorflow-datasets.
+        quick: check only the size, sha256 and fingerprint of the weights, which needs no data.
+
+    Returns:
+        A list of dicts of `quantity`, `got`, `published`, `tolerance`, `pass`.
+
+    Raises:
+        ValueError: if there is no such model, or its weights are not the published ones.
+    """
+    entry = hub.info(name)
+    model = hub.load(name)
+    rows = [
+        _row(f"fingerprint {i + 1}", got, published, tolerance(published))
+        for i, (got, published) in enumerate(zip(fingerprint(model), entry["fingerprint"]))
+    ]
+    if quick:
+        return rows
+    metrics = entry["metrics"]
+    got = published_metrics(
+        model, metrics["protocol"], source=source, num_samples=metrics["num_samples"]
+    )
+    return rows + checks(got, metrics, entry["tolerances"])
+
+
+def checks(got: dict, published: dict, tolerances: dict) -> list[dict]:
+    """Compares figures with published ones, for each quantity that has a tolerance.
+
+    Returns:
+        A list of dicts of `quantity`, `got`, `published`, `tolerance`, `pass`.
+    """
+    return [_row(key, got[key], published[key], tolerances[key]) for key in tolerances]
+
+
+def _row(quantity, got, published, tolerance):
+    return {
+        "quantity": quantity,
+        "got": got,
+        "published": published,
+        "tolerance": tolerance,
+        "pass": bool(abs(got - published) <= tolerance),
+    }
+
+
+def _quantity(figure):
+    """`nll` for `nll_mc_stderr`."""
+    return figure.removesuffix("_stderr").removesuffix("_mc")

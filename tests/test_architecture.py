@@ -1,0 +1,418 @@
+"""Architectures as plain data: any model of Keras's layers is saved, and nothing else is built."""
+
+import copy
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import keras
+import loopback_hub
+import numpy as np
+import pytest
+from conftest import on_default_backend
+from keras import layers
+from loopback_hub import TOKEN
+
+import keras_vae
+from keras_vae import hub
+from keras_vae.hub import architecture
+from keras_vae.hub.fingerprint import fingerprint
+
+loopback, served = loopback_hub.loopback, loopback_hub.served
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=")  # huggingface_hub 2.4 uploads
+X = np.random.default_rng(0).random((16, 8, 8, 1), dtype="float32")
+
+
+def of_dense():
+    """The networks of the README's recipe, smaller."""
+    encoder = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(2 * 3)])
+    decoder = keras.Sequential(
+        [keras.Input((3,)), layers.Dense(64), layers.Reshape((8, 8, 1))], name="my-decoder"
+    )
+    return keras_vae.VAE(encoder, decoder, likelihood="bernoulli", num_samples=2)
+
+
+def of_shared_and_nested_layers():
+    """A functional model with two outputs, a layer that is called twice and a model in a model."""
+    x = keras.Input((8, 8, 1))
+    block = keras.Sequential([layers.Conv2D(4, 3, padding="same"), layers.BatchNormalization()])
+    shared = layers.Dense(4, kernel_regularizer="l2", kernel_constraint="unit_norm")
+    h = layers.Conv2D(4, 3, padding="same", activation=layers.LeakyReLU())(x)
+    h = layers.Add()([block(h), h])
+    h = shared(layers.Activation("silu")(shared(h)))
+    h = layers.Concatenate()([layers.GlobalMaxPooling2D()(h), layers.GlobalAveragePooling2D()(h)])
+    encoder = keras.Model(x, [layers.Dense(3)(h), layers.Dense(3)(h)])
+    z = keras.Input((3,))
+    y = layers.Reshape((4, 4, 4))(layers.Dense(64, kernel_initializer=keras.initializers.Ones())(z))
+    y = layers.Conv2DTranspose(1, 3, strides=2, padding="same")(y)
+    return keras_vae.VAE(encoder, keras.Model(z, y), likelihood="learned_gaussian", beta=2.0)
+
+
+def of_sequences():
+    """Recurrent layers, attention and a rare one or two."""
+    x = keras.Input((8, 8, 1))
+    h = layers.Reshape((8, 8))(x)
+    h = layers.Bidirectional(layers.GRU(4, return_sequences=True))(h)
+    h = layers.MultiHeadAttention(2, 4)(h, h)
+    h = layers.TimeDistributed(layers.Dense(4))(h)
+    h = layers.EinsumDense("abc,cd->abd", output_shape=(None, 4), bias_axes="d")(h)
+    encoder = keras.Model(x, layers.Dense(6)(layers.LSTM(4)(layers.LayerNormalization()(h))))
+    z = keras.Input((3,))
+    y = layers.RNN(layers.StackedRNNCells([layers.GRUCell(4), layers.LSTMCell(8)]), True)(
+        layers.RepeatVector(8)(z)
+    )
+    decoder = keras.Model(z, layers.Reshape((8, 8, 1))(y))
+    prior = keras_vae.priors.RealNVP(couplings=2, hidden_units=(4,))
+    return keras_vae.VAE(encoder, decoder, keras_vae.latents.GaussianLatent(prior))
+
+
+def of_codes():
+    """A quantizer, a prior over its codes and networks that are built by the first data."""
+    encoder = keras.Sequential([layers.Conv2D(4, 2, 2), layers.GroupNormalization(2)])
+    decoder = keras.Sequential([layers.UpSampling2D(2), layers.DepthwiseConv2D(3, padding="same")])
+    decoder.add(layers.Conv2D(1, 1))
+    latent = keras_vae.latents.VectorQuantizer(8, 4, prior={"name": "transformer", "width": 8})
+    return keras_vae.VAE(encoder, decoder, latent, likelihood="gaussian")
+
+
+def of_any_size():
+    """A plain autoencoder of images of any height and width."""
+    encoder = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3, 2, "same")])
+    decoder = keras.Sequential(
+        [keras.Input((None, None, 2)), layers.Conv2DTranspose(1, 3, 2, "same")]
+    )
+    return keras_vae.VAE(encoder, decoder, keras_vae.latents.PointLatent())
+
+
+MODELS = (of_dense, of_shared_and_nested_layers, of_sequences, of_codes, of_any_size)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request):
+    keras.utils.set_random_seed(1)
+    model = request.param()
+    model.fit(X, verbose=0)
+    return model
+
+
+@pytest.fixture
+def plain():
+    """The architecture of a small model, which a test may spoil."""
+    return architecture.describe(of_dense())
+
+
+def test_any_model_of_keras_layers_is_saved_and_loaded(model, tmp_path):
+    keras_vae.save_to_folder(model, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert set(config) == {"architecture"}
+    loaded = keras_vae.load(tmp_path)
+    np.testing.assert_allclose(loaded.reconstruct(X), model.reconstruct(X), atol=1e-5)
+    np.testing.assert_allclose(fingerprint(loaded), fingerprint(model), rtol=1e-4, atol=1e-4)
+    assert architecture.describe(loaded) == config["architecture"]
+    loaded.fit(X, verbose=0)
+
+
+def test_an_architecture_names_no_module(model):
+    text = json.dumps(architecture.describe(model))
+    for word in ("module", "class_name", "registered_name", "keras", "DTypePolicy"):
+        assert word not in text
+
+
+def test_a_model_of_mixed_precision_is_saved_in_float32(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        keras_vae.save_to_folder(of_dense(), tmp_path)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    loaded = keras_vae.load(tmp_path)
+    assert loaded.encoder.layers[-1].compute_dtype == "float32"
+
+
+def test_the_recipe_of_ones_own_networks_goes_to_the_hub_and_back(loopback, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    model = of_dense()
+    model.fit(X, verbose=0)
+    keras_vae.publish(model, "tester/mine", x=X)
+    loaded = keras_vae.load("hf://tester/mine")
+    np.testing.assert_allclose(loaded.reconstruct(X), model.reconstruct(X), atol=1e-6)
+    repository = loopback.repositories["tester/mine"]
+    card = repository.commits[repository.refs["main"]]["README.md"].decode()
+    assert "(8, 8, 1)" in card and "`bernoulli`" in card and "config.json" in card
+
+
+@keras.saving.register_keras_serializable(package="keras_vae_tests")
+class Dense(layers.Dense):
+    """A layer of the user's own, under a name that Keras uses."""
+
+
+def squared_twice(x):
+    return keras.ops.square(keras.ops.square(x))
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: Dense(64), r"Dense \(test_architecture\)"),
+        (lambda: layers.Lambda(lambda x: x), "Lambda"),
+        (lambda: layers.Dense(64, activation=squared_twice), "squared_twice"),
+        (lambda: layers.Normalization(mean=0.0, variance=1.0), "Normalization"),
+        (lambda: layers.SpectralNormalization(layers.Dense(64)), "SpectralNormalization"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+def test_a_part_that_is_not_keras_own_is_refused_by_name(make, name, tmp_path):
+    decoder = keras.Sequential([keras.Input((3,)), layers.Dense(64), make()])
+    decoder.add(layers.Reshape((8, 8, 1)))
+    model = keras_vae.VAE(of_dense().encoder, decoder)
+    with pytest.raises(ValueError, match=rf'{name}.* plain data.*model.save\("model.keras"\)'):
+        keras_vae.save_to_folder(model, tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_an_operation_outside_of_a_layer_is_refused_by_name(tmp_path):
+    z = keras.Input((3,))
+    decoder = keras.Model(z, layers.Reshape((8, 8, 1))(layers.Dense(64)(z) * 2.0))
+    model = keras_vae.VAE(of_dense().encoder, decoder)
+    with pytest.raises(ValueError, match="keras.ops, here Multiply, outside of a layer"):
+        keras_vae.save_to_folder(model, tmp_path)
+
+
+LAMBDA = {"class": "Lambda", "config": {"function": "x", "name": "evil"}}
+SERIALISED = {
+    "module": "keras.layers",
+    "class_name": "Lambda",
+    "config": {"function": {"class_name": "__lambda__", "config": {"code": "4wEAAAA="}}},
+    "registered_name": None,
+}
+FORBIDDEN = [
+    *(LAMBDA, SERIALISED, {"class": "TFSMLayer", "config": {"filepath": "x"}}),
+    {"class": "function", "config": "eval"},
+    {"class": "os.system", "config": {"command": "true"}},
+    {"class": "__lambda__", "config": {"value": "4wEAAAA="}},
+    {"class": "__typespec__", "config": {}},
+    {"class": "Dense", "config": SERIALISED},
+    {"class": ["Dense"], "config": {}},
+    {"class": "Dense"},
+    {"class": None, "config": {}},
+    {"class": "Dense", "config": None},
+    {"class": "Dense", "config": {"units": 2, "module": "os"}},
+    {"class": "keras_vae>VAE", "config": {}},
+    {"class": "CodebookUse", "config": {"num_codes": 3}},
+    *({"module": "os"}, {"class_name": "Dense", "config": {}}, {"registered_name": "x"}),
+    *([], {}, 3, True, 1e300, "relu", "../x", "a" * 10**4, float("nan"), 10**30, -1),
+]
+
+
+def places(value):
+    """Every (container, key) of a JSON value."""
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        yield value, key
+        if isinstance(item, (dict, list)):
+            yield from places(item)
+
+
+@pytest.mark.parametrize("number", range(len(FORBIDDEN)))
+def test_whatever_is_put_wherever_it_is_refused_or_makes_a_model_of_ours(plain, number):
+    # What is a class or a module, everywhere; what is merely wrong, here and there.
+    step = 1 if number < 16 and keras.config.backend() == "tensorflow" else 6
+    for place in range(0, len(list(places(plain))), step):
+        spoiled = copy.deepcopy(plain)
+        container, key = list(places(spoiled))[place]
+        container[key] = copy.deepcopy(FORBIDDEN[number])
+        try:
+            built = hub.build({"architecture": spoiled})
+        except ValueError as error:
+            assert "\n" not in str(error) and len(str(error)) < 700
+            continue
+        kinds = {type(layer).__name__ for layer in built._flatten_layers()}
+        assert not kinds & {"Lambda", "TFSMLayer"}, (container, key)
+
+
+@pytest.mark.parametrize("key", ["activation", "kernel_initializer", "kernel_regularizer"])
+@pytest.mark.parametrize("value", FORBIDDEN[:15])
+def test_a_nested_part_of_another_class_is_refused(plain, key, value):
+    plain["encoder"]["config"]["layers"][-1]["config"][key] = value
+    with pytest.raises(
+        ValueError, match="no class|serialised object|makes no model|must be|config"
+    ):
+        hub.build({"architecture": plain})
+
+
+def dense(units, name, calls=None):
+    part = {"class": "Dense", "config": {"units": units, "name": name}}
+    return part if calls is None else {**part, "calls": calls}
+
+
+def functional(*parts, outputs):
+    start = {"class": "InputLayer", "config": {"batch_shape": [None, 8], "name": "x"}, "calls": []}
+    config = {"name": "f", "layers": [start, *parts], "input_layers": [["x", 0, 0]]}
+    return {"class": "Model", "config": {**config, "output_layers": [[outputs, 0, 0]]}}
+
+
+def call(*names):
+    return [{"args": [{"tensor": [name, 0, 0]} for name in names], "kwargs": {}}]
+
+
+def with_encoder(plain, encoder):
+    return {"architecture": {**plain, "encoder": encoder}}
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        functional(dense(2, "a", call("b")), dense(2, "b", call("a")), outputs="b"),
+        functional(dense(2, "a", call("a")), outputs="a"),
+        functional(dense(2, "a", call("no-such")), outputs="a"),
+        functional(dense(2, "a", call("x", "x", "x")), outputs="a"),
+        functional(
+            dense(2, "a", [{"args": [{"tensor": ["x", 99, 0]}], "kwargs": {}}]), outputs="a"
+        ),
+        functional(dense(2, "a", [{"args": [{"tensor": "x"}], "kwargs": {}}]), outputs="a"),
+        functional(dense(2, "a", [{"args": [{"tensor": [[], {}, None]}]}]), outputs="a"),
+        functional(dense(2, "a", [3]), outputs="a"),
+        functional(dense(2, "a", {}), outputs="no-such"),
+        functional(dense(2, "a", []), outputs="a"),
+        functional(LAMBDA, outputs="evil"),
+        functional({**LAMBDA, "calls": call("x")}, outputs="evil"),
+    ],
+)
+def test_a_graph_that_leads_nowhere_is_refused_at_once(plain, encoder):
+    start = time.monotonic()
+    with pytest.raises(ValueError) as refusal:
+        hub.build(with_encoder(plain, encoder))
+    assert time.monotonic() - start < 20 and len(str(refusal.value)) < 700
+
+
+def sequential(*parts, shape=(8, 8, 1)):
+    start = {"class": "InputLayer", "config": {"batch_shape": [None, *shape], "name": "x"}}
+    return {"class": "Sequential", "config": {"name": "s", "layers": [start, *parts]}}
+
+
+def part(kind, **config):
+    return {"class": kind, "config": config}
+
+
+ATTENTION = {
+    "class": "Model",
+    "config": {
+        "name": "f",
+        "layers": [
+            {**part("InputLayer", batch_shape=[None, 8, 8, 1], name="x"), "calls": []},
+            {**part("UpSampling2D", size=[512, 512], name="u"), "calls": call("x")},
+            {**part("Reshape", target_shape=[2**24, 1], name="r"), "calls": call("u")},
+            {
+                **part("MultiHeadAttention", num_heads=1, key_dim=1, name="m"),
+                "calls": call("r", "r"),
+            },
+            {**part("GlobalMaxPooling1D", name="g"), "calls": call("m")},
+            dense(6, "d", call("g")),
+        ],
+        "input_layers": [["x", 0, 0]],
+        "output_layers": [["d", 0, 0]],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        sequential(part("Flatten"), part("Dense", units=2**28), part("Dense", units=6)),
+        sequential(part("Flatten"), part("Dense", units=2**27), part("Dense", units=6)),
+        sequential(part("Flatten"), part("Embedding", input_dim=2**28, output_dim=2**20)),
+        sequential(part("Conv2D", filters=2**20, kernel_size=[100, 100], padding="same")),
+        sequential(
+            part("UpSampling2D", size=[2**14, 2**14]),
+            part("GlobalMaxPooling2D"),
+            part("Dense", units=6),
+        ),
+        sequential(
+            part("ZeroPadding2D", padding=[2**14, 2**14]),
+            part("GlobalMaxPooling2D"),
+            part("Dense", units=6),
+        ),
+        sequential(
+            part("UpSampling2D", size=[2**14, 2**14]),
+            part("MaxPooling2D", pool_size=[2**14, 2**14]),
+            part("Flatten"),
+            part("Dense", units=6),
+            shape=(None, None, 1),
+        ),
+        sequential(  # a model in a model, of any size by itself
+            sequential(
+                part("UpSampling2D", size=[2**14, 2**14], name="u"),
+                part("MaxPooling2D", pool_size=[2**14, 2**14], name="m"),
+                shape=(None, None, 1),
+            ),
+            part("Flatten"),
+            part("Dense", units=6),
+        ),
+        ATTENTION,
+        sequential(part("Flatten"), part("RepeatVector", n=2**28), part("LSTM", units=6)),
+        sequential(*[part("Dense", units=1) for _ in range(10_000)]),
+        sequential(*[sequential(*[part("Dense", units=1)] * 900)] * 12),
+        sequential(
+            part("Flatten"), *[part("Dense", units=2) for _ in range(900)] * 1, part("LSTM")
+        ),
+    ],
+)
+def test_an_architecture_that_is_too_large_is_refused_before_memory_is_asked_for(plain, encoder):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError) as refusal:
+        hub.build(with_encoder(plain, encoder))
+    assert len(str(refusal.value)) < 700
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert after - before < 2**19  # in KiB, or on macOS in bytes
+
+
+@pytest.mark.parametrize("levels", [5, 30, 400, 100_000])
+def test_models_within_models_without_end_are_refused(plain, levels, tmp_path):
+    keras_vae.save_to_folder(of_dense(), tmp_path)
+    inner = json.dumps(sequential()).split("]}}")[0]
+    text = json.dumps({"architecture": {**plain, "encoder": "HERE"}})
+    deep = inner.replace('"layers": [', '"layers": [') + ", "
+    (tmp_path / "config.json").write_text(
+        text.replace('"HERE"', deep * levels + json.dumps(dense(6, "d")) + "]}}" * levels)
+    )
+    with pytest.raises(ValueError):
+        keras_vae.load(tmp_path)
+
+
+def test_a_list_within_itself_is_refused(plain):
+    endless = []
+    endless.append(endless)
+    plain["encoder"]["config"]["layers"] = endless
+    with pytest.raises(ValueError, match="not nested so deep"):
+        hub.build({"architecture": plain})
+
+
+@pytest.mark.parametrize("value", [None, [], "x", 3, {}, {"encoder": 3}, {"data_shape": [8, 8, 1]}])
+def test_what_is_no_architecture_is_refused(value):
+    with pytest.raises(ValueError):
+        hub.build({"architecture": value})
+
+
+def test_metadata_cannot_say_how_a_model_is_built(plain, tmp_path):
+    model = keras_vae.mlp_vae((8, 8, 1), 3, (4,))
+    keras_vae.save_to_folder(model, tmp_path)
+    metadata = json.loads((tmp_path / "metadata.json").read_text())
+    (tmp_path / "metadata.json").write_text(json.dumps({**metadata, "architecture": plain}))
+    assert type(keras_vae.load(tmp_path).encoder.layers[-1]).__name__ == "Dense"
+    assert keras_vae.load(tmp_path).made_by["factory"] == "mlp_vae"
+
+
+FRESH = """
+import sys, numpy as np, keras_vae
+model = keras_vae.load(sys.argv[1])
+np.save(sys.argv[2], model.reconstruct(np.load(sys.argv[3])))
+"""
+
+
+@on_default_backend
+def test_another_process_loads_it_without_the_code_that_made_it(model, tmp_path):
+    keras_vae.save_to_folder(model, tmp_path)
+    np.save(tmp_path / "x.npy", X)
+    command = [sys.executable, "-c", FRESH, tmp_path, tmp_path / "y.npy", tmp_path / "x.npy"]
+    subprocess.run(command, check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model.reconstruct(X), atol=1e-5)
