@@ -60,14 +60,15 @@ class Residual(DiscreteLatent):
     def __init__(self, num_codes=8, code_dim=2, depth=2, **kwargs):
         super().__init__(num_codes, code_dim, **kwargs)
         self.depth = depth
+        self.codebooks = [Codebook(num_codes, code_dim) for _ in range(depth)]
 
     def spec(self, h_shape):
         return CodeSpec((*h_shape[1:-1], self.depth), "int32", self.num_codes)
 
     def build(self, input_shape):
         super().build(input_shape)
-        size = self.num_codes, self.code_dim
-        self.codebooks = [Codebook(self, *size) for _ in range(self.depth)]
+        for i, codebook in enumerate(self.codebooks):
+            codebook.build(self, f"{i}_")
 
     def assign_codes(self, h, training=False):
         rest, codes = ops.reshape(h, (-1, self.code_dim)), []

@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import keras_vae
-from keras_vae import cli, data, hub, plots
+from keras_vae import cli, data, plots
 from keras_vae.training.checkpoints import Checkpoints
 
 SHAPE = (8, 8, 1)
@@ -66,8 +66,7 @@ def vq_folder(tmp_path_factory):
 
 
 def _saved(factory, folder):
-    model = hub.build({"factory": factory, "arguments": ARGUMENTS[factory]})
-    hub.save_to_folder(model, folder)
+    keras_vae.save_to_folder(keras_vae.FACTORIES[factory](**ARGUMENTS[factory]), folder)
     return folder
 
 
@@ -82,7 +81,7 @@ def here(tmp_path, monkeypatch):
 def registry(monkeypatch):
     """A registry of two models that are not there."""
     entries = {"mlp-mnist": ENTRY, "vq-mnist": {**ENTRY, "metrics": {"mse": 0.5}}}
-    monkeypatch.setattr("keras_vae.hub.registry.entries", lambda: entries)
+    monkeypatch.setattr("keras_vae.registry.entries", lambda: entries)
     return entries
 
 

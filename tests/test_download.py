@@ -9,8 +9,8 @@ from loopback_hub import TOKEN
 from loopback_routes import sha256
 
 import keras_vae
-from keras_vae import hub
-from keras_vae.hub import WeightsError, registry
+from keras_vae import hub, registry
+from keras_vae.hub import WeightsError
 from keras_vae.hub.fetch import Place
 from keras_vae.hub.fingerprint import fingerprint
 from keras_vae.hub.folder import FILES, LARGEST_JSON

@@ -135,13 +135,15 @@ def test_it_trains_and_says_how_it_uses_its_latent(fitted):
 
 def test_keras_evaluates_the_objective_as_it_validates(fitted):
     _, _, model, x, history = fitted
-    got = model.evaluate(x, batch_size=N, verbose=0, return_dict=True)
+
+    def evaluate(weight):
+        weights = np.full(N, weight)
+        return model.evaluate(x, None, N, verbose=0, sample_weight=weights, return_dict=True)
+
+    got, doubled = evaluate(1.0), evaluate(2.0)
     for key in ("loss", "distortion", "rate"):
         assert got[key] == pytest.approx(history[f"val_{key}"][-1], rel=0.1)
-    assert model.evaluate(x, batch_size=N, verbose=0, return_dict=True) == got
-    doubled = model.evaluate(
-        x, batch_size=N, sample_weight=np.full(N, 2.0), verbose=0, return_dict=True
-    )
+    assert evaluate(1.0) == got
     assert doubled["distortion"] == pytest.approx(2 * got["distortion"], rel=1e-5)
     if type(model.objective) is not MMD:  # whose divergence is that of the whole batch
         assert doubled["loss"] == pytest.approx(2 * got["loss"], rel=1e-2)
@@ -210,7 +212,6 @@ def test_the_log_likelihood_of_one_sample_is_that_samples_bound(fitted):
     log_p = model.log_prob(read, model.decoder(model.latent.decoder_input(z)))[0]
     log_ratio = model.latent.log_ratio(model.encoder(read), z[None])[0]
     np.testing.assert_allclose(got, numpy(log_p + log_ratio), rtol=1e-4, atol=1e-3)
-    assert model.log_likelihood(x, 50, seed=3).mean() > model.elbo(x, seed=3).mean()
 
 
 def test_unit_rates_add_up_to_the_rate(fitted):
@@ -227,7 +228,7 @@ def test_unit_rates_add_up_to_the_rate(fitted):
 
 def test_evaluate_measures_what_there_is(fitted):
     _, case, model, x, _ = fitted
-    got = keras_vae.evaluate(model, x, num_samples=4)
+    got = keras_vae.evaluate(model, x, num_samples=1)
     assert set(model.latent.use(model.encode(x)).figures) <= set(got)
     assert got["mse"] == pytest.approx(np.mean((model.likelihood.read(x) - model.predict(x)) ** 2))
     assert ("elbo" in got) == (case.no_bound is None)
@@ -236,12 +237,19 @@ def test_evaluate_measures_what_there_is(fitted):
     assert ("bits_per_dim" in got) == is_code_length == model.likelihood.is_code_length
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_copies_are_the_same_model(fitted, copied):
-    _, _, model, x, _ = fitted
-    again = copied(model)
-    np.testing.assert_array_equal(again.encode(x[:4]), model.encode(x[:4]))
+def test_a_pickled_model_is_the_same_model(fitted):
+    check_is_copy(pickle.loads(pickle.dumps(fitted.model)), fitted.model)
+
+
+def test_so_is_a_deep_copy():  # made as pickles are
+    model = fit("ladder").model
+    check_is_copy(copy.deepcopy(model), model)
+
+
+def check_is_copy(again, model):
     assert again.objective.get_config() == model.objective.get_config()
+    for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 LOAD = """
@@ -264,7 +272,7 @@ def files(tmp_path_factory):
     for name in CASES:
         fitted = fit(name)
         fitted.model.save(folder / f"{name}.keras")
-        np.save(folder / f"{name}.npy", fitted.x[:4])
+        np.save(folder / f"{name}.npy", fitted.x)
     tests = str(Path(__file__).parent)
     path = os.pathsep.join([tests, str(Path(tests).parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "KERAS_BACKEND": keras.backend.backend()}
@@ -275,8 +283,8 @@ def files(tmp_path_factory):
 def test_a_fresh_process_loads_it(fitted, files):
     name, case, model, x, _ = fitted
     np.testing.assert_allclose(
-        np.load(files / f"{name}.reconstructions.npy"), model.reconstruct(x[:4]), rtol=1e-5
+        np.load(files / f"{name}.reconstructions.npy"), model.reconstruct(x), rtol=1e-5
     )
     if not case.no_bound:
         got = np.load(files / f"{name}.elbo.npy")
-        np.testing.assert_allclose(got, model.elbo(x[:4], seed=0), rtol=1e-4)
+        np.testing.assert_allclose(got, model.elbo(x, seed=0), rtol=1e-4)

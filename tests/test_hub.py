@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import hub
+from keras_vae import hub, registry
 from keras_vae.files import sha256
-from keras_vae.hub import registry
 from keras_vae.hub.fingerprint import fingerprint
 
 NAMES = keras_vae.list_models()

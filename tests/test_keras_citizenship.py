@@ -136,7 +136,7 @@ def test_a_step_does_the_same_however_it_is_run(vectors, how):
         # No noise: a compiler may draw other numbers from the same seed.
         latent = keras_vae.latents.VectorQuantizer(5, 2, revive_below=0, seed=0)
         model = keras_vae.VAE(encoder, decoder, latent, likelihood="gaussian")
-        latent.frequency.assign(np.full(5, 0.2))
+        latent.codebook.frequency.assign(np.full(5, 0.2))
         model.compile(keras.optimizers.SGD(1e-2), **options)
         results.append([model.train_on_batch(vectors)[0] for _ in range(3)])
         results[-1].extend(numpy(w) for w in model.weights)
@@ -378,7 +378,7 @@ def test_float64_as_keras_default_trains(make, factory, grey, likelihood):
         model = make(factory, likelihood=likelihood, **prior)
         assert np.isfinite(model.elbo(grey)).all()
         assert np.isfinite(model.fit(grey, verbose=0).history["loss"]).all()
-        outputs = model.decoder(model.latent.lookup(model.latent.code(model.encoder(grey))))
+        outputs = model.decoder(model.latent.decoder_input(model.latent.code(model.encoder(grey))))
         sample = keras.ops.convert_to_numpy(model.likelihood.sample(outputs))
         assert np.isfinite(sample).all()
     finally:

@@ -3,8 +3,9 @@
 import reprlib
 from functools import partial
 
+from keras_vae import registry
 from keras_vae.factories import FACTORIES, parameters
-from keras_vae.hub import architecture, registry, rules
+from keras_vae.hub import architecture, rules
 from keras_vae.model import VAE
 
 KEYS = ("factory", "arguments", "architecture")  # of a config.json

@@ -4,12 +4,12 @@ import dataclasses
 import warnings
 from pathlib import Path
 
+from keras_vae import registry
 from keras_vae.checks import check_path
-from keras_vae.hub import registry
-from keras_vae.hub.errors import UnknownModelError, WeightsError
+from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.fetch import Place, fetch, parse
 from keras_vae.hub.folder import CONFIG, METADATA, WEIGHTS, check_file, read_entry
-from keras_vae.hub.registry import info, list_models
+from keras_vae.registry import UnknownModelError, info, list_models
 
 _REINSTALL = "It is not on the Hub. Reinstall it: pip install --force-reinstall keras-vae"
 
