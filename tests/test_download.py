@@ -298,7 +298,9 @@ def test_offline_a_published_model_says_what_to_download(loopback, zoo):
     (folder / entry["file"]).unlink()
     with (
         pytest.warns(UserWarning, match="Loading"),
-        pytest.raises(hub.OfflineError, match="not in the cache.*keras-vae download hf://keras-vae/small@"),
+        pytest.raises(
+            hub.OfflineError, match="not in the cache.*keras-vae download hf://keras-vae/small@"
+        ),
     ):
         keras_vae.load("small", local_files_only=True)
     assert hub.download("small").name == entry["revision"]
