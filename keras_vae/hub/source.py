@@ -71,10 +71,8 @@ def resolve(source, *, revision=None, cache_dir=None, token=None, local_files_on
     if not folder.is_dir():
         info(source)  # says that there is no such model
     if not all((folder / file).is_file() for file in (CONFIG, METADATA)):
-        raise UnknownModelError(
-            f"{source!r} holds no model. A model's folder has config.json, metadata.json and "
-            "model.weights.h5, as save_to_folder writes them."
-        )
+        files = "config.json, metadata.json and model.weights.h5"
+        raise UnknownModelError(f"{source!r} holds no model, as save_to_folder writes it: {files}.")
     if not (revision is cache_dir is token is None):
         raise ValueError(
             f"revision, cache_dir and token are for models on the Hub. {source!r} is a folder."
