@@ -93,6 +93,12 @@ class Fitting:
         arguments = self._check_call(keras.Model.predict, x, *args, **kwargs)
         return super().predict(**pipe_arrays(arguments))
 
+    def train_step(self, *args):
+        return super().train_step(*_as_autoencoder(args))
+
+    def test_step(self, *args):
+        return super().test_step(*_as_autoencoder(args))
+
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         self._compile_if_needed()
         weighted = kwargs.get("class_weight") is not None
@@ -104,6 +110,12 @@ class Fitting:
         self._compile_if_needed()
         x, y, sample_weight = self._check_triple(x, y, sample_weight)
         return super().test_on_batch(x, y, sample_weight, **kwargs)
+
+    @property
+    def metrics_names(self):
+        """Names of the numbers that `evaluate` returns as a list; one metric may have two."""
+        single = [metric.name for metric in self.metrics if not hasattr(metric, "names")]
+        return single + sorted(name for m in self.metrics for name in getattr(m, "names", ()))
 
     def make_train_function(self, force=False):
         # A traced step either updates the codebook or does not: trace again if that changed.
@@ -194,3 +206,10 @@ class Fitting:
 def _chain(first, rest):
     yield first
     yield from rest
+
+
+def _as_autoencoder(args):
+    """The arguments of a Keras step with the input as its own target; sample weights are kept."""
+    *state, data = args
+    x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    return *state, ({"data": x}, x, sample_weight)

@@ -18,17 +18,28 @@ from runtimes import small as small
 
 import keras_vae
 
-# What computes alike, or not at all, on every backend is tested once, on the default one: the
-# suites of all three are to end within half an hour.
+# What computes the same, or nothing, on every backend is tested once, on the default one.
+ON_DEFAULT_BACKEND = keras.config.backend() == "tensorflow"
 on_default_backend = pytest.mark.skipif(
-    keras.config.backend() != "tensorflow",
-    reason="tested on the default backend: the suite's own changes nothing, or takes too long",
+    not ON_DEFAULT_BACKEND, reason="tested on the default backend, as it is the same on all"
 )
-
-# What takes long and is covered by something quicker, but for the last digits.
-slow = pytest.mark.skipif(
-    not os.environ.get("KERAS_VAE_SLOW"), reason="slow: set KERAS_VAE_SLOW=1, as CI does"
-)
+# Whole files of such tests: files, pages, pictures and downloads, but no numbers of a model.
+if not ON_DEFAULT_BACKEND:
+    collect_ignore = [
+        "test_benchmarks.py",
+        "test_cards.py",
+        "test_cli_zoo.py",
+        "test_config.py",
+        "test_data.py",
+        "test_download.py",
+        "test_download_faults.py",
+        "test_download_machines.py",
+        "test_explorer_page.py",
+        "test_hdf5.py",
+        "test_pictures.py",
+        "test_plots.py",
+        "test_registry.py",
+    ]
 
 # Arguments that make a factory's model small; a factory not named here is tested with its defaults.
 SMALL = {

@@ -81,7 +81,7 @@ def here(tmp_path, monkeypatch):
 def registry(monkeypatch):
     """A registry of two models that are not there."""
     entries = {"mlp-mnist": ENTRY, "vq-mnist": {**ENTRY, "metrics": {"mse": 0.5}}}
-    monkeypatch.setattr("keras_vae.hub.registry.entries", lambda: entries)
+    monkeypatch.setattr("keras_vae.registry.entries", lambda: entries)
     return entries
 
 
@@ -201,9 +201,8 @@ def test_traverse_shows_the_latents_of_the_first_image(here, folder, vq_folder, 
     assert result.stdout == f"Wrote {here / 'small-traversal.png'}\n"
     expected = plots.traversal(keras_vae.load(folder), X, units=1, steps=5, span=2.0)
     np.testing.assert_array_equal(picture(here / "small-traversal.png"), as_saved(expected, here))
-    assert "needs codes that are real numbers" in refused(
-        run("traverse", vq_folder, "--images", npz)
-    )
+    said = refused(run("traverse", vq_folder, "--images", npz))
+    assert "needs codes that are real numbers" in said
 
 
 def test_evaluate_prints_the_figures_of_the_library(here, folder, npz):

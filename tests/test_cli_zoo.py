@@ -9,8 +9,7 @@ from loopback_hub import TOKEN
 from test_cli import refused, run
 
 import keras_vae
-from keras_vae import data, hub, verification
-from keras_vae.hub import registry
+from keras_vae import data, hub, registry, verification
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=")  # huggingface_hub 2.4 uploads
 loopback, served = loopback_hub.loopback, loopback_hub.served

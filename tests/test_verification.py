@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from conftest import on_default_backend, slow
+from conftest import on_default_backend
 
 import keras_vae
 from keras_vae import data, verification
@@ -99,7 +99,7 @@ def test_a_thousand_test_images_are_like_the_ten_thousand_published(name, real_d
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=on_default_backend if name in QUICK else slow)
+        pytest.param(name, marks=on_default_backend if name in QUICK else pytest.mark.long)
         for name in keras_vae.list_models()
     ],
 )

@@ -1,12 +1,16 @@
 """The Typer application, and what its commands share."""
 
+import contextlib
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
+from keras_vae import registry
 from keras_vae.progress import in_terminal
 
 
@@ -21,6 +25,36 @@ class _Sentences(TyperGroup):
         except (ValueError, OSError) as error:
             typer.echo(f"Error: {_sentence(error)}", err=True)
             raise typer.Exit(1) from error
+
+
+class Computing(TyperCommand):
+    """A command that needs Keras: it is loaded once the arguments are known to be good."""
+
+    def invoke(self, ctx):
+        with _quiet_start():
+            import keras
+
+            keras.ops.zeros(1)  # the backend looks for devices now, and not in mid-command
+        return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _quiet_start():
+    """Holds back what C++ libraries write to stderr while they start; shows it if that fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _sentence(error):
@@ -38,8 +72,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def complete_model(incomplete: str):
+    """The names of published models that begin with what was typed."""
+    return [name for name in registry.list_models() if name.startswith(incomplete)]
+
+
+def complete(*words):
+    """A completion of an option by one of a few words."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+Published = Annotated[str, typer.Argument(help="A published model.", autocompletion=complete_model)]
 Name = Annotated[
-    str, typer.Argument(help="A published model, a folder made by train, or hf://NAMESPACE/NAME.")
+    str,
+    typer.Argument(
+        help="A published model, a folder made by train, or hf://NAMESPACE/NAME.",
+        autocompletion=complete_model,
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(help="The PNG file to write, in a folder that is there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
