@@ -6,7 +6,6 @@ import os
 import re
 
 import numpy as np
-from keras import ops
 
 LARGEST_SEED = 2**31 - 1  # the limit of PyTorch
 
@@ -96,14 +95,14 @@ def name_of_part(part, kinds):
 
 def is_array(x):
     """Whether `x` is data held in memory (an array, list or tensor), not a pipeline of batches."""
-    return isinstance(x, (list, tuple)) or hasattr(x, "__array__") or ops.is_tensor(x)
+    return isinstance(x, (list, tuple)) or hasattr(x, "__array__") or _is_tensor(x)
 
 
 def as_array(x, name="x"):
     """Returns `x` (an array, a list or a tensor of any framework) as a NumPy array."""
     if not isinstance(x, np.ndarray):
         try:
-            x = ops.convert_to_numpy(x) if ops.is_tensor(x) else np.asarray(x)
+            x = _to_numpy(x) if _is_tensor(x) else np.asarray(x)
         except Exception as error:
             raise ValueError(f"{name} cannot be read as an array: {error}") from error
     if x.dtype.kind not in "fiub" and x.dtype.name != "bfloat16":
@@ -174,6 +173,21 @@ def _shape_advice(shape, data_shape, name):
         return f" For a single example, pass {name}[None]; for a dataset, call .batch(128)."
     if tuple(shape[1:]) + (1,) == data_shape:
         return f" Add the channel axis: {name}[..., None]."
+    channels_first = (*data_shape[-1:], *data_shape[:-1])
+    if tuple(shape[1:]) == channels_first != data_shape:
+        return f" The channels come last: np.moveaxis({name}, 1, -1)."
     if len(shape) > 1 and None not in data_shape and math.prod(shape[1:]) == math.prod(data_shape):
         return f" Perhaps {name}.reshape({('-1', *map(str, data_shape))})".replace("'", "") + "."
     return ""
+
+
+def _is_tensor(x):
+    from keras import ops  # here: `keras-vae --help` checks numbers without loading Keras
+
+    return ops.is_tensor(x)
+
+
+def _to_numpy(x):
+    from keras import ops
+
+    return ops.convert_to_numpy(x)

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae.backends import pipe_arrays, speed_up_adam
-from keras_vae.checks import check_sample_weight, is_array
+from keras_vae.checks import as_array, check_sample_weight, is_array
 
 
 class Fitting:
@@ -93,6 +93,12 @@ class Fitting:
         arguments = self._check_call(keras.Model.predict, x, *args, **kwargs)
         return super().predict(**pipe_arrays(arguments))
 
+    def train_step(self, *args):
+        return super().train_step(*_as_autoencoder(args))
+
+    def test_step(self, *args):
+        return super().test_step(*_as_autoencoder(args))
+
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         self._compile_if_needed()
         weighted = kwargs.get("class_weight") is not None
@@ -104,6 +110,12 @@ class Fitting:
         self._compile_if_needed()
         x, y, sample_weight = self._check_triple(x, y, sample_weight)
         return super().test_on_batch(x, y, sample_weight, **kwargs)
+
+    @property
+    def metrics_names(self):
+        """Names of the numbers that `evaluate` returns as a list; one metric may have two."""
+        single = [metric.name for metric in self.metrics if not hasattr(metric, "names")]
+        return single + sorted(name for m in self.metrics for name in getattr(m, "names", ()))
 
     def make_train_function(self, force=False):
         # A traced step either updates the codebook or does not: trace again if that changed.
@@ -163,6 +175,7 @@ class Fitting:
         if not is_array(x):
             return self._check_first_batch(x, name), y, sample_weight
         x = self._check_x(x, name)
+        _check_no_target(x, y)
         if sample_weight is None:
             return x, None, None
         sample_weight = check_sample_weight(sample_weight, len(x))
@@ -184,13 +197,31 @@ class Fitting:
             )
         if first is None:
             raise ValueError(f"{name} must hold at least one batch. Received an empty pipeline.")
-        batch = keras.utils.unpack_x_y_sample_weight(first)[0]
+        batch, y, _ = keras.utils.unpack_x_y_sample_weight(first)
         if type(batch).__name__ == "PerReplica":  # from a distributed tf.data pipeline
             batch = batch.values[0]
-        self._check_x(batch, f"the first batch of {name}")
+        _check_no_target(self._check_x(batch, f"the first batch of {name}"), y)
         return pipeline
 
 
 def _chain(first, rest):
     yield first
     yield from rest
+
+
+def _check_no_target(x, y):
+    """Raises ValueError for a target other than the data, which would be ignored in silence."""
+    if np.ndim(x) < 2 or np.shape(y) != np.shape(x):
+        return
+    if y is not x and not np.array_equal(as_array(y, "y"), x):
+        raise ValueError(
+            "y has the shape of x but other values: a VAE learns to reconstruct x, and ignores "
+            "labels. Training towards another target, such as denoising, is not supported."
+        )
+
+
+def _as_autoencoder(args):
+    """The arguments of a Keras step with the input as its own target; sample weights are kept."""
+    *state, data = args
+    x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    return *state, ({"data": x}, x, sample_weight)

@@ -8,13 +8,14 @@ from keras import ops
 
 from keras_vae import likelihoods, objectives
 from keras_vae.backends import share_loss
+from keras_vae.bounds import Bounds
 from keras_vae.fitting import Fitting
 from keras_vae.inference import Inference
 from keras_vae.latents import GaussianLatent, Latent
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class VAE(Fitting, Inference, keras.Model):
+class VAE(Fitting, Bounds, Inference, keras.Model):
     """A variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114) as a `keras.Model`.
 
     The loss, in nats per example, is the same in `fit`, `evaluate` and `val_loss`:
@@ -148,12 +149,6 @@ class VAE(Fitting, Inference, keras.Model):
         return known[shape]
 
     @property
-    def metrics_names(self):
-        """Names of the numbers that `evaluate` returns as a list; one metric may have two."""
-        single = [metric.name for metric in self.metrics if not hasattr(metric, "names")]
-        return single + sorted(name for m in self.metrics for name in getattr(m, "names", ()))
-
-    @property
     def beta(self):
         """Weight of the rate in the loss: a variable, which assignment changes."""
         return self.objective.get("beta")
@@ -244,12 +239,6 @@ class VAE(Fitting, Inference, keras.Model):
         loss = _check_axes(loss, 0, f"What {_kind(self.objective)}.loss returns")
         return share_loss(loss + sum(self.losses))
 
-    def train_step(self, *args):
-        return super().train_step(*_as_autoencoder(args))
-
-    def test_step(self, *args):
-        return super().test_step(*_as_autoencoder(args))
-
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
         config = {name: value for name, value in super().get_config().items() if name != "autocast"}
@@ -307,10 +296,3 @@ def _check_axes(value, axes, what):
 
 
 _AXES = ("one number", "one number per example, (n,)", "one per sample and example, (M, n)")
-
-
-def _as_autoencoder(args):
-    """The arguments of a Keras step with the input as its own target; sample weights are kept."""
-    *state, data = args
-    x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    return *state, ({"data": x}, x, sample_weight)

@@ -60,14 +60,15 @@ class Residual(DiscreteLatent):
     def __init__(self, num_codes=8, code_dim=2, depth=2, **kwargs):
         super().__init__(num_codes, code_dim, **kwargs)
         self.depth = depth
+        self.codebooks = [Codebook(num_codes, code_dim) for _ in range(depth)]
 
     def spec(self, h_shape):
         return CodeSpec((*h_shape[1:-1], self.depth), "int32", self.num_codes)
 
     def build(self, input_shape):
         super().build(input_shape)
-        size = self.num_codes, self.code_dim
-        self.codebooks = [Codebook(self, *size) for _ in range(self.depth)]
+        for i, codebook in enumerate(self.codebooks):
+            codebook.build(self, f"{i}_")
 
     def assign_codes(self, h, training=False):
         rest, codes = ops.reshape(h, (-1, self.code_dim)), []
@@ -269,45 +270,3 @@ class MMD(Objective):
 
     def get_config(self):
         return {**super().get_config(), "seed": self.seed}
-
-
-def dense_networks(outputs, width, latent=2):
-    """An encoder to `width` numbers and a decoder from `latent` ones, for 8 x 8 images."""
-    x, z = keras.Input((8, 8, 1)), keras.Input((latent,))
-    h = layers.Dense(width)(layers.Dense(12, "relu")(layers.Flatten()(x)))
-    y = layers.Dense(64 * outputs)(layers.Dense(12, "relu")(z))
-    return keras.Model(x, h), keras.Model(z, layers.Reshape((8, 8, outputs))(y))
-
-
-def ladder_networks(width=2):
-    """An encoder that returns a tensor for each layer of a `Ladder`, and its decoder."""
-    x = keras.Input((8, 8, 1))
-    low = layers.Dense(12, "relu")(layers.Flatten()(x))
-    high = layers.Dense(2 * width)(layers.Dense(12, "relu")(low))
-    return keras.Model(x, [high, low]), dense_networks(1, 1, 8 + width)[1]
-
-
-def volume_networks():
-    """Convolutions in three dimensions, for `(4, 4, 4, 1)`."""
-    x, z = keras.Input((4, 4, 4, 1)), keras.Input((2,))
-    h = layers.Conv3D(4, 3, strides=2, padding="same", activation="relu")(x)
-    y = layers.Reshape((2, 2, 2, 4))(layers.Dense(32, "relu")(z))
-    y = layers.Conv3DTranspose(1, 3, strides=2, padding="same")(y)
-    return keras.Model(x, layers.Dense(4)(layers.Flatten()(h))), keras.Model(z, y)
-
-
-def series_networks():
-    """Convolutions in one dimension, for `(16, 2)`; the latent is a short series too."""
-    x, z = keras.Input((16, 2)), keras.Input((4, 2))
-    h = layers.Conv1D(4, 5, strides=4, padding="same", activation="relu")(x)
-    y = layers.Conv1DTranspose(2, 5, strides=4, padding="same")(z)
-    return keras.Model(x, layers.Conv1D(4, 1)(h)), keras.Model(z, y)
-
-
-def any_size_networks():
-    """Fully convolutional networks for colour images of any size that 4 divides."""
-    conv = {"kernel_size": 3, "padding": "same"}
-    x, z = keras.Input((None, None, 3)), keras.Input((None, None, 2))
-    h = layers.Conv2D(4, strides=4, activation="relu", **conv)(x)
-    y = layers.Conv2DTranspose(3, strides=4, **conv)(z)
-    return keras.Model(x, layers.Conv2D(4, **conv)(h)), keras.Model(z, y)

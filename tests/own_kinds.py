@@ -18,6 +18,10 @@ class Grid(Latent):
     encodes_as = "nearest"
     width = 2
 
+    @property
+    def powers(self):
+        return ops.convert_to_tensor(3 ** np.arange(self.width, dtype="int32"))
+
     def spec(self, h_shape):
         return CodeSpec(tuple(h_shape[1:-1]), "int32", 3**self.width)
 
@@ -29,11 +33,10 @@ class Grid(Latent):
 
     def code(self, h):
         steps = ops.cast(ops.round(ops.clip(h, -1, 1)) + 1, "int32")
-        return ops.sum(steps * 3 ** np.arange(self.width, dtype="int32"), axis=-1)
+        return ops.sum(steps * self.powers, axis=-1)
 
     def decoder_input(self, code):
-        powers = 3 ** np.arange(self.width, dtype="int32")
-        return ops.cast(code[..., None] // powers % 3 - 1, "float32")
+        return ops.cast(code[..., None] // self.powers % 3 - 1, "float32")
 
     def sample_prior(self, n, rng, shape=None):
         return rng.integers(
@@ -51,14 +54,14 @@ class SquashedGrid(Grid):
 
 
 class Poisson(Likelihood):
-    """Counts; the decoder returns the logarithm of their rate."""
+    """Counts; the decoder returns the log of their rate. log x! is left out."""
 
     observes = "counts"
     mean_activation = "exponential"
 
     def log_prob(self, x, outputs):
         outputs = ops.cast(outputs, "float32")
-        return sum_over_data(x * outputs - ops.exp(outputs) - math.lgamma(1), x)
+        return sum_over_data(x * outputs - ops.exp(outputs), x)
 
 
 def of_map(latent, channels, likelihood="bernoulli", size=8, decoder_channels=None):

@@ -8,8 +8,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 import keras_vae
-from keras_vae import plots
-from keras_vae.hub import cards, registry
+from keras_vae import plots, registry
+from keras_vae.hub import cards
 from zoo.cards import card as zoo_card
 
 NAMES = keras_vae.list_models()

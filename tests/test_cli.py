@@ -81,7 +81,7 @@ def here(tmp_path, monkeypatch):
 def registry(monkeypatch):
     """A registry of two models that are not there."""
     entries = {"mlp-mnist": ENTRY, "vq-mnist": {**ENTRY, "metrics": {"mse": 0.5}}}
-    monkeypatch.setattr("keras_vae.hub.registry.entries", lambda: entries)
+    monkeypatch.setattr("keras_vae.registry.entries", lambda: entries)
     return entries
 
 

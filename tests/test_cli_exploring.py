@@ -11,8 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import keras_vae
-from keras_vae import cli, data, explorer
-from keras_vae.hub import registry
+from keras_vae import cli, data, explorer, registry
 
 X = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1), dtype="uint8")
 

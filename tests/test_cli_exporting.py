@@ -8,14 +8,12 @@ from runtimes import needs_tensorflow, runner
 from typer.testing import CliRunner
 
 import keras_vae
-from keras_vae import cli, hub
+from keras_vae import cli
 
 
 @pytest.fixture
 def folder(tmp_path):
-    arguments = {"input_shape": [4, 4, 1], "latent_dim": 2, "hidden_units": []}
-    model = hub.build("mlp_vae", arguments)
-    keras_vae.save_to_folder(model, tmp_path / "small", factory="mlp_vae", arguments=arguments)
+    keras_vae.save_to_folder(keras_vae.mlp_vae((4, 4, 1), 2, ()), tmp_path / "small")
     return tmp_path / "small"
 
 

@@ -56,7 +56,7 @@ def test_arguments_are_a_dict(no_building, arguments):
 
 
 def test_unknown_arguments_are_refused_by_name(no_building, factory):
-    match = f"{factory} does not take these arguments: 'shell', 5. It takes: input_shape, "
+    match = f"{factory} does not take 'shell', 5. It takes: input_shape, "
     with pytest.raises(ValueError, match=match):
         build(factory, {"input_shape": SHAPE, "shell": "rm", 5: 1})
 

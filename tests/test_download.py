@@ -9,8 +9,8 @@ from loopback_hub import TOKEN
 from loopback_routes import sha256
 
 import keras_vae
-from keras_vae import hub
-from keras_vae.hub import WeightsError, registry
+from keras_vae import hub, registry
+from keras_vae.hub import WeightsError
 from keras_vae.hub.fetch import Place
 from keras_vae.hub.fingerprint import fingerprint
 from keras_vae.hub.folder import FILES, LARGEST_JSON
@@ -298,7 +298,9 @@ def test_offline_a_published_model_says_what_to_download(loopback, zoo):
     (folder / entry["file"]).unlink()
     with (
         pytest.warns(UserWarning, match="Loading"),
-        pytest.raises(hub.OfflineError, match="not in the cache.*keras-vae download hf://keras-vae/small@"),
+        pytest.raises(
+            hub.OfflineError, match="not in the cache.*keras-vae download hf://keras-vae/small@"
+        ),
     ):
         keras_vae.load("small", local_files_only=True)
     assert hub.download("small").name == entry["revision"]

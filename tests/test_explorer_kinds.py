@@ -123,8 +123,7 @@ def test_latents_that_the_page_would_compute_otherwise_are_refused():
 
     class Placed(Grid):  # the vector of a code depends on where it stands
         def decoder_input(self, code):
-            row = np.arange(4, dtype="float32")[:, None, None]
-            return super().decoder_input(code) + row
+            return super().decoder_input(code) + keras.ops.arange(4.0)[:, None, None]
 
     refused(SquashedGrid(), "cannot encode as SquashedGrid does, with encodes_as = None")
     refused(Doubled(), "decoder takes as they are, and Doubled converts them")

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import hub
+from keras_vae import hub, registry
 from keras_vae.files import sha256
-from keras_vae.hub import registry
 from keras_vae.hub.fingerprint import fingerprint
 
 NAMES = keras_vae.list_models()
@@ -103,7 +102,7 @@ def test_one_changed_byte_is_refused_before_the_file_is_opened(copied, monkeypat
 def test_a_cut_or_missing_file_is_refused(copied):
     path = copied / keras_vae.info("conv-mnist")["file"]
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(hub.WeightsError, match="bytes where"):
+    with pytest.raises(hub.WeightsError, match="bytes, not"):
         keras_vae.load("conv-mnist")
     path.unlink()
     with pytest.raises(hub.WeightsError, match="missing"):
@@ -169,7 +168,7 @@ def test_a_damaged_folder_is_refused(saved):
         keras_vae.load(folder)
     config["arguments"]["shell"] = "rm"
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="does not take these arguments"):
+    with pytest.raises(ValueError, match="does not take .shell."):
         keras_vae.load(folder)
 
 

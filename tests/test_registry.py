@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import data, hub
+from keras_vae import data, hub, registry
 from keras_vae.files import sha256
-from keras_vae.hub import registry
 from keras_vae.hub.cards import QUANTITIES
 from zoo import publish, train
 

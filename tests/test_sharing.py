@@ -17,8 +17,8 @@ from huggingface_hub import ModelCard, constants
 from loopback_hub import TOKEN, cut, environment, page, status
 
 import keras_vae
-from keras_vae import hub
-from keras_vae.hub import AccessError, HubError, OfflineError, RateLimitError, registry
+from keras_vae import hub, registry
+from keras_vae.hub import AccessError, HubError, OfflineError, RateLimitError
 from keras_vae.hub.publish import upload
 
 loopback, served = loopback_hub.loopback, loopback_hub.served

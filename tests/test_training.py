@@ -111,7 +111,7 @@ def test_only_the_last_checkpoint_is_kept_and_a_finished_run_is_not_trained_agai
 def test_one_bad_example_among_many_is_named_and_nothing_is_written(tmp_path, name, example):
     parts = {"x_train": X / np.float32(255), "x_validation": X[:8] / np.float32(255)}
     parts[name][example, 2, 2] = np.nan
-    with pytest.raises(ValueError, match=f"{name} must be finite.*in example {example}:"):
+    with pytest.raises(ValueError, match=f"{name} must be finite.*in example {example}\\."):
         train(model(), *parts.values(), tmp_path / "run", epochs=1, batch_size=4)
     assert not (tmp_path / "run").exists()
 

@@ -80,8 +80,8 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
     if state["plan"]["run"] != recipe:
         raise SystemExit(f"{run} was not made by the recipe zoo/recipes/{name}.toml")
 
-    from keras_vae import data, training
-    from keras_vae.hub import folder, registry
+    from keras_vae import data, registry, training
+    from keras_vae.hub import folder
 
     try:
         model, history = training.restore(recipe, run)
@@ -151,14 +151,14 @@ def _draw(model, name, source):
 
 
 def _entries():
-    from keras_vae.hub import registry
+    from keras_vae import registry
 
     return json.loads((registry.PRETRAINED / "registry.json").read_text())
 
 
 def _write(entries):
+    from keras_vae import registry
     from keras_vae.files import write_json
-    from keras_vae.hub import registry
 
     write_json(registry.PRETRAINED / "registry.json", dict(sorted(entries.items())))
 

@@ -1,12 +1,16 @@
 """The Typer application, and what its commands share."""
 
+import contextlib
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
+from keras_vae import __version__, registry
 from keras_vae.progress import in_terminal
 
 
@@ -23,6 +27,39 @@ class _Sentences(TyperGroup):
             raise typer.Exit(1) from error
 
 
+class Computing(TyperCommand):
+    """A command that needs Keras: it is loaded once the arguments are known to be good."""
+
+    def invoke(self, ctx):
+        with _quiet_start():
+            import keras
+
+            keras.ops.zeros(1)  # the backend looks for devices now, and not in mid-command
+        return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _quiet_start():
+    """Holds back what C++ libraries write to stderr while they start; shows it if that fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if sys.stderr is None:  # closed: nobody reads it
+        yield
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 def _sentence(error):
     if isinstance(error, OSError) and error.strerror and error.filename:
         # The second is the file asked for, where one was written to be moved there.
@@ -34,12 +71,46 @@ app = typer.Typer(
     cls=_Sentences,
     help="Variational autoencoders for Keras 3: pretrained, trainable, measured.",
     epilog="Example: keras-vae generate conv-mnist",
-    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
+
+def _show_version(wanted: bool):
+    if wanted:
+        typer.echo(f"keras-vae {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version."),
+    ] = False,
+):
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+def complete_model(incomplete: str):
+    """The names of published models that begin with what was typed."""
+    return [name for name in registry.list_models() if name.startswith(incomplete)]
+
+
+def complete(*words):
+    """A completion of an option by one of a few words."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+Published = Annotated[str, typer.Argument(help="A published model.", autocompletion=complete_model)]
 Name = Annotated[
-    str, typer.Argument(help="A published model, a folder made by train, or hf://NAMESPACE/NAME.")
+    str,
+    typer.Argument(
+        help="A published model, a folder made by train, or hf://NAMESPACE/NAME.",
+        autocompletion=complete_model,
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(help="The PNG file to write, in a folder that is there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from keras_vae.cli.base import Name, app
+from keras_vae.cli.base import Computing, Name, app
 from keras_vae.cli.sources import Dataset, Images, check_source, default_out, images_for
 
 
-@app.command(epilog="Example: keras-vae explore conv-mnist")
+@app.command(cls=Computing, epilog="Example: keras-vae explore conv-mnist")
 def explore(
     name: Name,
     images: Images = None,

@@ -5,13 +5,24 @@ from typing import Annotated
 
 import typer
 
-from keras_vae.cli.base import Name, app
+from keras_vae.cli.base import Computing, Name, app, complete
+
+# Those of `keras_vae.exporting.FORMATS`, which would load Keras.
+FORMAT_NAMES = ("onnx", "saved_model", "tflite")
 
 
-@app.command(epilog="Example: keras-vae export conv-mnist --format onnx --out conv-mnist-onnx")
+@app.command(
+    cls=Computing, epilog="Example: keras-vae export conv-mnist --format onnx --out conv-mnist-onnx"
+)
 def export(
     name: Name,
-    format: Annotated[str, typer.Option(help="onnx, saved_model or tflite.")] = "onnx",
+    format: Annotated[
+        str,
+        typer.Option(
+            help=f"One of {', '.join(FORMAT_NAMES)}.",
+            autocompletion=complete(*FORMAT_NAMES),
+        ),
+    ] = "onnx",
     out: Annotated[
         Path | None, typer.Option(help="The folder to write. Default: NAME-FORMAT.")
     ] = None,
@@ -19,7 +30,7 @@ def export(
     """Exports encoder, decoder and generator to files that need no Keras, and tests them.
 
     The format's own runtime reads the files back. Nothing is written unless they compute what the
-    model does. Needs: pip install 'keras-vae[export]'.
+    model does. Needs: pip install 'keras-vae\\[export]'.
     """
     from keras_vae.exporting import FORMATS
     from keras_vae.exporting import export as write

@@ -6,11 +6,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from keras_vae.cli.base import Json, Name, Out, app
+from keras_vae.cli.base import Computing, Json, Name, Out, app
 from keras_vae.cli.sources import Dataset, Images, default_out, load, save_picture
 
 
-@app.command(epilog="Example: keras-vae generate conv-mnist --n 100 --seed 1 --out digits.png")
+@app.command(
+    cls=Computing, epilog="Example: keras-vae generate conv-mnist --n 100 --seed 1 --out digits.png"
+)
 def generate(
     name: Name,
     n: Annotated[int, typer.Option("--n", min=1, help="Number of images.")] = 64,
@@ -25,7 +27,9 @@ def generate(
     save_picture(plots.image_grid(*images), out or default_out(name, "samples"))
 
 
-@app.command(epilog="Example: keras-vae reconstruct conv-mnist --images pictures.npz --n 8")
+@app.command(
+    cls=Computing, epilog="Example: keras-vae reconstruct conv-mnist --images pictures.npz --n 8"
+)
 def reconstruct(
     name: Name,
     images: Images = None,
@@ -55,7 +59,7 @@ def reconstruct(
     typer.echo(f"Wrote {out.resolve()}")
 
 
-@app.command(epilog="Example: keras-vae interpolate conv-mnist --n 6 --steps 11")
+@app.command(cls=Computing, epilog="Example: keras-vae interpolate conv-mnist --n 6 --steps 11")
 def interpolate(
     name: Name,
     images: Images = None,
@@ -78,7 +82,7 @@ def interpolate(
     save_picture(figure, out or default_out(name, "interpolation"))
 
 
-@app.command(epilog="Example: keras-vae traverse conv-mnist --units 5")
+@app.command(cls=Computing, epilog="Example: keras-vae traverse conv-mnist --units 5")
 def traverse(
     name: Name,
     images: Images = None,

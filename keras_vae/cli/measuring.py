@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from keras_vae.cli.base import Json, Name, app, console, number
+from keras_vae.cli.base import Computing, Json, Name, app, console, number
 from keras_vae.cli.sources import Dataset, Images, load
 
 
-@app.command(epilog="Example: keras-vae evaluate my-model --images pictures.npz")
+@app.command(cls=Computing, epilog="Example: keras-vae evaluate my-model --images pictures.npz")
 def evaluate(
     name: Name,
     images: Images = None,

@@ -7,11 +7,16 @@ from typing import Annotated
 import typer
 
 from keras_vae.checks import LARGEST_SEED
-from keras_vae.cli.base import app
+from keras_vae.cli.base import Computing, app, complete
 from keras_vae.cli.sources import report
 
+# Those of `keras_vae.FACTORIES`, which would load Keras.
+FACTORY_NAMES = ("mlp_vae", "conv_vae", "vq_vae")
 
-@app.command(epilog="Example: keras-vae train --images pictures --size 64 --out my-model")
+
+@app.command(
+    cls=Computing, epilog="Example: keras-vae train --images pictures --size 64 --out my-model"
+)
 def train(
     source: Annotated[
         str,
@@ -23,7 +28,13 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the model; the run is kept in its run/.")],
-    factory: Annotated[str, typer.Option(help="mlp_vae, conv_vae or vq_vae.")] = "conv_vae",
+    factory: Annotated[
+        str,
+        typer.Option(
+            help=f"One of {', '.join(FACTORY_NAMES)}.",
+            autocompletion=complete(*FACTORY_NAMES),
+        ),
+    ] = "conv_vae",
     size: Annotated[
         str | None,
         typer.Option(

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from keras_vae.cli.base import Json, app, console, number
+from keras_vae.cli.base import (
+    Computing,
+    Json,
+    Name,
+    Published,
+    app,
+    complete_model,
+    console,
+    number,
+)
 from keras_vae.cli.sources import read_images
 from keras_vae.progress import in_terminal
 
@@ -20,15 +29,15 @@ def list_models(
     """Lists the published models."""
     from rich.table import Table
 
-    from keras_vae import hub
+    from keras_vae import registry
 
-    entries = {name: hub.info(name) for name in hub.list_models(pattern)}
+    entries = {name: registry.info(name) for name in registry.list_models(pattern)}
     if as_json:
         rows = [{"name": name, **entry} for name, entry in entries.items()]
         typer.echo(json.dumps(rows, indent=2))
         return
     if not entries:
-        published = ", ".join(hub.list_models()) or "none"
+        published = ", ".join(registry.list_models()) or "none"
         typer.echo(f"No published model matches {pattern!r}. Available: {published}.")
         return
     table = Table("model", "factory", "data")
@@ -43,13 +52,13 @@ def list_models(
 
 
 @app.command(epilog="Example: keras-vae info conv-mnist")
-def info(name: Annotated[str, typer.Argument(help="A published model.")], as_json: Json = False):
+def info(name: Published, as_json: Json = False):
     """Shows what is known of a published model: arguments, data, licence, measured numbers."""
     from rich.table import Table
 
-    from keras_vae import hub
+    from keras_vae import registry
 
-    entry = {"name": name, **hub.info(name)}
+    entry = {"name": name, **registry.info(name)}
     if as_json:
         typer.echo(json.dumps(entry, indent=2))
         return
@@ -65,9 +74,11 @@ def info(name: Annotated[str, typer.Argument(help="A published model.")], as_jso
     console().print(table, markup=False)
 
 
-@app.command(epilog="Example: keras-vae verify conv-mnist")
+@app.command(cls=Computing, epilog="Example: keras-vae verify conv-mnist")
 def verify(
-    names: Annotated[list[str], typer.Argument(help="Published models.")],
+    names: Annotated[
+        list[str], typer.Argument(help="Published models.", autocompletion=complete_model)
+    ],
     quick: Annotated[
         bool, typer.Option("--quick", help="Check only sha256 and fingerprint; needs no data set.")
     ] = False,
@@ -110,9 +121,14 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: keras-vae download hf://keras-vae/conv-mnist")
+@app.command(cls=Computing, epilog="Example: keras-vae download hf://keras-vae/conv-mnist")
 def download(
-    source: Annotated[str, typer.Argument(help="A published model, or hf://NAMESPACE/NAME.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A published model, or hf://NAMESPACE/NAME.", autocompletion=complete_model
+        ),
+    ],
     revision: Annotated[
         str | None, typer.Option(help="Commit, tag or branch. Default: the published one.")
     ] = None,
@@ -131,9 +147,9 @@ def download(
     typer.echo(f"{source} is in {folder}")
 
 
-@app.command(epilog="Example: keras-vae publish my-model --namespace me")
+@app.command(cls=Computing, epilog="Example: keras-vae publish my-model --namespace me")
 def publish(
-    name: Annotated[str, typer.Argument(help="A folder made by train, or a published model.")],
+    name: Name,
     namespace: Annotated[
         str | None, typer.Option(help="User or organization: publishes as NAMESPACE/NAME.")
     ] = None,

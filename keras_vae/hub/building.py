@@ -3,8 +3,9 @@
 import reprlib
 from functools import partial
 
+from keras_vae import registry
 from keras_vae.factories import FACTORIES, parameters
-from keras_vae.hub import architecture, registry, rules
+from keras_vae.hub import architecture, rules
 from keras_vae.model import VAE
 
 KEYS = ("factory", "arguments", "architecture")  # of a config.json
@@ -33,16 +34,12 @@ def build(config: dict) -> VAE:
 
 def _factory(factory, arguments):
     if not isinstance(factory, str) or factory not in FACTORIES:
-        raise ValueError(
-            f"Unknown factory {reprlib.repr(factory)}. Available: {', '.join(FACTORIES)}."
-        )
+        known = ", ".join(FACTORIES)
+        raise ValueError(f"Unknown factory {reprlib.repr(factory)}. Available: {known}.")
     if not isinstance(arguments, dict):
         raise ValueError(f"arguments must be a dict. Received: {reprlib.repr(arguments)}")
-    known = parameters(factory)
-    if unknown := [reprlib.repr(name) for name in arguments if name not in known]:
-        raise ValueError(
-            f"{factory} does not take these arguments: {', '.join(unknown[:5])}. It takes: "
-            f"{', '.join(known)}."
-        )
+    if unknown := [reprlib.repr(name) for name in arguments if name not in parameters(factory)]:
+        takes = f"It takes: {', '.join(parameters(factory))}."
+        raise ValueError(f"{factory} does not take {', '.join(unknown[:5])}. {takes}")
     rules.check_plain("arguments", arguments)
     return partial(FACTORIES[factory], **arguments)

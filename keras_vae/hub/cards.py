@@ -12,8 +12,7 @@ from pathlib import Path
 
 import huggingface_hub
 
-from keras_vae import data
-from keras_vae.hub import registry
+from keras_vae import data, registry
 
 _TEXT = tomllib.loads(Path(__file__).with_name("card.toml").read_text("utf-8"))
 QUANTITIES = _TEXT["quantities"]

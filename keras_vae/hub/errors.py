@@ -11,10 +11,6 @@ from pathlib import Path
 from huggingface_hub import constants
 
 
-class UnknownModelError(ValueError):
-    """There is no published model and no folder with a model of this name."""
-
-
 class WeightsError(ValueError):
     """The weights are not those that the model's entry describes. Nothing was loaded."""
 

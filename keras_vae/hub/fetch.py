@@ -41,10 +41,8 @@ class Place:
 
     def __post_init__(self):
         if not isinstance(self.revision, str) or not REVISION.fullmatch(self.revision):
-            raise ValueError(
-                "A revision is a branch, a tag or a commit: letters, digits and . _ - + /. "
-                f"Received: {self.revision!r}"
-            )
+            rule = "A revision is a branch, a tag or a commit: letters, digits and . _ - + /."
+            raise ValueError(f"{rule} Received: {self.revision!r}")
         if isinstance(self.token, str) and not re.fullmatch("[!-~]+", self.token):
             # Checked here, since the client's message would show the token.
             raise ValueError("token must be a string without spaces or line ends, or a bool.")

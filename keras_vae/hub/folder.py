@@ -65,9 +65,7 @@ def check_file(path, entry):
     if expected.startswith(f"{got},"):  # else it is another file, without reading it
         got += f", sha256 {sha256(path)}"
     if got != expected:
-        raise WeightsError(
-            f"{path} has {got} where {expected} was published: it is damaged or another file."
-        )
+        raise WeightsError(f"{path} has {got}, not {expected}: it is damaged or another file.")
 
 
 def save_to_folder(model, folder):

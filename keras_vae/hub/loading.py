@@ -95,8 +95,5 @@ def download(
     """
     found = resolve(source, revision=revision, cache_dir=cache_dir, token=token)
     if found.place is None:
-        raise ValueError(
-            f"{str(source)!r} is on this machine: there is nothing to download. keras_vae.load "
-            "takes it without a connection."
-        )
+        raise ValueError(f"{str(source)!r} is on this machine: there is nothing to download.")
     return fetch(found.place, found.entry)

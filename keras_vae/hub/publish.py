@@ -14,9 +14,9 @@ from keras_vae.hub import cards, folder
 from keras_vae.hub.errors import explain
 from keras_vae.hub.fetch import REPOSITORY
 from keras_vae.hub.loading import load
-from keras_vae.hub.registry import list_models
 from keras_vae.hub.source import resolve
 from keras_vae.precision import in_float32
+from keras_vae.registry import list_models
 
 README, PICTURE, EXPLORER = "README.md", "samples.png", "explorer.html"
 FILES = (*folder.FILES, README, PICTURE, EXPLORER)

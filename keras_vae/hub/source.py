@@ -4,12 +4,12 @@ import dataclasses
 import warnings
 from pathlib import Path
 
+from keras_vae import registry
 from keras_vae.checks import check_path
-from keras_vae.hub import registry
-from keras_vae.hub.errors import UnknownModelError, WeightsError
+from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.fetch import Place, fetch, parse
 from keras_vae.hub.folder import CONFIG, METADATA, WEIGHTS, check_file, read_entry
-from keras_vae.hub.registry import info, list_models
+from keras_vae.registry import UnknownModelError, info, list_models
 
 _REINSTALL = "It is not on the Hub. Reinstall it: pip install --force-reinstall keras-vae"
 
@@ -71,10 +71,8 @@ def resolve(source, *, revision=None, cache_dir=None, token=None, local_files_on
     if not folder.is_dir():
         info(source)  # says that there is no such model
     if not all((folder / file).is_file() for file in (CONFIG, METADATA)):
-        raise UnknownModelError(
-            f"{source!r} holds no model. A model's folder has config.json, metadata.json and "
-            "model.weights.h5, as save_to_folder writes them."
-        )
+        files = "config.json, metadata.json and model.weights.h5"
+        raise UnknownModelError(f"{source!r} holds no model, as save_to_folder writes it: {files}.")
     if not (revision is cache_dir is token is None):
         raise ValueError(
             f"revision, cache_dir and token are for models on the Hub. {source!r} is a folder."

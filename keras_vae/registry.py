@@ -5,9 +5,12 @@ import fnmatch
 from pathlib import Path
 
 from keras_vae.files import read_json
-from keras_vae.hub.errors import UnknownModelError
 
-PRETRAINED = Path(__file__).parents[1] / "pretrained"
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+
+class UnknownModelError(ValueError):
+    """There is no published model and no folder with a model of this name."""
 
 
 def list_models(pattern: str = "*") -> list[str]:

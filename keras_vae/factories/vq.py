@@ -1,0 +1,110 @@
+"""vq_vae: convolutions and a map of codes."""
+
+import inspect
+
+from keras_vae import likelihoods, networks
+from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
+from keras_vae.factories.conv import check_activation, check_image_shape
+from keras_vae.factories.origin import list_arguments, record
+from keras_vae.latents import VectorQuantizer
+from keras_vae.likelihoods import Gaussian
+from keras_vae.model import VAE
+
+# What `vq_vae` passes on to its quantizer, except `code_dim`, which the networks take too.
+_OF_QUANTIZER = ("num_codes", "commitment", "codebook_update", "decay", "revive_below", "prior")
+
+
+def vq_vae(
+    input_shape,
+    num_codes=512,
+    code_dim=64,
+    filters=(32, 64),
+    *,
+    blocks=2,
+    kernel_size=4,
+    activation="relu",
+    commitment=0.25,
+    codebook_update="ema",
+    decay=0.99,
+    revive_below=0.02,
+    prior=None,
+    quantizer=None,
+    likelihood=None,
+    seed=None,
+    name="vq_vae",
+    **settings,
+) -> VAE:
+    """A VQ-VAE (van den Oord et al. 2017, arXiv 1711.00937) for images of any size.
+
+    Args:
+        input_shape: `(height, width, channels)`; `(None, None, channels)` for images of any size
+            that the strides divide.
+        num_codes: size of the codebook. Defaults to 512.
+        code_dim: width of a code. Defaults to 64.
+        filters: widths of the encoder's convolutions, each of stride 2: two make a 7 x 7 map of
+            codes of a 28 x 28 image. The decoder mirrors them. Defaults to `(32, 64)`.
+        blocks: residual blocks in the encoder and in the decoder. Defaults to 2.
+        kernel_size: of the strided convolutions, in pixels. Defaults to 4.
+        activation: name of a Keras activation, or None. Defaults to `"relu"`.
+        commitment: weight of the commitment term. Defaults to 0.25.
+        codebook_update: `"ema"`, `"gradient"` or `"fixed"`. Defaults to `"ema"`.
+        decay: decay of the codebook's moving averages. Defaults to 0.99.
+        revive_below: codes used less than this fraction of the uniform share are revived.
+            Defaults to 0.02.
+        prior: over the codes: `"transformer"`, a dict of such a name and arguments, or a
+            `keras_vae.priors.CodeTransformer`. Defaults to None, the uniform prior: such a model
+            does not generate.
+        quantizer: any latent of `keras_vae.latents` that turns `(n, height, width, code_dim)` into
+            codes. Defaults to None, a `VectorQuantizer` of the arguments above, of which only
+            `code_dim` may be given with a quantizer, if it has no `code_dim` of its own.
+        likelihood: as in `mlp_vae`. Defaults to None, `Gaussian(scale=0.1)`.
+        seed: seed of training's random numbers, below 2^31. Defaults to None, a new one.
+        name: name of the model: letters, digits, - and _.
+        **settings: of the objective: `beta`, `num_samples`, `free_bits`, `capacity`,
+            `importance_weighted` or `objective`, as `VAE` takes them.
+
+    Returns:
+        A built `keras_vae.VAE`.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+    arguments, seed = list_arguments(locals()), check_seed(seed)
+    input_shape = check_image_shape(input_shape, any_size=True)
+    if quantizer is not None:
+        given = inspect.signature(vq_vae).parameters
+        changed = [name for name in _OF_QUANTIZER if arguments[name] != given[name].default]
+        if changed:
+            raise ValueError(
+                "Give a quantizer or its arguments, not both. Received quantizer and "
+                f"{', '.join(changed)}."
+            )
+    else:
+        quantizer = VectorQuantizer(
+            num_codes,
+            code_dim,
+            commitment=commitment,
+            codebook_update=codebook_update,
+            decay=decay,
+            revive_below=revive_below,
+            prior=prior,
+            seed=seed,
+        )
+    code_dim = check_whole("code_dim", getattr(quantizer, "code_dim", code_dim), 1)
+    likelihood = Gaussian(scale=0.1) if likelihood is None else likelihoods.get(likelihood)
+    net = {
+        "filters": check_sizes("filters", filters),
+        "blocks": check_whole("blocks", blocks, 0),
+        "kernel_size": check_whole("kernel_size", kernel_size, 1),
+        "activation": check_activation(activation),
+    }
+    model = VAE(
+        networks.code_encoder(input_shape, code_dim, **net),
+        networks.code_decoder(likelihood.output_shape(input_shape), code_dim, **net),
+        quantizer,
+        likelihood=likelihood,
+        seed=seed,
+        name=check_name(name),
+        **settings,
+    )
+    return record(model, "vq_vae", arguments)

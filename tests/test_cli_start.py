@@ -1,0 +1,77 @@
+"""How the command starts: what it loads, what it prints, what the shell completes."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import on_default_backend
+
+import keras_vae
+from keras_vae.cli import base, exporting, training
+from keras_vae.exporting import FORMATS
+
+pytestmark = on_default_backend
+
+# As the script that pip installs: the name of the program is that of the command.
+COMMAND = """
+import sys
+sys.argv = ["keras-vae", *sys.argv[1:]]
+from keras_vae.cli import main
+try:
+    main()
+finally:
+    loaded = {"keras", "tensorflow", "jax", "torch", "matplotlib"} & set(sys.modules)
+    print("loaded:", *sorted(loaded), file=sys.stderr)
+"""
+
+
+def start(*arguments, cwd):
+    environment = {key: v for key, v in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    environment |= {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", COMMAND, *arguments]
+    options = {"env": environment, "cwd": cwd, "capture_output": True, "text": True}
+    return subprocess.run(command, timeout=300, **options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--help",), 0),
+        (("train", "--help"), 0),
+        (("list",), 0),
+        (("info", "conv-mnist"), 0),
+        (("info", "conv-mnits"), 1),
+        ((), 0),
+        (("-h",), 0),
+        (("--version",), 0),
+        (("generate", "conv-mnist", "--n", "none"), 2),
+    ],
+)
+def test_what_needs_no_model_loads_no_keras(tmp_path, arguments, code):
+    result = start(*arguments, cwd=tmp_path)
+    assert result.returncode == code, result.stderr
+    assert result.stderr.splitlines()[-1].strip() == "loaded:"
+
+
+def test_the_readmes_first_command_prints_one_line_and_nothing_else(tmp_path):
+    result = start("generate", "mlp-mnist-2d", "--n", "4", cwd=tmp_path)
+    assert result.stdout == f"Wrote {tmp_path / 'mlp-mnist-2d-samples.png'}\n"
+    assert len(result.stderr.splitlines()) == 1, result.stderr  # what the test itself prints
+
+
+def test_what_was_held_back_is_shown_if_the_start_fails(capfd):
+    with pytest.raises(RuntimeError), base._quiet_start():
+        os.write(2, b"the library says why")
+        raise RuntimeError
+    assert capfd.readouterr().err == "the library says why"
+    with base._quiet_start():
+        os.write(2, b"noise")
+    assert capfd.readouterr().err == ""
+
+
+def test_completion_knows_models_factories_and_formats():
+    assert base.complete_model("conv-") == keras_vae.list_models("conv-*")
+    assert tuple(keras_vae.FACTORIES) == training.FACTORY_NAMES
+    assert tuple(FORMATS) == exporting.FORMAT_NAMES
+    assert base.complete(*exporting.FORMAT_NAMES)("sa") == ["saved_model"]
