@@ -23,11 +23,15 @@ ON_DEFAULT_BACKEND = keras.config.backend() == "tensorflow"
 on_default_backend = pytest.mark.skipif(
     not ON_DEFAULT_BACKEND, reason="tested on the default backend, as it is the same on all"
 )
-# Whole files of such tests: files, pages, pictures and downloads, but no numbers of a model.
+# Whole files of such tests: files, commands, pages, pictures and downloads.
 if not ON_DEFAULT_BACKEND:
     collect_ignore = [
         "test_benchmarks.py",
         "test_cards.py",
+        "test_cli.py",
+        "test_cli_exploring.py",
+        "test_cli_exporting.py",
+        "test_cli_start.py",
         "test_cli_zoo.py",
         "test_config.py",
         "test_data.py",

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from keras.ops import convert_to_numpy as to_numpy
+from conftest import on_default_backend
 from reference_steps import adam, gradient
 
 import keras_vae
@@ -285,6 +286,8 @@ def test_its_gradient_is_that_of_keras(size):
     )
 
 
+@on_default_backend
+@pytest.mark.long  # and in CI's run of these JAX is installed
 def test_a_model_is_asked_on_keras_s_numpy_backend_too():
     pytest.importorskip("jax", reason="Keras's NumPy backend imports it")
     script = "import keras_vae; print(keras_vae.load('mlp-mnist').generate(1, seed=0).mean())"

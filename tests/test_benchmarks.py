@@ -90,7 +90,6 @@ def test_figures_that_differ_from_the_published_ones_set_the_exit_code(run, tmp_
 
 
 @on_default_backend
-@pytest.mark.long
 def test_a_model_is_retrained_from_its_recipe_and_measured(run, tmp_path):
     assert run("quality", "--retrain", "mlp-mnist-2d", "--smoke", "--out", tmp_path) == 0
     result = json.loads((tmp_path / "retrain-mlp-mnist-2d.json").read_text())
