@@ -2,6 +2,7 @@
 
 import copy
 import json
+import random
 import resource
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 
 import keras
 import loopback_hub
+import mutations
 import numpy as np
 import pytest
 from keras import layers
@@ -421,3 +423,15 @@ def test_another_process_loads_them_without_the_code_that_made_them(tmp_path):
     results = np.load(tmp_path / "results.npz")
     for name, model in models.items():
         np.testing.assert_allclose(results[name], model.reconstruct(X), atol=1e-5)
+
+
+def test_an_architecture_with_random_damage_is_refused_or_makes_a_model(plain):
+    for number in range(60 if keras.config.backend() == "tensorflow" else 10):
+        rng = random.Random(number)
+        spoiled = copy.deepcopy(plain)
+        kind = mutations.OF_JSON[number % len(mutations.OF_JSON)]
+        kind(*rng.choice(list(places(spoiled))), rng)
+        try:
+            assert isinstance(hub.build({"architecture": spoiled}), keras_vae.VAE)
+        except ValueError as error:
+            assert "\n" not in str(error) and len(str(error)) < 700
