@@ -173,6 +173,9 @@ def _shape_advice(shape, data_shape, name):
         return f" For a single example, pass {name}[None]; for a dataset, call .batch(128)."
     if tuple(shape[1:]) + (1,) == data_shape:
         return f" Add the channel axis: {name}[..., None]."
+    channels_first = (*data_shape[-1:], *data_shape[:-1])
+    if tuple(shape[1:]) == channels_first != data_shape:
+        return f" The channels come last: np.moveaxis({name}, 1, -1)."
     if len(shape) > 1 and None not in data_shape and math.prod(shape[1:]) == math.prod(data_shape):
         return f" Perhaps {name}.reshape({('-1', *map(str, data_shape))})".replace("'", "") + "."
     return ""

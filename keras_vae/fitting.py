@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae.backends import pipe_arrays, speed_up_adam
-from keras_vae.checks import check_sample_weight, is_array
+from keras_vae.checks import as_array, check_sample_weight, is_array
 
 
 class Fitting:
@@ -175,6 +175,7 @@ class Fitting:
         if not is_array(x):
             return self._check_first_batch(x, name), y, sample_weight
         x = self._check_x(x, name)
+        _check_no_target(x, y)
         if sample_weight is None:
             return x, None, None
         sample_weight = check_sample_weight(sample_weight, len(x))
@@ -196,16 +197,27 @@ class Fitting:
             )
         if first is None:
             raise ValueError(f"{name} must hold at least one batch. Received an empty pipeline.")
-        batch = keras.utils.unpack_x_y_sample_weight(first)[0]
+        batch, y, _ = keras.utils.unpack_x_y_sample_weight(first)
         if type(batch).__name__ == "PerReplica":  # from a distributed tf.data pipeline
             batch = batch.values[0]
-        self._check_x(batch, f"the first batch of {name}")
+        _check_no_target(self._check_x(batch, f"the first batch of {name}"), y)
         return pipeline
 
 
 def _chain(first, rest):
     yield first
     yield from rest
+
+
+def _check_no_target(x, y):
+    """Raises ValueError for a target other than the data, which would be ignored in silence."""
+    if np.ndim(x) < 2 or np.shape(y) != np.shape(x):
+        return
+    if y is not x and not np.array_equal(as_array(y, "y"), x):
+        raise ValueError(
+            "y has the shape of x but other values: a VAE learns to reconstruct x, and ignores "
+            "labels. Training towards another target, such as denoising, is not supported."
+        )
 
 
 def _as_autoencoder(args):

@@ -42,6 +42,9 @@ def start(*arguments, cwd):
         (("list",), 0),
         (("info", "conv-mnist"), 0),
         (("info", "conv-mnits"), 1),
+        ((), 0),
+        (("-h",), 0),
+        (("--version",), 0),
         (("generate", "conv-mnist", "--n", "none"), 2),
     ],
 )

@@ -1,119 +1,27 @@
-"""Parts that users write (`extensions.py`), through all that a model can be asked for."""
+"""Parts that users write (`extensions.py`), through everything a model can be asked for."""
 
 import copy
-import functools
 import os
 import pickle
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import extensions as own
 import keras
 import numpy as np
 import pytest
-from extensions import FSQ, MMD, DiscretisedLogistic, Frequencies, Ladder, Poisson, Residual
+from extension_cases import CASES, N, fit
+from extensions import MMD
 from keras import ops
 
 import keras_vae
-from keras_vae.latents import PointLatent
-from keras_vae.likelihoods import Gaussian
-
-N = 24
-RNG = np.random.default_rng(0)
-DATA = {
-    "grey": RNG.random((N, 8, 8, 1), dtype="float32"),
-    "levels": RNG.integers(0, 256, (N, 8, 8, 1)).astype("uint8"),
-    "counts": RNG.poisson(3, (N, 8, 8, 1)).astype("uint8"),
-    "colour": RNG.random((N, 8, 8, 3), dtype="float32"),
-    "volumes": RNG.random((N, 4, 4, 4, 1), dtype="float32"),
-    "series": RNG.normal(size=(N, 16, 2)).astype("float32"),
-}
-
-
-class Case(NamedTuple):
-    """A model with a part of the user's own, its data, and what it refuses, with the reason."""
-
-    make: Any
-    data: str = "grey"
-    no_generate: str | None = None
-    no_bound: str | None = None
-    no_unit_rates: str | None = None
-
-
-def vae(networks, latent=None, likelihood=None, **arguments):
-    likelihood = likelihood or Gaussian(0.5)
-    return keras_vae.VAE(*networks, latent, likelihood=likelihood, seed=0, **arguments)
-
-
-def vq_vae(shape, quantizer=None, **arguments):
-    small = {"filters": (4,), "blocks": 0, "seed": 0, **arguments}
-    return keras_vae.vq_vae(shape, quantizer=quantizer, **small)
-
-
-dense = functools.partial(own.dense_networks, 1)
-NO_PRIOR = {"no_generate": "this model has none", "no_unit_rates": "not a sum over its latents"}
-PLAIN = "A plain autoencoder \\(PointLatent\\) has no prior"
-CASES = {
-    "fsq": Case(lambda: vq_vae((8, 8, 1), FSQ((4, 3))), **NO_PRIOR),
-    "fsq-any-size": Case(
-        lambda: vq_vae((None, None, 3), FSQ((4, 3), prior=Frequencies())),
-        "colour",
-        no_unit_rates="not a sum over its latents",
-    ),
-    "residual": Case(lambda: vq_vae((8, 8, 1), Residual()), **NO_PRIOR),
-    "ladder": Case(lambda: vae(own.ladder_networks(), Ladder(), num_samples=2, free_bits=0.1)),
-    "plain": Case(
-        lambda: vae(dense(2), PointLatent()),
-        **dict.fromkeys(("no_generate", "no_bound", "no_unit_rates"), PLAIN),
-    ),
-    "logistic": Case(
-        lambda: keras_vae.mlp_vae((8, 8, 1), 2, (8,), likelihood=DiscretisedLogistic(), seed=0),
-        "levels",
-    ),
-    "poisson": Case(lambda: vae(dense(4), likelihood=Poisson()), "counts"),
-    "tc": Case(lambda: vae(dense(4), objective=own.TotalCorrelation(2.0))),
-    "mmd": Case(lambda: vae(dense(4), objective=MMD(seed=0))),
-    "volumes": Case(lambda: vae(own.volume_networks()), "volumes"),
-    "series": Case(lambda: vae(own.series_networks(), num_samples=2), "series"),
-    "any-size": Case(lambda: vae(own.any_size_networks()), "colour"),
-}
-
-
-class Fitted(NamedTuple):
-    name: str
-    case: Case
-    model: Any
-    x: np.ndarray
-    history: dict
+from keras_vae import explorer
 
 
 @pytest.fixture(scope="module", params=CASES)
 def fitted(request):
     """Each model, fitted with all that `fit` takes."""
     return fit(request.param)
-
-
-@functools.cache
-def fit(name):
-    keras.utils.set_random_seed(0)
-    case, x = CASES[name], DATA[CASES[name].data]
-    model = case.make()
-    history = model.fit(
-        x,
-        batch_size=8,
-        epochs=2,
-        verbose=0,
-        sample_weight=np.linspace(0.5, 1.5, N),
-        validation_data=(x, None, np.ones(N)),
-        validation_batch_size=N,
-        callbacks=[
-            keras_vae.callbacks.CollapseWatch(x, warn_below=0.0),
-            keras_vae.callbacks.Ramp("beta", 1),
-        ],
-    ).history
-    return Fitted(name, case, model, x, history)
 
 
 def raises(reason):
@@ -288,3 +196,47 @@ def test_a_fresh_process_loads_it(fitted, files):
     if not case.no_bound:
         got = np.load(files / f"{name}.elbo.npy")
         np.testing.assert_allclose(got, model.elbo(x, seed=0), rtol=1e-4)
+
+
+def test_a_folder_holds_it_or_says_why_not(fitted, tmp_path):
+    _, case, model, x, _ = fitted
+    if case.no_folder:
+        with raises(case.no_folder):
+            keras_vae.save_to_folder(model, tmp_path / "model")
+        return
+    keras_vae.save_to_folder(model, tmp_path / "model")
+    again = keras_vae.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.reconstruct(x), model.reconstruct(x))
+
+
+def test_a_model_trained_on_an_objective_of_ones_own_is_shared_without_it(tmp_path):
+    _, _, model, x, _ = fit("mmd")
+    parts = model.encoder, model.decoder, model.latent
+    elbo = keras_vae.VAE(*parts, likelihood=model.likelihood, beta=2.0)
+    keras_vae.save_to_folder(elbo, tmp_path / "model")
+    again = keras_vae.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.reconstruct(x), model.reconstruct(x))
+    assert type(again.objective) is keras_vae.objectives.ELBO
+
+
+def test_it_is_exported_or_says_why_not(fitted, tmp_path):
+    _, case, model, _, _ = fitted
+    reason = case.no_export
+    if keras.backend.backend() != "tensorflow":
+        reason = "Export needs KERAS_BACKEND=tensorflow"
+    if reason:
+        with raises(reason):
+            keras_vae.export(model, tmp_path / "exported", format="saved_model")
+        return
+    # `export` compares the graphs with the model.
+    graphs = keras_vae.export(model, tmp_path / "exported", format="saved_model")["graphs"]
+    assert {"encoder", "decoder"} <= set(graphs)
+
+
+def test_it_is_explored_or_says_why_not(fitted):
+    _, case, model, x, _ = fitted
+    if case.no_page:
+        with raises(case.no_page):
+            explorer.render(model, x)
+        return
+    assert model.name in explorer.render(model, x)

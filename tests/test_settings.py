@@ -129,3 +129,32 @@ def test_uint8_of_zeros_and_ones_is_not_divided_in_silence(make, binary, method)
     np.testing.assert_array_equal(
         model.encode(0 * binary), model.encode((0 * binary).astype("uint8"))
     )
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch"])
+def test_a_target_other_than_the_data_is_refused_and_not_ignored(make, binary, method):
+    model = make("mlp_vae")
+    with pytest.raises(ValueError, match="y has the shape of x but other values"):
+        getattr(model, method)(binary, 1 - binary)
+    getattr(model, method)(binary, binary.copy())  # the data itself, as autoencoders are often fed
+    getattr(model, method)(binary, np.arange(12))  # labels
+    if method == "fit":
+        with pytest.raises(ValueError, match="y has the shape of x but other values"):
+            model.fit((pair for pair in [(binary, 1 - binary)]), verbose=0)
+
+
+def test_values_beyond_0_and_1_by_rounding_are_taken_and_others_told_to_clip(make, binary):
+    model = make("mlp_vae")
+    np.testing.assert_allclose(
+        model.encode(binary * np.float32(1 + 1e-7)), model.encode(binary), atol=1e-5
+    )
+    with pytest.raises(ValueError, match=r"from 0 to 1.01. Clip them: np.clip\(x, 0, 1\)"):
+        model.encode(binary * 1.01)
+    with pytest.raises(ValueError, match="from 0 to 255. Divide by 255, pass uint8"):
+        model.encode(binary * 255)
+
+
+def test_channels_first_is_told_how_to_move_its_axis_and_not_to_reshape(make):
+    model = make("mlp_vae", (8, 8, 3))
+    with pytest.raises(ValueError, match=r"np.moveaxis\(x, 1, -1\)"):
+        model.encode(np.zeros((2, 3, 8, 8)))

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from keras_vae import registry
+from keras_vae import __version__, registry
 from keras_vae.progress import in_terminal
 
 
@@ -42,6 +42,9 @@ class Computing(TyperCommand):
 def _quiet_start():
     """Holds back what C++ libraries write to stderr while they start; shows it if that fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if sys.stderr is None:  # closed: nobody reads it
+        yield
+        return
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -68,9 +71,27 @@ app = typer.Typer(
     cls=_Sentences,
     help="Variational autoencoders for Keras 3: pretrained, trainable, measured.",
     epilog="Example: keras-vae generate conv-mnist",
-    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(wanted: bool):
+    if wanted:
+        typer.echo(f"keras-vae {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version."),
+    ] = False,
+):
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
 
 
 def complete_model(incomplete: str):

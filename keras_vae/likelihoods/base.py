@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+_ROUNDING = 1e-6  # how far beyond [0, 1] values may be by rounding
+
 
 class Likelihood:
     """The interface of a likelihood p(x|z).
@@ -90,11 +92,13 @@ class Likelihood:
         """Raises ValueError if the NumPy array `x` (finite, not uint8) is not what is observed."""
         low, high = float(x.min()), float(x.max())
         kind = type(self).__name__
-        if self.observes in ("binary", "levels") and (low < 0 or high > 1):
+        excess = max(-low, high - 1) if self.observes in ("binary", "levels") else 0.0
+        if excess > _ROUNDING:
+            remedy = "Divide by 255, pass uint8" if excess > 0.02 else "Clip them: np.clip(x, 0, 1)"
             raise ValueError(
                 f"A {kind} likelihood takes values in [0, 1] (or uint8 images, which are divided "
-                f"by 255). Received values from {low:g} to {high:g}. Divide by 255, pass uint8, or "
-                'use likelihood="gaussian".'
+                f"by 255). Received values from {low:.7g} to {high:.7g}. {remedy}, or use "
+                'likelihood="gaussian".'
             )
         if self.observes == "levels" and np.any(np.abs(255 * x - np.rint(255 * x)) > 0.01):
             raise ValueError(

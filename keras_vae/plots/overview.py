@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_vae.checks import as_array
-from keras_vae.plots.grids import image_grid
+from keras_vae.plots.grids import image_grid, to_images
 
 _COLUMNS = 16
 
@@ -21,9 +21,12 @@ def overview(model, x=None):
     """
     if len(model.data_shape) != 3 or (x is None and not model.latent.generates):
         return None
-    rows = [model.generate(64, seed=0)] if model.latent.generates else []
+    parts = [model.generate(64, seed=0)] if model.latent.generates else []
     if x is not None:
-        x = model.likelihood.read(as_array(x)[:_COLUMNS])
-        white = np.ones((_COLUMNS - len(x), *x.shape[1:]))
-        rows += [x, white, model.reconstruct(x), white]
+        x = as_array(x)[:_COLUMNS]
+        parts += [x, model.reconstruct(x)]
+    rows = []
+    for part in to_images(model.likelihood, *parts):
+        white = np.ones((-len(part) % _COLUMNS, *part.shape[1:]))
+        rows += [part, white]
     return image_grid(np.concatenate(rows), columns=_COLUMNS)
