@@ -236,7 +236,15 @@ def test_compiled_inference_follows_other_variables_and_a_new_compile(make, bina
 
 
 @on_tensorflow
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "learned_gaussian"])
+@pytest.mark.parametrize(
+    ("factory", "likelihood"),
+    [
+        ("mlp_vae", "bernoulli"),
+        ("mlp_vae", "gaussian"),
+        ("conv_vae", "learned_gaussian"),
+        ("vq_vae", "bernoulli"),
+    ],
+)
 def test_images_whose_size_the_pipeline_does_not_say(make, factory, grey, likelihood):
     """As those of `tf.io.decode_png` and of most generators."""
     import tensorflow as tf

@@ -132,22 +132,31 @@ def test_a_prior_is_recorded_in_plain_words():
     assert made_by["arguments"]["prior"] == expected
 
 
+def convolutions(network):
+    """The layers with a kernel over images."""
+    return [
+        layer for layer in network.layers if len(getattr(layer, "kernel", np.empty(0)).shape) == 4
+    ]
+
+
 def test_residual_blocks_do_not_change_shapes():
-    x = np.random.default_rng(0).random((2, 17, 23, 2)).astype("float32")
-    model = keras_vae.conv_vae((17, 23, 2), 3, (4, 6), hidden_units=(), blocks=2)
+    x = np.random.default_rng(0).random((2, 9, 11, 2)).astype("float32")
+    model = keras_vae.conv_vae((9, 11, 2), 3, (4,), hidden_units=(), blocks=2)
     assert model.reconstruct(x).shape == x.shape
-    assert sum("conv2d" in layer.name for layer in model.encoder.layers) == 2 * (1 + 2 * 2)
+    halving, *blocks = convolutions(model.encoder)
+    assert len(blocks) == 2 * 2  # two in each block
+    assert {layer.output.shape for layer in blocks} == {halving.output.shape}
     assert np.isfinite(model.train_on_batch(x)).all()
 
 
-@pytest.mark.parametrize("blocks", [0, 2])
+@pytest.mark.parametrize("blocks", [0, 1])
 def test_a_stem_works_at_full_size(blocks):
     x = np.random.default_rng(0).random((2, 17, 23, 2)).astype("float32")
     model = keras_vae.conv_vae((17, 23, 2), 3, (4, 6), hidden_units=(), blocks=blocks, stem=5)
     assert model.reconstruct(x).shape == x.shape
-    first = [layer for layer in model.encoder.layers if "conv2d" in layer.name][: 1 + 2 * blocks]
+    first = convolutions(model.encoder)[: 1 + 2 * blocks]
     assert {layer.output.shape[1:] for layer in first} == {(17, 23, 5)}
-    *others, last = [layer for layer in model.decoder.layers if layer.name.startswith("conv2d")]
+    *others, last = convolutions(model.decoder)
     assert last.kernel.shape == (3, 3, 5, 2) and last.activation is keras.activations.linear
     wide = [layer for layer in others if layer.output.shape[1:] == (18, 24, 5)]
     assert len(wide) == 1  # the doubling; the extra row and column are cropped
