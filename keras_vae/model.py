@@ -51,7 +51,8 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
             None, off. It changes by assignment, as beta does.
             `importance_weighted`: True for the importance-weighted bound of `num_samples` samples
             in place of the ELBO; `"dreg"` for a gradient with less noise. Defaults to False.
-            `objective`: an object of `keras_vae.objectives`, in place of all of these.
+            `objective`: an object of `keras_vae.objectives`, in place of all of these. To train on
+            another one later, make a VAE of the same encoder, decoder and latent.
 
     Raises:
         ValueError: if an argument is out of its range or the networks do not fit together.

@@ -10,6 +10,7 @@ from keras import layers, ops
 from scipy import stats
 
 import keras_vae
+from keras_vae import plots
 from keras_vae.latents import Draw, GaussianLatent, PointLatent, VectorQuantizer
 from keras_vae.likelihoods import Gaussian, Likelihood, sum_over_data
 from keras_vae.objectives import ELBO, Objective
@@ -276,3 +277,33 @@ def test_a_codebook_of_65536_codes_is_searched_in_parts():
     vectors = numpy(latent.codebook.vectors)
     nearest = ((h[..., None, :] - vectors) ** 2).sum(-1).argmin(-1)
     assert np.mean(numpy(latent.code(tensor(h))) == nearest) > 0.95
+
+
+def test_pictures_of_a_model_of_any_size_take_the_size_of_the_images(tmp_path):
+    model, x = CASES["any-size"].make(), DATA["colour"]
+    grid = keras_vae.callbacks.SampleGrid(tmp_path, x[:4], num_images=4)
+    model.fit(x, verbose=0, callbacks=[grid])
+    assert len(list(tmp_path.glob("*.png"))) == 2
+    assert plots.overview(model, x) is not None and plots.overview(model) is None
+    with pytest.raises(ValueError, match="A model of any size needs images"):
+        model.fit(x, verbose=0, callbacks=[keras_vae.callbacks.SampleGrid(tmp_path)])
+
+
+def test_pictures_of_volumes_are_refused_before_training(tmp_path):
+    _, _, model, x, _ = cases.fit("volumes")
+    with pytest.raises(ValueError, match="SampleGrid shows images"):
+        model.fit(x, verbose=0, callbacks=[keras_vae.callbacks.SampleGrid(tmp_path, x)])
+
+
+def test_a_model_without_an_input_shape_is_built_by_the_first_data():
+    def make():
+        encoder = keras.Sequential([layers.Flatten(), layers.Dense(4)])
+        decoder = keras.Sequential([layers.Dense(64), layers.Reshape((8, 8, 1))])
+        return vae((encoder, decoder))
+
+    for ask in (lambda m: m.generate(2), lambda m: m.decode(np.zeros((2, 2), "float32"))):
+        with pytest.raises(ValueError, match="The model is not built"):
+            ask(make())
+    model = make()
+    model.fit(DATA["grey"], verbose=0)
+    assert model.generate(2).shape == (2, 8, 8, 1)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from keras_vae import plots
 from keras_vae.checks import check_whole
@@ -47,6 +48,15 @@ class SampleGrid(keras.callbacks.Callback):
             raise ValueError(
                 "This model has no prior to draw samples from: give images to reconstruct, x=."
             )
+        shape, self.size = self.model.data_shape, None
+        if len(shape) > 3:
+            raise ValueError(f"SampleGrid shows images, and this model's data have shape {shape}.")
+        if None in shape:
+            if self.x is None:
+                raise ValueError(
+                    "A model of any size needs images, x=, which say what size to show."
+                )
+            self.size = np.shape(self.x)[1:-1]
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.log_dir is not None:
             import tensorflow as tf  # for TensorBoard's writer, whatever the backend
@@ -58,7 +68,7 @@ class SampleGrid(keras.callbacks.Callback):
             return
         figures, model = {}, self.model
         if model.latent.generates:
-            images = model.generate(self.num_images, seed=self.seed)
+            images = model.generate(self.num_images, seed=self.seed, size=self.size)
             figures["samples"] = plots.image_grid(*plots.to_images(model.likelihood, images))
         if self.x is not None:
             pairs = plots.to_images(model.likelihood, self.x, model.reconstruct(self.x))

@@ -78,7 +78,7 @@ def _plain(value):
     is_ours = value.get("registered_name") == f"keras_vae>{name}"
     if not is_ours and (name not in _MODULES or not f"{module}.".startswith("keras.")):
         name = value["config"] if name == "function" else name
-        raise ValueError(_REFUSAL.format(f"{name} ({module})"))
+        raise ValueError(_REFUSAL.format(f"{name} ({module})" if value.get("module") else name))
     if ".ops." in module:
         raise ValueError(_REFUSAL.format(f"keras.ops, here {name}, outside of a layer"))
     # Without what is None, since a layer of another version of Keras may have other arguments.

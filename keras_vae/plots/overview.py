@@ -17,11 +17,13 @@ def overview(model, x=None):
 
     Returns:
         A `matplotlib.figure.Figure`, or None if there is nothing to show: the data are not images,
-        or no images are given and the model does not generate.
+        or no images are given and the model does not generate, or takes images of any size.
     """
-    if len(model.data_shape) != 3 or (x is None and not model.latent.generates):
+    any_size = None in model.data_shape
+    if len(model.data_shape) != 3 or (x is None and (any_size or not model.latent.generates)):
         return None
-    parts = [model.generate(64, seed=0)] if model.latent.generates else []
+    size = np.shape(x)[1:-1] if any_size else None
+    parts = [model.generate(64, seed=0, size=size)] if model.latent.generates else []
     if x is not None:
         x = as_array(x)[:_COLUMNS]
         parts += [x, model.reconstruct(x)]
