@@ -7,8 +7,8 @@ import sys
 import keras
 import numpy as np
 import pytest
-from keras.ops import convert_to_numpy as to_numpy
 from conftest import on_default_backend
+from keras.ops import convert_to_numpy as to_numpy
 from reference_steps import adam, gradient
 
 import keras_vae
