@@ -65,6 +65,7 @@ def start(script, loopback, tmp_path, **options):
 
 
 @on_default_backend
+@pytest.mark.long
 def test_two_and_eight_processes_load_at_once_into_an_empty_cache(loopback, files, tmp_path):
     loopback.add("me/mine", files)
 

@@ -9,6 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from conftest import on_default_backend
 
 import keras_vae
 from keras_vae import hub, registry
@@ -191,6 +192,8 @@ def test_what_is_no_name_or_place_is_refused(wrong):
             function(wrong)
 
 
+@on_default_backend  # it starts a process for each
+@pytest.mark.long
 def test_the_published_models_give_the_same_numbers_on_every_backend(tmp_path):
     """Of the suite on TensorFlow, all that are there; of another's, that one beside TensorFlow."""
     own = keras.backend.backend()
