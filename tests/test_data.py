@@ -111,7 +111,13 @@ SIZES = {"cifar10": (45000, 5000, 10000)}
 
 
 @on_default_backend
-@pytest.mark.parametrize("name", data.DATASETS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "mnist" else pytest.param(name, marks=pytest.mark.long)
+        for name in data.DATASETS
+    ],
+)
 def test_a_real_data_set_has_its_known_size_and_mean(name, real_data):
     record, parts = data.DATASETS[name], real_data(name)
     images = parts.x_train, parts.x_validation, parts.x_test

@@ -173,29 +173,23 @@ for file in pathlib.Path(sys.argv[1]).glob("*.keras"):
 """
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """What a fresh process computes with all models, loaded from `.keras` files."""
-    folder = tmp_path_factory.mktemp("extensions")
+def test_a_fresh_process_loads_them(tmp_path):
+    # One test of all models, so that one worker starts one process.
     for name in CASES:
         fitted = fit(name)
-        fitted.model.save(folder / f"{name}.keras")
-        np.save(folder / f"{name}.npy", fitted.x)
+        fitted.model.save(tmp_path / f"{name}.keras")
+        np.save(tmp_path / f"{name}.npy", fitted.x)
     tests = str(Path(__file__).parent)
     path = os.pathsep.join([tests, str(Path(tests).parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "KERAS_BACKEND": keras.backend.backend()}
-    subprocess.run([sys.executable, "-c", LOAD, str(folder)], env=environment, check=True)
-    return folder
-
-
-def test_a_fresh_process_loads_it(fitted, files):
-    name, case, model, x, _ = fitted
-    np.testing.assert_allclose(
-        np.load(files / f"{name}.reconstructions.npy"), model.reconstruct(x), rtol=1e-5, atol=1e-6
-    )
-    if not case.no_bound:
-        got = np.load(files / f"{name}.elbo.npy")
-        np.testing.assert_allclose(got, model.elbo(x, seed=0), rtol=1e-4)
+    subprocess.run([sys.executable, "-c", LOAD, str(tmp_path)], env=environment, check=True)
+    for name in CASES:
+        _, case, model, x, _ = fit(name)
+        got = np.load(tmp_path / f"{name}.reconstructions.npy")
+        np.testing.assert_allclose(got, model.reconstruct(x), rtol=1e-5, atol=1e-6, err_msg=name)
+        if not case.no_bound:
+            got = np.load(tmp_path / f"{name}.elbo.npy")
+            np.testing.assert_allclose(got, model.elbo(x, seed=0), rtol=1e-4, err_msg=name)
 
 
 def test_a_folder_holds_it_or_says_why_not(fitted, tmp_path):
