@@ -149,6 +149,14 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
             known[shape] = self.latent.spec(keras.tree.map_structure(_shape, h))
         return known[shape]
 
+    def example_shape(self):
+        """Returns a shape of data that the model takes: its own, axes of any size at about 64."""
+        shape = tuple(size or 64 for size in self.data_shape)
+        if None in self.data_shape:  # strides that do not divide 64 give another size, and take it
+            made = self.decoder(self.latent(self.encoder(keras.Input(shape)))[0]).shape[1:-1]
+            shape = (*(size or 64 for size in made), shape[-1])
+        return shape
+
     @property
     def beta(self):
         """Weight of the rate in the loss: a variable, which assignment changes."""

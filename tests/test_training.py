@@ -10,7 +10,7 @@ import pytest
 import keras_vae
 from keras_vae import data, training
 from keras_vae.training import train
-from keras_vae.training.checkpoints import Checkpoints, restore
+from keras_vae.training.checkpoints import Checkpoints, restore_checkpoint
 from keras_vae.training.feeding import epochs_of_batches
 from keras_vae.training.progress import Progress
 
@@ -81,7 +81,7 @@ def test_a_run_that_averages_its_weights_validates_and_leaves_the_average(tmp_pa
     check_equal(again, made)
     # A checkpoint continues from the weights themselves.
     last = averaging()
-    restore(last, next(tmp_path.glob("epoch-*.h5")))
+    restore_checkpoint(last, next(tmp_path.glob("epoch-*.h5")))
     average, kept = (m.decoder.get_weights()[0] for m in (made, last))
     assert np.abs(kept - average).max() > 1e-3
 

@@ -75,7 +75,7 @@ def two_stages(tmp_path_factory):
 def first_stage(recipe, folder):
     """The model that the first stage of a run made."""
     model = build_stage(recipe)
-    checkpoints.restore(model, next(folder.glob("epoch-*.h5")))
+    checkpoints.restore_checkpoint(model, next(folder.glob("epoch-*.h5")))
     return model
 
 

@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-from keras_vae import hub, likelihoods, priors
+from keras_vae import hub, likelihoods
 from keras_vae.exporting.formats import FORMATS, OPSET
 from keras_vae.exporting.graphs import graphs_of
 
@@ -19,9 +19,7 @@ _FLOATS = {
 def describe(model, format: str) -> dict:
     """What must be known about the model and the format before a graph is run."""
     latent, likelihood = model.latent, model.likelihood
-    prior = priors.name_of(latent.prior)
-    if latent.prior is None and not latent.code_spec.num_codes:
-        prior = None  # only integer codes have a uniform prior
+    prior = latent.prior_name
     scale = likelihood.uint8_scale
     description = {
         "keras_vae": _own_version(),

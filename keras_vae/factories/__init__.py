@@ -1,6 +1,7 @@
 """The named combinations of networks and latents, one file each."""
 
 import inspect
+import reprlib
 
 from keras_vae import objectives
 from keras_vae.factories.conv import conv_vae as conv_vae
@@ -8,6 +9,7 @@ from keras_vae.factories.mlp import mlp_vae as mlp_vae
 from keras_vae.factories.origin import plain as plain
 from keras_vae.factories.origin import recorded as recorded
 from keras_vae.factories.vq import vq_vae as vq_vae
+from keras_vae.model import VAE
 
 FACTORIES = {"mlp_vae": mlp_vae, "conv_vae": conv_vae, "vq_vae": vq_vae}
 
@@ -16,3 +18,29 @@ def parameters(factory) -> tuple:
     """The names of the arguments that a factory takes, given its name."""
     own = inspect.signature(FACTORIES[factory]).parameters
     return (*(name for name in own if name != "settings"), *objectives.SETTINGS)
+
+
+def build(factory, arguments) -> VAE:
+    """Builds an untrained model, given a factory's name and its arguments.
+
+    Raises:
+        ValueError: if there is no such factory, or it does not take the arguments.
+    """
+    check(factory, arguments)
+    return FACTORIES[factory](**arguments)
+
+
+def check(factory, arguments):
+    """Refuses what is not the name of a factory, or not a dict of arguments that it takes.
+
+    Raises:
+        ValueError: as `build` does; values are not checked.
+    """
+    if not isinstance(factory, str) or factory not in FACTORIES:
+        known = ", ".join(FACTORIES)
+        raise ValueError(f"Unknown factory {reprlib.repr(factory)}. Available: {known}.")
+    if not isinstance(arguments, dict):
+        raise ValueError(f"arguments must be a dict. Received: {reprlib.repr(arguments)}")
+    if unknown := [reprlib.repr(name) for name in arguments if name not in parameters(factory)]:
+        takes = f"It takes: {', '.join(parameters(factory))}."
+        raise ValueError(f"{factory} does not take {', '.join(unknown[:5])}. {takes}")

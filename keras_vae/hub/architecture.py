@@ -1,13 +1,13 @@
 """A model's architecture as plain data: its layers, limited to those of Keras and of keras_vae.
 
-A part is `{"class": "Dense", "config": {...}}`, where the class is one of keras_vae or
-of layers.toml. There are no
-modules, functions or operations, so that building an architecture runs only code of Keras and of
-keras_vae. In a functional model a layer also has `calls`, in which `{"tensor": [layer, call,
-output]}` stands for an output of another layer.
+A part is `{"class": "Dense", "config": {...}}`, where the class is one of keras_vae or of
+layers.toml. There are no modules, functions or operations: building an architecture runs only code
+of Keras and keras_vae. In a functional model a layer also has `calls`, in which
+`{"tensor": [layer, call, output]}` stands for an output of another layer.
 """
 
 import json
+import reprlib
 import tomllib
 from pathlib import Path
 
@@ -25,6 +25,9 @@ _MODULES = {name: module for module, names in _CLASSES.items() for name in names
 _OURS = (Latent, Prior, Likelihood, Objective)
 _MOST = {"most": 300, "deepest": 24}
 _MOST_PARTS = 2000  # layers, initializers, ...: each takes a millisecond or so to make
+_MOST_CALLS = 10_000  # of parts, in models within models each time anew: shapes follow all of them
+_PARTS = {"encoder", "decoder", "latent", "likelihood", "objective"}
+_KEYS = {"name", "trainable", "seed", "data_shape", *_PARTS}
 
 
 def describe(model) -> dict:
@@ -57,9 +60,23 @@ def build(architecture: dict) -> VAE:
 
 def _check(architecture):
     check_plain("architecture", architecture, **_MOST)
-    parts = json.dumps(architecture).count('"class"')
-    if parts > _MOST_PARTS:
-        raise ValueError(f"An architecture may have {_MOST_PARTS} parts. Received: {parts}")
+    if unknown := set(architecture) - _KEYS:  # such as `made_by`, which only a factory may note
+        raise ValueError(f"An architecture may not hold {reprlib.repr(sorted(unknown))}.")
+    parts, calls = json.dumps(architecture).count('"class"'), _calls(architecture)
+    if parts > _MOST_PARTS or calls > _MOST_CALLS:
+        most = f"{_MOST_PARTS} parts, and {_MOST_CALLS} calls of them in one pass"
+        raise ValueError(f"An architecture may have {most}. Received: {parts} and {calls}")
+
+
+def _calls(value):
+    """How many parts one pass goes through: those of a model within a model at each of its calls."""
+    if isinstance(value, list):
+        return sum(map(_calls, value))
+    if not isinstance(value, dict):
+        return 0
+    calls = value.get("calls")
+    times = max(1, len(calls)) if isinstance(calls, list) else 1
+    return times * (("class" in value) + sum(map(_calls, value.values())))
 
 
 def _plain(value):
@@ -107,7 +124,7 @@ def _serialised(value):
     name, config = str(value["class"]), _serialised(value.get("config"))
     ours = keras.saving.get_registered_object(f"keras_vae>{name}")
     if not (name in _MODULES if ours is None else issubclass(ours, _OURS)):
-        raise ValueError(f"There is no class {name!r} of which an architecture may be made.")
+        raise ValueError(f"An architecture may not contain the class {name!r}.")
     registered = f"keras_vae>{name}" if ours else None
     module = ours.__module__ if ours else _MODULES[name]
     part = {"module": module, "class_name": name, "registered_name": registered, "config": config}

@@ -41,6 +41,7 @@ def model_card(entry, *, name=None, repository=None, **shown) -> str:
         "front_matter": _front_matter(entry, title),
         "shape": tuple(entry["data_shape"]),
         "values": values if isinstance(values, str) else f"in {values}",
+        "of_prior": f", prior `{entry['prior']}`" if entry.get("prior") else "",
         "plain_arguments": json.dumps(entry.get("arguments")),
         "architecture": str(entry["architecture"]) if "architecture" in entry else None,
         "source": sources[0],

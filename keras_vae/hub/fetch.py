@@ -99,8 +99,8 @@ def fetch(place: Place, published: dict | None = None) -> Path:
         metadata = read_metadata(folder)
         if published and any(metadata[key] != published[key] for key in ("bytes", "sha256")):
             raise WeightsError(
-                f"{place} holds other weights than the published. To load them, checked by their "
-                f"own metadata: keras_vae.load('{place}')"
+                f"{place} does not hold the published weights. To load what it holds, checked by "
+                f"its own metadata: keras_vae.load('{place}')"
             )
         _file(place, commit, WEIGHTS, metadata)
     except HubError as error:

@@ -39,11 +39,8 @@ def fingerprint(model) -> list[float]:
 
 
 def fixed_inputs(model, rng: np.random.RandomState, n=2):
-    """Draws data for the encoder and codes for the decoder, `n` examples of each.
-
-    Axes of any size are given 64.
-    """
-    data_shape = [size or 64 for size in model.data_shape]
+    """Draws data for the encoder and codes for the decoder, `n` examples of each."""
+    data_shape = model.example_shape()
     spec = model.code_spec(data_shape)
     x = rng.uniform(size=(n, *data_shape)).astype("float32")
     if spec.num_codes is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import likelihoods, priors
+from keras_vae import likelihoods
 from keras_vae.factories import recorded
 from keras_vae.files import read_json, sha256, write_json
 from keras_vae.hub import architecture
@@ -82,7 +82,7 @@ def save_to_folder(model, folder):
             it stay.
 
     Raises:
-        ValueError: if the model's outputs are not finite, or if the model has a part that is
+        ValueError: if the model is not built, if its outputs are not finite, or if the model has a part that is
             neither of Keras nor of keras_vae. `model.save("model.keras")` saves such a model.
 
     Example:
@@ -91,6 +91,7 @@ def save_to_folder(model, folder):
     >>> model.fit(x_train)
     >>> keras_vae.save_to_folder(model, "my-model")
     """
+    model.check_built()
     config, clone = _clone(model)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +109,6 @@ def save_to_folder(model, folder):
 def describe(model, weights) -> dict:
     """What metadata.json and the registry say of a model and its file of weights."""
     likelihood, latent = model.likelihood, model.latent
-    has_prior = latent.prior is not None or latent.code_spec.num_codes  # codes: a uniform one
     in_range = likelihood.observes in ("binary", "levels")
     return {
         "bytes": Path(weights).stat().st_size,
@@ -119,7 +119,7 @@ def describe(model, weights) -> dict:
         "observes": likelihood.observes,
         "code_length": likelihood.is_code_length,
         "input_range": [0, 1] if in_range else "any finite number",
-        "prior": priors.name_of(latent.prior) if has_prior else None,
+        "prior": latent.prior_name,
         "generates": bool(latent.generates),
         "fingerprint": fingerprint(model),
     }

@@ -14,11 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 
 from keras_vae.checks import LARGEST_SEED
+from keras_vae.latents.codebook import BLOCK
 from keras_vae.layer_places import layers_by_place
 
 LARGEST = 2**28  # numbers in a model, or for one example in a layer: 1 GiB of float32
-_MOST_PARTS = 64  # things that are built one by one, which takes time
-_PARTS = ("blocks", "couplings", "depth", "layers")
+_MOST_REPEATED = 64  # things that are built one by one, which takes time
+_REPEATED = ("blocks", "couplings", "depth", "layers")
 _NAME = r"\w[\w -]{0,99}"
 _SERIALISED = {"class_name", "module", "registered_name"}  # how Keras names classes
 
@@ -36,7 +37,7 @@ def check_plain(name, value, most=64, deepest=4):
         ValueError: if it is anything else; the message says where and what.
     """
     rule, limit = None, LARGEST_SEED if name == "seed" else LARGEST
-    limit = _MOST_PARTS if name in _PARTS else limit
+    limit = _MOST_REPEATED if name in _REPEATED else limit
     if isinstance(value, (dict, list, tuple)):
         if len(value) > most or not deepest:
             rule = f"hold at most {most} values, not nested so deep"
@@ -99,11 +100,11 @@ def _numbers(model):
         layer.compute_output_spec = _counted(layer, numbers, axes)
         numbers.append(getattr(layer, "numbers_per_example", 0))
     # With a batch size, or Keras would not compute the shapes of a known input again.
-    data_shape = [size or 64 for size in model.data_shape]
+    data_shape = model.example_shape()
     h = model.encoder(keras.Input(data_shape, batch_size=1))
     model.decoder(model.latent(h)[0])
     spec = model.code_spec(data_shape)
-    numbers.append(math.prod(spec.shape) * (spec.num_codes or 1))
+    numbers.append(math.prod(spec.shape) * min(spec.num_codes or 1, BLOCK))
     return max(numbers)
 
 

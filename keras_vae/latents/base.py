@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vae.priors import name_of
+
 ACTIVE = 0.01  # a latent is active if Var_x(E_q[z]) exceeds this (Burda et al. 2015, section 5)
 
 
@@ -113,6 +115,12 @@ class Latent(keras.layers.Layer):
         self.prior = None
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+
+    @property
+    def prior_name(self):
+        """The name of the prior: `"uniform"` for integer codes without one; None if there is none."""
+        has_prior = self.prior is not None or self.code_spec.num_codes
+        return name_of(self.prior) if has_prior else None
 
     def connect(self, encoder, data_shape):
         """Gives a latent what it needs of its model, before `build`. A no-op by default."""

@@ -84,7 +84,7 @@ def resume(model, folder: Path, plan: dict) -> list:
             f"{folder} holds a run of another plan ({', '.join(changed)} changed): resume that run "
             "with its own settings, or choose an empty folder."
         )
-    restore(model, folder / state["checkpoint"])
+    restore_checkpoint(model, folder / state["checkpoint"])
     return state["history"]
 
 
@@ -101,7 +101,7 @@ def read_state(folder: Path) -> dict:
     return state
 
 
-def restore(model, checkpoint: Path):
+def restore_checkpoint(model, checkpoint: Path):
     """Restores a compiled model and its optimizer from a checkpoint."""
     model.optimizer.build(model.trainable_variables)
     model.load_weights(checkpoint)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import keras
 
-from keras_vae import hub
+from keras_vae import factories
 from keras_vae.training import checkpoints
 from keras_vae.training.run import apply_average, train
 
@@ -81,7 +81,7 @@ def restore(recipe: dict, folder):
             raise ValueError(f"{run} is not finished: {len(state['history'])} epochs")
         model = build_stage(recipe, name, model)
         kept = checkpoints.BEST if stage.get("keep_best") else state["checkpoint"]
-        checkpoints.restore(model, run / kept)
+        checkpoints.restore_checkpoint(model, run / kept)
         apply_average(model)
         history += state["history"]
     return model, history
@@ -101,7 +101,7 @@ def build_stage(recipe: dict, name: str = "training", before=None, steps_per_epo
     if "prior" in recipe and name != "prior":
         del arguments["prior"]  # it is not trained yet
     keras.utils.set_random_seed(stage["seed"])
-    model = hub.build({"factory": recipe["model"]["factory"], "arguments": arguments})
+    model = factories.build(recipe["model"]["factory"], arguments)
     if name == "refinement":
         model.set_weights(before.get_weights())
     if name == "prior":
