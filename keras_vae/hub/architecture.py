@@ -69,7 +69,7 @@ def _check(architecture):
 
 
 def _calls(value):
-    """How many parts one pass goes through: those of a model within a model at each of its calls."""
+    """How many parts one pass goes through, those within another at each of its calls."""
     if isinstance(value, list):
         return sum(map(_calls, value))
     if not isinstance(value, dict):

@@ -82,8 +82,8 @@ def save_to_folder(model, folder):
             it stay.
 
     Raises:
-        ValueError: if the model is not built, if its outputs are not finite, or if the model has a part that is
-            neither of Keras nor of keras_vae. `model.save("model.keras")` saves such a model.
+        ValueError: if the model is not built, if its outputs are not finite, or if it has a part
+            that is neither of Keras nor of keras_vae. `model.save("model.keras")` saves such a model.
 
     Example:
 

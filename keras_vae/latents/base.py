@@ -118,7 +118,7 @@ class Latent(keras.layers.Layer):
 
     @property
     def prior_name(self):
-        """The name of the prior: `"uniform"` for integer codes without one; None if there is none."""
+        """The prior's name, `"uniform"` for integer codes without a prior layer; or None."""
         has_prior = self.prior is not None or self.code_spec.num_codes
         return name_of(self.prior) if has_prior else None
 
