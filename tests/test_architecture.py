@@ -116,6 +116,47 @@ def test_an_architecture_names_no_module(model):
         assert word not in text
 
 
+def of_stride_3():
+    """Images of any size, whose sides are multiples of 3, as 64 is not."""
+    encoder = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(6, 3, 3, "same")])
+    decoder = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2DTranspose(1, 3, 3)])
+    return keras_vae.VAE(encoder, decoder)
+
+
+def of_seven_strides():
+    """Images of any size, whose sides are multiples of 128."""
+    down = [layers.Conv2D(2, 3, 2, "same") for _ in range(7)]
+    up = [layers.Conv2DTranspose(1, 3, 2, "same") for _ in range(7)]
+    encoder = keras.Sequential([keras.Input((None, None, 1)), *down])
+    decoder = keras.Sequential([keras.Input((None, None, 2)), *up])
+    return keras_vae.VAE(encoder, decoder, keras_vae.latents.PointLatent())
+
+
+@pytest.mark.parametrize(("make", "side"), [(of_stride_3, 66), (of_seven_strides, 128)])
+def test_models_of_any_size_are_shared_whatever_their_strides(
+    make, side, loopback, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    model, x = make(), np.random.default_rng(0).random((2, side, side, 1), dtype="float32")
+    assert model.example_shape() == (side, side, 1)
+    keras_vae.save_to_folder(model, tmp_path)
+    np.testing.assert_allclose(
+        keras_vae.load(tmp_path).reconstruct(x), model.reconstruct(x), atol=1e-5
+    )
+    keras_vae.publish(model, "tester/mine")
+    assert keras_vae.load("hf://tester/mine").data_shape == (None, None, 1)
+
+
+def test_a_model_that_is_not_built_is_refused_in_words(loopback, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with pytest.raises(ValueError, match="The model is not built.*call it on data once"):
+        keras_vae.save_to_folder(of_codes(), tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+    with pytest.raises(ValueError, match="The model is not built.*call it on data once"):
+        keras_vae.publish(of_codes(), "tester/mine")
+    assert "tester/mine" not in loopback.repositories
+
+
 def test_a_model_of_mixed_precision_is_saved_in_float32(tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -78,7 +78,7 @@ def test_whatever_is_put_wherever_it_is_refused_or_makes_a_model_of_ours(plain, 
 def test_a_nested_part_of_another_class_is_refused(plain, key, value):
     plain["encoder"]["config"]["layers"][-1]["config"][key] = value
     with pytest.raises(
-        ValueError, match="no class|serialised object|makes no model|must be|config"
+        ValueError, match="not contain the class|serialised object|makes no model|must be|config"
     ):
         hub.build({"architecture": plain})
 
@@ -209,6 +209,31 @@ def test_an_architecture_that_is_too_large_is_refused_before_memory_is_asked_for
     assert after - before < 2**19  # in KiB, or on macOS in bytes
 
 
+def called_within(levels, times, shape):
+    """Models within models, each of which calls the one inside it several times in a row."""
+    start = {**part("InputLayer", batch_shape=[None, *shape], name="x"), "calls": []}
+    inner = part("Activation", activation="relu", name="m0")
+    for level in range(levels):
+        calls = [*call("x"), *(call(f"m{level}")[0] for _ in range(times - 1))]
+        for before, node in enumerate(calls[1:]):
+            node["args"][0]["tensor"][1] = before
+        config = {"layers": [start, {**inner, "calls": calls}], "input_layers": [["x", 0, 0]]}
+        config |= {"name": f"m{level + 1}", "output_layers": [f"m{level}", times - 1, 0]}
+        inner = {"class": "Model", "config": config}
+    return sequential(inner, part("Flatten"), part("Dense", units=6))
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (None, None, 1)])  # known, or computed at each call
+def test_models_that_call_models_too_often_are_refused_at_once(plain, shape):
+    built = hub.build(with_encoder(plain, called_within(2, 5, shape)))
+    assert built.data_shape == (8, 8, 1)
+    for levels in (2, 4):
+        start = time.monotonic()
+        with pytest.raises(ValueError, match="4000 parts, each counted at each of its calls"):
+            hub.build(with_encoder(plain, called_within(levels, 300, shape)))
+        assert time.monotonic() - start < 5
+
+
 @pytest.mark.parametrize("levels", [5, 30, 400, 100_000])
 def test_models_within_models_without_end_are_refused(plain, levels, tmp_path):
     keras_vae.save_to_folder(of_dense(), tmp_path)
@@ -220,6 +245,18 @@ def test_models_within_models_without_end_are_refused(plain, levels, tmp_path):
     )
     with pytest.raises(ValueError):
         keras_vae.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("made_by", {"factory": "mlp_vae", "arguments": {}}),
+        *(("made_by", None), ("beta", 2.0), ("dtype", "float32"), ("autocast", True)),
+    ],
+)
+def test_an_architecture_holds_nothing_but_a_name_a_seed_a_shape_and_five_parts(plain, key, value):
+    with pytest.raises(ValueError, match=rf"may not hold the keys \['{key}'\]"):
+        hub.build({"architecture": {**plain, key: value}})
 
 
 def test_a_list_within_itself_is_refused(plain):

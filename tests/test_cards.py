@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
+from own_kinds import plain_autoencoder
 
 import keras_vae
 from keras_vae import plots, registry
 from keras_vae.hub import cards
+from keras_vae.hub.folder import read_entry
 from zoo.cards import card as zoo_card
 
 NAMES = keras_vae.list_models()
@@ -137,6 +139,14 @@ def test_a_model_of_vectors_has_no_picture_and_no_task_of_images(make):
     card = ModelCard(cards.model_card({**OWN, "data_shape": [6]}, repository="me/mine"))
     assert card.data.pipeline_tag is None and "of shape (6,)" in card.text
     assert plots.overview(make("mlp_vae", (6,)), np.zeros((3, 6))) is None
+
+
+def test_the_card_of_a_plain_autoencoder_says_what_the_model_is_without_a_prior(tmp_path):
+    keras_vae.save_to_folder(plain_autoencoder(), tmp_path)
+    text = ModelCard(cards.model_card(read_entry(tmp_path), repository="me/mine")).text
+    assert "likelihood `bernoulli`, for data of shape (8, 8, 1)" in text and "prior" not in text
+    text = ModelCard(cards.model_card(OWN, repository="me/mine")).text
+    assert "likelihood `bernoulli`, prior `normal`, for data of shape (6, 5, 1)" in text
 
 
 def test_a_card_links_to_the_explorer_beside_it_if_there_is_one():

@@ -171,6 +171,14 @@ def test_the_largest_layer_is_counted_and_not_only_the_weights(monkeypatch):
         build("vq_vae", arguments)
 
 
+def test_codes_are_counted_as_they_are_searched_a_block_at_a_time():
+    arguments = {"input_shape": [256, 256, 1], "filters": [1], "code_dim": 1, "blocks": 0}
+    assert build("vq_vae", {**arguments, "num_codes": 2**17}).latent.num_codes == 2**17
+    arguments["input_shape"] = [1024, 1024, 1]
+    with pytest.raises(ValueError, match=r"This model has 2,147,483,648 numbers"):  # 2^18 * 8192
+        build("vq_vae", {**arguments, "num_codes": 2**17})
+
+
 def test_what_the_factory_itself_refuses_keeps_its_message():
     with pytest.raises(ValueError, match="latent_dim must be a whole number >= 1. Received: 0"):
         build("mlp_vae", {"input_shape": SHAPE, "latent_dim": 0})

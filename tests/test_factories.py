@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import FACTORIES, hub
+from keras_vae import FACTORIES, factories, hub
 
 
 def test_every_factory_is_a_public_function_of_its_name(factory):
@@ -111,6 +111,14 @@ def test_a_users_own_prior_is_used(grey):
     b = other.log_likelihood(grey, num_samples=5, seed=0)
     np.testing.assert_allclose(b, a - 1, rtol=1e-5)
     assert np.isfinite(other.train_on_batch(grey)).all()
+
+
+def test_a_factory_is_called_by_its_name(factory):
+    assert factories.build(factory, {"input_shape": [8, 8, 1]}).made_by["factory"] == factory
+    with pytest.raises(ValueError, match="Unknown factory 'vae'. Available: mlp_vae, conv_vae"):
+        factories.build("vae", {"input_shape": [8, 8, 1]})
+    with pytest.raises(ValueError, match=f"{factory} does not take 'shell'. It takes: input_shape"):
+        factories.build(factory, {"input_shape": [8, 8, 1], "shell": "rm"})
 
 
 def test_a_model_knows_how_it_was_made(factory):

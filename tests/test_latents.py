@@ -4,11 +4,12 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from own_kinds import Grid
 from reference_steps import gradient
 from scipy import stats
 
 from keras_vae import priors
-from keras_vae.latents import GaussianLatent, VectorQuantizer
+from keras_vae.latents import GaussianLatent, PointLatent, VectorQuantizer
 
 MEAN = np.array([[0.5, -1.0, 2.0], [0.0, 0.3, -0.2]], "float32")
 LOG_VAR = np.array([[-1.0, 0.2, -3.0], [0.0, 1.0, -0.5]], "float32")
@@ -176,6 +177,17 @@ def test_the_standard_normal_prior_equals_scipy():
     draws = prior.sample(20000, np.random.default_rng(0))
     assert draws.shape == (20000, 2, 3) and draws.dtype == "float32"
     assert abs(draws.mean()) < 0.02 and abs(draws.std() - 1) < 0.02
+
+
+def test_a_latent_names_its_prior():
+    codes = VectorQuantizer(4, 2)
+    codes.build((None, 3, 2))
+    point, grid = PointLatent(), Grid()  # the second has integer codes and draws them itself
+    point.build((None, 6))
+    grid.build((None, 3, 2))
+    named = (latent_of(), latent_of("realnvp"), latent_of(WideNormal()), codes, grid, point)
+    expected = ["normal", "realnvp", "WideNormal", "uniform", "uniform", None]
+    assert [latent.prior_name for latent in named] == expected
 
 
 def test_a_latent_survives_serialisation():

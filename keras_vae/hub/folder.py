@@ -83,7 +83,7 @@ def save_to_folder(model, folder):
 
     Raises:
         ValueError: if the model is not built, if its outputs are not finite, or if it has a part
-            that is neither of Keras nor of keras_vae. `model.save("model.keras")` saves such a model.
+            that is neither of Keras nor of keras_vae, which `model.save("model.keras")` saves.
 
     Example:
 
