@@ -254,7 +254,7 @@ def test_what_cannot_be_drawn_is_refused(drawn, grey):
     for draw in (plots.latent_plane, lambda model: plots.traversal(model, grey)):
         with pytest.raises(ValueError, match="needs codes that are real numbers.*are integers"):
             draw(drawn["vq"])
-        with pytest.raises(ValueError, match="data are no images"):
+        with pytest.raises(ValueError, match="data are not images"):
             draw(drawn["vector"])
     with pytest.raises(ValueError, match="as many images"):
         plots.interpolation(drawn["mlp"], grey[:2], grey[:3])
@@ -277,6 +277,24 @@ def test_what_cannot_be_drawn_is_refused(drawn, grey):
     for labels in (np.zeros(11), np.zeros((12, 1))):
         with pytest.raises(ValueError, match=r"labels must have shape \(12,\)"):
             plots.latent_plane(drawn["plane"], grey, labels)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        plots.latent_use,
+        plots.traversal,
+        lambda model, x: plots.interpolation(model, x[:1], x[1:2]),
+        plots.latent_plane,
+        plots.code_maps,
+        plots.overview,
+    ],
+    ids=["use", "traversal", "interpolation", "plane", "maps", "overview"],
+)
+def test_a_model_that_is_not_built_is_refused(grey, draw):
+    networks = [keras.Sequential([keras.layers.Dense(4)]) for _ in range(2)]
+    with pytest.raises(ValueError, match="^The model is not built, .*such as model.encode"):
+        draw(keras_vae.VAE(*networks), grey)
 
 
 def test_points_may_be_an_array():
