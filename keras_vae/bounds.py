@@ -11,7 +11,9 @@ from keras import ops
 from keras_vae.checks import check_whole
 from keras_vae.noise import check_noise_seed, noise_streams
 
-_VALUES = 4096 * 28 * 28  # decoder outputs per pass of log_likelihood, to bound the memory
+# Rows and outputs of the decoder per pass of log_likelihood, to bound the memory.
+_ROWS = 4096
+_VALUES = _ROWS * 28 * 28
 
 
 class Bounds:
@@ -32,6 +34,10 @@ class Bounds:
 
         Returns:
             float32 `(n,)`.
+
+        Raises:
+            ValueError: if `x` is not data that the model takes, an argument is out of range, or the
+                model has no likelihood, as a plain autoencoder.
         """
         arguments = {"num_samples": num_samples, "seed": seed, "batch_size": batch_size}
         distortion, rate = self.distortion_and_rate(x, **arguments)
@@ -50,6 +56,10 @@ class Bounds:
 
         Returns:
             Distortion and rate, each float32 `(n,)`, in nats per example.
+
+        Raises:
+            ValueError: if `x` is not data that the model takes, an argument is out of range, or the
+                model has no likelihood, as a plain autoencoder.
         """
         self._check_bound()
         m = self.num_samples if num_samples is None else check_whole("num_samples", num_samples, 1)
@@ -79,6 +89,10 @@ class Bounds:
 
         Returns:
             float32 `(n,)`, nats per example.
+
+        Raises:
+            ValueError: if `x` is not data that the model takes, an argument is out of range, or the
+                model has no likelihood, as a plain autoencoder.
         """
         terms = self.importance_terms(x, num_samples, seed=seed, batch_size=batch_size)
         return terms["log_likelihood"].astype("float32")
@@ -107,6 +121,10 @@ class Bounds:
             `log_likelihood`: log 1/K sum_k w_k;
             `log_likelihood_variance`: its Monte Carlo variance to first order in 1/K,
             (K sum w_k^2 / (sum w_k)^2 - 1) / K.
+
+        Raises:
+            ValueError: if `x` is not data that the model takes, an argument is out of range, or the
+                model has no likelihood, as a plain autoencoder.
         """
         self._check_bound()
         x, seed = self._check_x(x), check_noise_seed(seed)
@@ -121,7 +139,7 @@ class Bounds:
             streams = noise_streams(seed, start, n)
             observed = self._observe(batch, streams)
             h = encoder(observed)
-            chunk = max(1, _VALUES // (n * values))
+            chunk = max(1, min(_ROWS // n, _VALUES // (n * values)))
             log_sum = log_sum_squares = np.full(n, -np.inf)
             distortion, rate, elbo, squares = np.zeros((4, n))
             for done in range(0, total, chunk):

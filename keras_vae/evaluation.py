@@ -12,10 +12,9 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
     """Measures a model on data, with a progress bar in a terminal.
 
     All likelihoods are in nats per example, with every constant, at beta = 1; the same K posterior
-    samples serve all of them. `_stderr` is the standard error over the examples of x, which is that
-    of the model's figure on data like these. `_mc_stderr` is the Monte-Carlo standard error: how
-    much another seed would change the figure for these examples. None for a single example or
-    sample.
+    samples serve all of them. `_stderr` is the standard error over the examples. `_mc_stderr` is
+    the Monte Carlo error: how much another seed would change the figure. Both are None if there is
+    only one example or sample.
 
     Args:
         model: a `keras_vae.VAE`.

@@ -62,7 +62,7 @@ class Fitting:
         if arguments.get("validation_data") is not None:
             validation = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
             arguments["validation_data"] = self._check_triple(*validation, "validation_data")
-        self._check_logits()
+        self._check_logits(arguments["x"])
         self.objective.end_ramps()  # of a fit that was interrupted
         # A pipeline has an order of its own; Keras warns if it is asked to shuffle one.
         shuffle = {"shuffle": is_array(arguments["x"])}
@@ -103,7 +103,7 @@ class Fitting:
         self._compile_if_needed()
         weighted = kwargs.get("class_weight") is not None
         x, labels, sample_weight = self._check_triple(x, y, sample_weight)
-        self._check_logits()
+        self._check_logits(x)
         return super().train_on_batch(x, y if weighted else labels, sample_weight, **kwargs)
 
     def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
@@ -131,13 +131,15 @@ class Fitting:
         if not self.compiled:
             self.compile(keras.optimizers.Adam(1e-3))
 
-    def _check_logits(self):
+    def _check_logits(self, x):
         """Raises ValueError if a decoder that should return logits returns probabilities."""
         if self.likelihood.mean_activation != "sigmoid" or self.made_by or not self.built:
             return
         if self.__dict__.setdefault("_returns_logits", None) is self.decoder:
             return
-        shape = (64, *(size or 8 for size in self.data_shape))
+        shape = (64, *(np.shape(x)[1:] if is_array(x) else self.data_shape))
+        if None in shape:
+            return  # a pipeline of images of any size
         data = np.random.RandomState(0).normal(0, 30, size=shape).astype("float32")
         code = self._code(ops.convert_to_tensor(data))
         outputs = self.decoder(self.latent.decoder_input(code))

@@ -26,8 +26,8 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
     summed over pixels and latents, averaged over the batch (with sample weights w: mean(w * loss)).
     The penalty is a VQ latent's commitment term and any regularizers of the networks. Other
     objectives change the loss; the metrics `distortion` and `rate` are always the ELBO's own.
-    Labels are ignored. Under a Bernoulli likelihood grey images are binarised by sampling, anew at
-    every training step; `evaluate` draws the same numbers each time it is called.
+    Labels are ignored. Under a Bernoulli likelihood grey images are binarised by sampling, with new
+    samples at every training step; `evaluate` draws the same numbers each time it is called.
     `model(x)` and `predict(x)` return reconstructions. `fit` compiles with Adam(1e-3) if `compile`
     was not called.
 
@@ -201,7 +201,8 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
         # `training` must be explicit: JAX does not pass it down to nested models.
         h = self._encoded(x, training=training)
         draw = self.latent.draw(h, noise, self.num_samples, training)
-        for name, axes in (("rate", 2), ("log_ratio", 2), ("penalty", 1)):
+        code_axes = 2 + len(self.latent.code_spec.shape)
+        for name, axes in (("code", code_axes), ("rate", 2), ("log_ratio", 2), ("penalty", 1)):
             _check_axes(getattr(draw, name), axes, f"The {name} of a {_kind(self.latent)}'s Draw")
         outputs = self.decoder(draw.decoder_input, training=training)
         return objectives.Terms(x, h, draw, outputs, self.log_prob(x, outputs))
@@ -250,7 +251,7 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         made_by = config.pop("made_by", None)
-        for name in _PARTS:
+        for name in filter(config.get, _PARTS):  # files of version 0.1 have no objective
             part = keras.saving.deserialize_keras_object(
                 config[name], custom_objects=custom_objects
             )

@@ -307,3 +307,29 @@ def test_a_model_without_an_input_shape_is_built_by_the_first_data():
     model = make()
     model.fit(DATA["grey"], verbose=0)
     assert model.generate(2).shape == (2, 8, 8, 1)
+
+
+def test_a_draw_without_the_axis_of_samples_is_refused():
+    @register
+    class Flat(GaussianLatent):
+        def draw(self, h, noise=None, num_samples=1, training=False):
+            draw = super().draw(h, noise, num_samples, training)
+            return draw._replace(code=draw.code[0])
+
+    with pytest.raises(ValueError, match="The code of a Flat's Draw"):
+        vae(dense_networks(2, 2), Flat()).fit(DATA["grey"], verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [("observes", "real", "observes must be one of"), ("outputs_per_value", 0, "whole number")],
+)
+def test_a_likelihood_that_declares_what_there_is_not_is_refused(name, value, message):
+    kind = type("Odd", (Gaussian,), {name: value})
+    with pytest.raises(ValueError, match=message):
+        keras_vae.likelihoods.get(kind())
+
+
+def test_a_width_other_than_the_quantizers_is_refused():
+    with pytest.raises(ValueError, match="The quantizer has code_dim=4. Received code_dim=16"):
+        keras_vae.vq_vae((8, 8, 1), code_dim=16, quantizer=VectorQuantizer(8, 4))

@@ -158,3 +158,51 @@ def test_channels_first_is_told_how_to_move_its_axis_and_not_to_reshape(make):
     model = make("mlp_vae", (8, 8, 3))
     with pytest.raises(ValueError, match=r"np.moveaxis\(x, 1, -1\)"):
         model.encode(np.zeros((2, 3, 8, 8)))
+
+
+def test_a_change_of_the_objective_that_is_no_setting_is_saved_too(make, tmp_path):
+    model = make("mlp_vae", beta=2.0)
+    model.objective.num_samples = 5
+    keras_vae.save_to_folder(model, tmp_path / "model")
+    again = keras_vae.load(tmp_path / "model")
+    assert again.num_samples == 5 and float(again.beta) == 2.0
+
+
+def test_a_config_from_before_objectives_makes_the_same_model(make):
+    config = make("mlp_vae", beta=2.0, num_samples=3).get_config()
+    del config["objective"]
+    model = keras_vae.VAE.from_config({**config, "beta": 2.0, "num_samples": 3})
+    assert float(model.beta) == 2.0 and model.num_samples == 3
+
+
+def test_logits_of_a_model_of_any_size_are_looked_at_on_its_own_data():
+    layers = keras.layers
+    x = image = keras.Input((None, None, 1))
+    for _ in range(4):
+        x = layers.MaxPooling2D()(layers.Conv2D(2, 3, padding="same")(x))
+    encoder = keras.Model(image, layers.Conv2D(4, 1)(x))
+    z = y = keras.Input((None, None, 2))
+    for _ in range(4):
+        y = layers.UpSampling2D()(y)
+    decoder = keras.Model(z, layers.Conv2D(1, 3, padding="same")(y))
+    model = keras_vae.VAE(encoder, decoder)
+    model.fit(np.zeros((2, 32, 32, 1)), verbose=0)
+
+
+@pytest.mark.skipif(
+    keras.config.backend() == "tensorflow", reason="a graph does not know how many samples it gets"
+)
+def test_passes_of_log_likelihood_are_bounded_in_rows_and_in_values():
+    samples = []
+
+    class Counting(keras_vae.latents.GaussianLatent):
+        def draw(self, h, noise=None, num_samples=1, training=False):
+            if noise is not None:
+                samples.append(noise.shape[0])
+            return super().draw(h, noise, num_samples, training)
+
+    encoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4)])
+    decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model = keras_vae.VAE(encoder, decoder, Counting(), likelihood="gaussian")
+    model.log_likelihood(np.zeros((64, 2)), num_samples=200)
+    assert max(samples) <= 4096 // 64

@@ -29,17 +29,27 @@ def record(model, factory, arguments):
 
 
 def recorded(model):
-    """The factory that made a model, and arguments that make it as it is now; or None and None.
+    """The factory that made a model, and arguments that make it as it is now.
 
-    Settings of the objective may have changed since, as `beta` may.
+    Settings of the objective may have changed since, as `beta` may. None and None if no factory
+    made the model, or if it has another objective now.
     """
     if not model.made_by:
         return None, None
     arguments = model.made_by["arguments"]
-    given = {**objectives.DEFAULTS, **arguments}
-    now = model.objective.settings().items()
-    changed = {key: value for key, value in now if value != given[key] and value == value}
+    of_objective = [key for key in objectives.DEFAULTS if key in arguments]
+    made, now = objectives.get(**{key: arguments[key] for key in of_objective}), model.objective
+    if type(made) is not type(now) or _fixed(made) != _fixed(now):
+        return None, None
+    before, after = made.settings(), now.settings()
+    changed = {key: after[key] for key in after if after[key] != before[key]}
     return model.made_by["factory"], {**arguments, **changed}
+
+
+def _fixed(objective):
+    """An objective's config without the values of its settings, which may change."""
+    settings, config = objective.settings(), objective.get_config()
+    return {key: None if key in settings else config[key] for key in config if key != "name"}
 
 
 def plain(value):

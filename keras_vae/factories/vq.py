@@ -90,7 +90,9 @@ def vq_vae(
             prior=prior,
             seed=seed,
         )
-    code_dim = check_whole("code_dim", getattr(quantizer, "code_dim", code_dim), 1)
+    width = check_whole("code_dim", getattr(quantizer, "code_dim", code_dim), 1)
+    if code_dim not in (width, inspect.signature(vq_vae).parameters["code_dim"].default):
+        raise ValueError(f"The quantizer has code_dim={width}. Received code_dim={code_dim}")
     likelihood = Gaussian(scale=0.1) if likelihood is None else likelihoods.get(likelihood)
     net = {
         "filters": check_sizes("filters", filters),
@@ -99,8 +101,8 @@ def vq_vae(
         "activation": check_activation(activation),
     }
     model = VAE(
-        networks.code_encoder(input_shape, code_dim, **net),
-        networks.code_decoder(likelihood.output_shape(input_shape), code_dim, **net),
+        networks.code_encoder(input_shape, width, **net),
+        networks.code_decoder(likelihood.output_shape(input_shape), width, **net),
         quantizer,
         likelihood=likelihood,
         seed=seed,

@@ -10,9 +10,3 @@ from keras_vae.latents.discrete import DiscreteLatent as DiscreteLatent
 from keras_vae.latents.gaussian import GaussianLatent as GaussianLatent
 from keras_vae.latents.point import PointLatent as PointLatent
 from keras_vae.latents.quantizer import VectorQuantizer as VectorQuantizer
-
-LATENTS = {
-    "gaussian": GaussianLatent,
-    "point": PointLatent,
-    "vector_quantizer": VectorQuantizer,
-}

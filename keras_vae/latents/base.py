@@ -93,7 +93,7 @@ class Latent(keras.layers.Layer):
     The attribute `prior` holds the prior, if it is a layer of its own with `log_prob` and `sample`.
     Class attributes declare more:
 
-    - `generates`: whether `sample_prior` works.
+    - `generates`: whether `sample_prior` works; if not, `no_prior` says why, in a sentence.
     - `no_bound`: why there is no ELBO, in a sentence. None (default): there is one.
     - `has_unit_rates`: whether `draw` returns `unit_rates`.
     - `encodes_as`: how a program without Python gets the code from the encoder's output: its
@@ -103,6 +103,7 @@ class Latent(keras.layers.Layer):
 
     code_spec = None  # set when the latent is built
     generates = False
+    no_prior = "This model has no prior to draw codes from, so it generates nothing."
     no_bound = None
     has_unit_rates = False
     encodes_as = None
@@ -181,7 +182,7 @@ class Latent(keras.layers.Layer):
         Raises:
             ValueError: if there is no prior to draw from.
         """
-        raise ValueError(f"{type(self).__name__} has no prior to draw codes from.")
+        raise ValueError(self.no_prior)
 
     def check_code(self, code, spec=None):
         """Returns codes as `decoder_input` takes them.

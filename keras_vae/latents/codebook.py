@@ -133,13 +133,6 @@ class Codebook:
         self.anchor.assign(vectors)
         self.frequency.assign(ops.where(dead, 1 / k, ops.maximum(frequency, 1e-20)))
 
-    def copy_from(self, other):
-        """Copies the vectors and frequencies of another codebook of the same shape."""
-        self.anchor.assign(other.vectors)
-        self.frequency.assign(other.frequency)
-        if self.offset is not None:
-            self.offset.assign(ops.zeros_like(self.offset))
-
     def _draw(self, flat, error):
         """Draws K vectors without replacement, in proportion to their error."""
         uniform = keras.random.uniform(

@@ -52,6 +52,12 @@ class DiscreteLatent(Latent):
         """Returns the vectors of codes: `(n, *code_shape)` to `(n, *positions, code_dim)`."""
         raise NotImplementedError
 
+    no_prior = (
+        "A VQ-VAE generates images from a trained prior over its codes. This model has none, and "
+        'random codes decode to noise. Make it with prior="transformer". reconstruct(x), encode(x) '
+        "and decode(codes) work."
+    )
+
     @property
     def generates(self):
         return self.prior is not None
@@ -93,14 +99,8 @@ class DiscreteLatent(Latent):
 
     def sample_prior(self, n, rng, shape=None):
         if self.prior is None:
-            raise ValueError(
-                "A VQ-VAE generates images from a trained prior over its codes. This model has "
-                'none, and random codes decode to noise. Make it with prior="transformer". '
-                "reconstruct(x), encode(x) and decode(codes) work."
-            )
-        if self.prior.any_size:
-            return self.prior.sample(n, rng, shape)
-        return self.prior.sample(n, rng)
+            raise ValueError(self.no_prior)
+        return self.prior.sample_of(shape, n, rng)
 
     def track(self, draw, weight=1.0):
         # Each example counts once, whatever its weight.

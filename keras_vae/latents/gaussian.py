@@ -95,9 +95,7 @@ class GaussianLatent(Latent):
         return self._log_ratio(code, log_var, (code - mean) * ops.exp(-0.5 * log_var))
 
     def sample_prior(self, n, rng, shape=None):
-        if self.prior.any_size:
-            return self.prior.sample(n, rng, shape)
-        return self.prior.sample(n, rng)
+        return self.prior.sample_of(shape, n, rng)
 
     def get_config(self):
         config = super().get_config()

@@ -23,6 +23,10 @@ class PointLatent(Latent):
         "A plain autoencoder (PointLatent) has no prior, so no ELBO and no likelihood of the data: "
         "use evaluate(model, x) for its reconstruction errors."
     )
+    no_prior = (
+        "A plain autoencoder (PointLatent) has no prior to draw codes from, so it generates "
+        "nothing: reconstruct(x), encode(x) and decode(z) work."
+    )
     encodes_as = "identity"
 
     def spec(self, h_shape):
@@ -40,8 +44,9 @@ class PointLatent(Latent):
     def code(self, h):
         return ops.cast(h, "float32")
 
-    def sample_prior(self, n, rng, shape=None):
-        raise ValueError(
-            "A plain autoencoder (PointLatent) has no prior to draw codes from, so it generates "
-            "nothing: reconstruct(x), encode(x) and decode(z) work."
-        )
+    def use(self, code):
+        words = {
+            "label": "variance of the code over the data",
+            "advice": "a smaller code may do",
+        }
+        return super().use(code)._replace(**words)

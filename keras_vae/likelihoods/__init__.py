@@ -1,6 +1,7 @@
 """Likelihoods p(x|z): one file for each family, and their names."""
 
-from keras_vae.checks import get_part, name_of_part
+from keras_vae.checks import check_whole, get_part, name_of_part
+from keras_vae.likelihoods.base import OBSERVED as OBSERVED
 from keras_vae.likelihoods.base import Likelihood as Likelihood
 from keras_vae.likelihoods.base import sum_over_data as sum_over_data
 from keras_vae.likelihoods.bernoulli import Bernoulli as Bernoulli
@@ -18,13 +19,20 @@ def get(identifier) -> Likelihood:
             `{"name": "gaussian", "scale": 0.1}`, or a `Likelihood`.
 
     Raises:
-        ValueError: if it is none of these.
+        ValueError: if it is none of these, or declares what there is not.
     """
     rule = (
         f"likelihood must be one of {sorted(LIKELIHOODS)} or an object of keras_vae.likelihoods, "
         "such as Gaussian(scale=0.1)."
     )
-    return get_part("Likelihood", identifier, Likelihood, LIKELIHOODS, rule)
+    likelihood = get_part("Likelihood", identifier, Likelihood, LIKELIHOODS, rule)
+    if likelihood.observes not in OBSERVED:
+        raise ValueError(
+            f"{type(likelihood).__name__}.observes must be one of {OBSERVED}. "
+            f"Received: {likelihood.observes!r}"
+        )
+    check_whole(f"{type(likelihood).__name__}.outputs_per_value", likelihood.outputs_per_value, 1)
+    return likelihood
 
 
 def name_of(likelihood) -> str:

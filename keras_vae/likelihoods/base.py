@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+OBSERVED = ("binary", "levels", "counts", "reals")
 _ROUNDING = 1e-6  # how far beyond [0, 1] values may be by rounding
 
 
@@ -11,8 +12,7 @@ class Likelihood:
     """The interface of a likelihood p(x|z).
 
     Subclass it and register the class with `keras.saving.register_keras_serializable` to use your
-    own. `log_prob` is all that must be written, and `mean` where `mean_activation` does not say
-    it. A likelihood with weights is a `keras.layers.Layer` too, as `LearnedGaussian` is.
+    own. Only `log_prob` is required, plus `mean` where no `mean_activation` fits. A likelihood with weights is a `keras.layers.Layer` too, as `LearnedGaussian` is.
 
     Class attributes declare what the rest of the library needs to know:
 
@@ -61,7 +61,7 @@ class Likelihood:
 
     def mean(self, outputs):
         """Expected data given the decoder's outputs, `(..., *data_shape)`."""
-        if self.mean_activation is None:
+        if self.mean_activation is None or self.outputs_per_value != 1:
             raise NotImplementedError(f"{type(self).__name__} must define mean(outputs).")
         return keras.activations.get(self.mean_activation)(ops.cast(outputs, "float32"))
 
@@ -75,9 +75,9 @@ class Likelihood:
         Args:
             x: a NumPy array or a tensor.
         """
-        is_levels = keras.backend.standardize_dtype(x.dtype) == "uint8"
+        is_uint8 = keras.backend.standardize_dtype(x.dtype) == "uint8"
         x = x.astype("float32") if isinstance(x, np.ndarray) else ops.cast(x, "float32")
-        return x / np.float32(self.uint8_scale) if is_levels else x
+        return x / np.float32(self.uint8_scale) if is_uint8 else x
 
     def observe(self, x, uniform):
         """Turns what the user has into what the likelihood describes. Returns `x` by default.

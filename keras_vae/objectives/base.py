@@ -59,8 +59,8 @@ class Objective(keras.layers.Layer):
 
     Subclass it, or `ELBO`, and register the class with
     `keras.saving.register_keras_serializable` to train on your own. An objective is a layer so that
-    Keras tracks its settings. These are variables, which assignment and callbacks change, but no
-    weights: neither `get_weights` nor a weights file holds them.
+    Keras tracks its settings. Settings are variables that you or a callback may change. They are
+    not weights: neither `get_weights` nor a weights file holds them.
 
     Args:
         beta: weight of the rate in the loss, at least 0. Defaults to 1.
@@ -77,7 +77,7 @@ class Objective(keras.layers.Layer):
 
     @property
     def weights(self):
-        """What a user's objective learns, if anything; its settings are no weights."""
+        """What a user's objective learns, if anything; its settings are not weights."""
         return [weight for weight in super().weights if not self._is_setting(weight)]
 
     def add_setting(self, name, value):

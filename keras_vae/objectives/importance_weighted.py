@@ -31,12 +31,16 @@ class ImportanceWeighted(Objective):
         if gradient not in GRADIENTS:
             raise ValueError(f"gradient must be one of {GRADIENTS}. Received: {gradient!r}")
         self.gradient = gradient
+        if self.num_samples < 2:
+            raise ValueError(
+                "An importance-weighted loss needs num_samples of at least 2. "
+                f"Received: num_samples={num_samples}"
+            )
 
     def check(self, latent):
-        if latent.code_spec.noise_shape is None or self.num_samples < 2:
+        if latent.code_spec.noise_shape is None:
             raise ValueError(
-                "An importance-weighted loss needs a latent that is sampled, and num_samples of "
-                f"at least 2. Received: {latent!r}, num_samples={self.num_samples}"
+                f"An importance-weighted loss needs a latent that is sampled. Received: {latent!r}"
             )
 
     def loss(self, model, terms, training=False):

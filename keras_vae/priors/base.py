@@ -48,8 +48,15 @@ class Prior(keras.layers.Layer):
         raise NotImplementedError
 
     def sample(self, n: int, rng: np.random.Generator):
-        """Draws `n` latents, `(n, *latent_shape)`, with a NumPy generator."""
+        """Draws `n` latents, `(n, *latent_shape)`, with a NumPy generator.
+
+        A prior of any size takes a third argument, `shape=None`, in place of `latent_shape`.
+        """
         raise NotImplementedError
+
+    def sample_of(self, shape, n, rng):
+        """Draws `n` latents of a shape, which only a prior of any size needs to know."""
+        return self.sample(n, rng, shape) if self.any_size else self.sample(n, rng)
 
     def formula(self):
         """Describes the prior for sampling outside Keras: a dict of its `kind` and NumPy arrays.
