@@ -183,11 +183,11 @@ def test_the_use_of_a_latent_is_drawn_in_the_way_that_suits_it(drawn, grey):
         rates = np.sort(model.latent_rates(x).mean(axis=0).ravel())[::-1]
         assert axes.get_ylabel() == "mean rate, nats"
         np.testing.assert_allclose([bar.get_height() for bar in axes.patches], rates, rtol=1e-5)
-    for name in ("flow", "plain"):
+    for name, what in (("flow", "posterior mean"), ("plain", "code")):
         model = drawn[name]
         use = model.latent.use(model.encode(grey))
         axes = plots.latent_use(model, grey).axes[0]
-        assert axes.get_ylabel() == "variance of the posterior mean over the data"
+        assert axes.get_ylabel() == f"variance of the {what} over the data"
         used = use.figures["active_units"]
         assert axes.get_title() == f"{used} of 3 latents in use: active units {used}"
         assert [bar.get_height() for bar in axes.patches] == sorted(use.values, reverse=True)
