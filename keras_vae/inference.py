@@ -106,7 +106,7 @@ class Inference:
         Raises:
             ValueError: if `z` has the wrong shape, is not finite or holds a code out of range.
         """
-        self._check_built()
+        self.check_built()
         z = self.latent.check_code(as_array(z, "z"))
         decoded = self._compiled(self._decoded)
         return self._in_batches(lambda batch: decoded(ops.convert_to_tensor(batch)), z, batch_size)
@@ -133,7 +133,7 @@ class Inference:
             ValueError: if the model has no prior to draw from (such as a VQ-VAE without a code
                 prior), if `size` is missing, or if the model cannot make images of that size.
         """
-        self._check_built()
+        self.check_built()
         n = check_whole("n", n, 1)
         shape = self.data_shape if size is None else self._shape_of_size(size)
         if None in shape:
@@ -160,7 +160,8 @@ class Inference:
             )
         self.code_spec(shape)
 
-    def _check_built(self):
+    def check_built(self):
+        """Raises ValueError if the model is not built: its shapes and weights are not known yet."""
         if not self.built:
             raise ValueError(
                 "The model is not built, because its encoder was given no input shape: call it on "
