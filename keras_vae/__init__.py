@@ -13,6 +13,7 @@ if Path(sys.argv[0]).name.removesuffix(".exe") != "keras-vae":
     from keras_vae import likelihoods as likelihoods
     from keras_vae import objectives as objectives
     from keras_vae import priors as priors
+    from keras_vae import training as training
     from keras_vae.evaluation import evaluate as evaluate
     from keras_vae.exporting import export as export
     from keras_vae.factories import FACTORIES as FACTORIES

@@ -301,8 +301,14 @@ def _agree(shape, expected):
 def _check_axes(value, axes, what):
     """Returns a term; ValueError if it has other axes, which would broadcast unnoticed."""
     if value is not None and len(value.shape) != axes:
-        raise ValueError(f"{what} must be {_AXES[axes]}. Received shape: {tuple(value.shape)}")
+        rule = _AXES[min(axes, 3)]
+        raise ValueError(f"{what} must be {rule}. Received shape: {tuple(value.shape)}")
     return value
 
 
-_AXES = ("one number", "one number per example, (n,)", "one per sample and example, (M, n)")
+_AXES = (
+    "one number",
+    "one number per example, (n,)",
+    "one per sample and example, (M, n)",
+    "a code per sample and example, (M, n, *code_shape)",
+)

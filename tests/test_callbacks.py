@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_vae
 from keras_vae import plots
 from keras_vae.callbacks import CollapseWatch, NonFiniteGuard, Ramp, SampleGrid
 
@@ -122,6 +123,17 @@ def test_the_watch_counts_the_codes_in_use(make, grey, capsys):
     used = len(np.unique(model.encode(grey[:1])))
     assert history.history["codebook_usage"] == [used / 64] and used <= 16
     assert f"{64 - used} of 64 codes inactive: raise revive_below" in capsys.readouterr().out
+
+
+def test_the_watch_counts_units_on_several_axes(make, grey, capsys, monkeypatch):
+    model = make("mlp_vae")
+    values = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    use = keras_vae.latents.Use({}, values, 0.5, "latent", "variance", "lower beta")
+    monkeypatch.setattr(model.latent, "use", lambda codes: use)
+    watch = CollapseWatch(grey)
+    watch.set_model(model)
+    watch.on_epoch_end(0)
+    assert capsys.readouterr().out == "\n5 of 6 latents inactive: lower beta.\n"
 
 
 class Spoil(keras.callbacks.Callback):
@@ -252,6 +264,14 @@ def test_the_grid_goes_to_tensorboard_as_it_went_to_the_folder(compiled, grey, t
     logged = _pixels(io.BytesIO(png))
     np.testing.assert_array_equal(logged, _pixels(tmp_path / "epoch-0002-samples.png"))
     assert (int(height), int(width)) == logged.shape
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 4, 4, 1)])
+def test_data_that_are_not_images_are_refused_before_the_first_epoch(make, tmp_path, shape):
+    model, grid = make("mlp_vae", shape), SampleGrid(tmp_path / "pictures")
+    with pytest.raises(ValueError, match="SampleGrid shows images"):
+        model.fit(np.zeros((4, *shape), "float32"), verbose=0, callbacks=[grid])
+    assert not (tmp_path / "pictures").exists()
 
 
 @pytest.mark.parametrize("arguments", [{"every": 0}, {"num_images": 0}])

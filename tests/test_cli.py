@@ -7,6 +7,7 @@ import shutil
 import matplotlib.image
 import numpy as np
 import pytest
+from own_kinds import of_map
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -152,6 +153,45 @@ def test_generate_writes_where_it_is_told_even_if_the_path_is_long(here, folder)
     out.parent.mkdir()
     assert run("generate", folder, "--n", 1, "--out", out).stdout == f"Wrote {out}\n"
     assert out.is_file()
+
+
+@pytest.fixture(scope="module")
+def any_size(tmp_path_factory):
+    """The folder of a model of images of any size, and the model."""
+    latent = keras_vae.latents.GaussianLatent()
+    model = of_map(latent, 4, size=None, decoder_channels=2)
+    folder = tmp_path_factory.mktemp("models") / "any"
+    keras_vae.save_to_folder(model, folder)
+    return folder, model
+
+
+def test_a_model_of_any_size_generates_the_size_asked_for(here, any_size):
+    folder, model = any_size
+    assert "such as --size 64." in refused(run("generate", folder))
+    assert "one number or HEIGHTxWIDTH" in refused(run("generate", folder, "--size", "large"))
+    assert run("generate", folder, "--n", 2, "--seed", 1, "--size", "6x8").exit_code == 0
+    expected = as_saved(plots.image_grid(model.generate(2, seed=1, size=(6, 8))), here)
+    np.testing.assert_array_equal(picture(here / "any-samples.png"), expected)
+
+
+def test_a_model_of_one_size_generates_no_other(here, folder):
+    assert "makes data of shape (8, 8, 1) only" in refused(run("generate", folder, "--size", 16))
+
+
+@pytest.mark.parametrize("source", ["pictures", "pictures/0.png", "x.npy"])
+def test_a_model_of_any_size_reads_images_in_their_own(here, any_size, source):
+    folder, model = any_size
+    x = X[:2, :6]  # 6 x 8 pixels
+    (here / "pictures").mkdir()
+    for key, image in enumerate(x):
+        Image.fromarray(image[..., 0]).save(here / "pictures" / f"{key}.png")
+    np.save("x.npy", x[..., 0])
+    x = x[:1] if source.endswith(".png") else x
+    result = run("reconstruct", folder, "--images", source, "--json")
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    error = np.mean((x / 255 - model.reconstruct(x)) ** 2)
+    assert figures["images"] == len(x) and figures["mse"] == pytest.approx(error, rel=1e-4)
 
 
 def test_generate_without_a_prior_says_so_and_writes_nothing(here, vq_folder):

@@ -22,6 +22,7 @@ def test_an_npz_is_split_so_that_the_last_sixth_validates(tmp_path):
     np.testing.assert_array_equal(parts.x_validation, x[50:, ..., None])
     np.testing.assert_array_equal(parts.y_validation, y[50:])
     assert parts.x_test.shape == (7, 6, 5, 1)
+    assert not parts.pictures
 
 
 def test_a_validation_part_in_the_npz_is_kept(tmp_path):

@@ -86,7 +86,9 @@ def test_other_kinds_of_latents_and_likelihoods_are_computed_as_they_declare(
     notes = page.locator("#notes").inner_text()
     assert ("no random samples" in notes) == (kind[:5] == "plain")
     assert page.get_by_role("button", name="Random sample").is_visible() == model.latent.generates
+    of_code = "variance of the code over the data; 5 images"
     sorting = {"spatial": "(mean rate; 5 images)", "grid": "drawn from the prior"}
+    sorting |= {"plain": of_code, "plain map": of_code}
     assert sorting.get(kind, "variance of the posterior mean over the data; 5 images") in notes
     if kind == "grid":
         pool = model.latent.sample_prior(64, np.random.default_rng(0)).reshape(64, -1)

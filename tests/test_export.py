@@ -89,7 +89,7 @@ def test_other_kinds_of_latents_and_likelihoods_are_exported_by_what_they_declar
     assert metadata["no_generator"] == "There is no trained prior over the codes to draw from."
     name, metadata = export(of_map(SquashedGrid(), 2))
     assert name == "codes" and metadata["prior"] == "uniform" and metadata["num_codes"] == 9
-    assert "is no function of standard normal noise" in metadata["no_generator"]
+    assert "cannot be sampled by transforming standard normal noise" in metadata["no_generator"]
     _, metadata = export(of_map(keras_vae.latents.PointLatent(), 2, Poisson()))
     assert metadata["preprocessing"].startswith("uint8 is cast; float32 of whole numbers from 0;")
     assert metadata["likelihood"] == "Poisson"
@@ -127,14 +127,18 @@ def test_noise_goes_through_a_flow_to_the_images_that_the_model_generates(make, 
         ("vq_vae", {"name": "transformer", "width": 4, "blocks": 1, "heads": 1}),
     ],
 )
-def test_a_prior_that_is_no_function_of_noise_has_no_generator_and_the_metadata_say_so(
+def test_a_prior_that_noise_cannot_sample_has_no_generator_and_the_metadata_say_so(
     make, factory, prior, tmp_path
 ):
     model = make(factory, prior=prior)
     metadata = keras_vae.export(model, tmp_path / "out", "saved_model")
     assert list(metadata["graphs"]) == ["encoder", "decoder"]
     name = prior["name"] if prior else "uniform"
-    reason = f"({name}) is no function of standard normal noise" if prior else "no trained prior"
+    reason = (
+        f"({name}) cannot be sampled by transforming standard normal noise"
+        if prior
+        else "no trained prior"
+    )
     assert metadata["prior"] == name and reason in metadata["no_generator"]
     assert not (tmp_path / "out" / "generator").exists()
     assert metadata.get("num_codes") == (8 if factory == "vq_vae" else None)

@@ -317,7 +317,7 @@ def test_a_draw_without_the_axis_of_samples_is_refused():
             return draw._replace(code=draw.code[0])
 
     with pytest.raises(ValueError, match="The code of a Flat's Draw"):
-        vae(dense_networks(2, 2), Flat()).fit(DATA["grey"], verbose=0)
+        vae(dense_networks(1, 4), Flat()).fit(DATA["grey"], verbose=0)
 
 
 @pytest.mark.parametrize(

@@ -183,11 +183,11 @@ def test_the_use_of_a_latent_is_drawn_in_the_way_that_suits_it(drawn, grey):
         rates = np.sort(model.latent_rates(x).mean(axis=0).ravel())[::-1]
         assert axes.get_ylabel() == "mean rate, nats"
         np.testing.assert_allclose([bar.get_height() for bar in axes.patches], rates, rtol=1e-5)
-    for name in ("flow", "plain"):
+    for name, what in (("flow", "posterior mean"), ("plain", "code")):
         model = drawn[name]
         use = model.latent.use(model.encode(grey))
         axes = plots.latent_use(model, grey).axes[0]
-        assert axes.get_ylabel() == "variance of the posterior mean over the data"
+        assert axes.get_ylabel() == f"variance of the {what} over the data"
         used = use.figures["active_units"]
         assert axes.get_title() == f"{used} of 3 latents in use: active units {used}"
         assert [bar.get_height() for bar in axes.patches] == sorted(use.values, reverse=True)
@@ -254,7 +254,7 @@ def test_what_cannot_be_drawn_is_refused(drawn, grey):
     for draw in (plots.latent_plane, lambda model: plots.traversal(model, grey)):
         with pytest.raises(ValueError, match="needs codes that are real numbers.*are integers"):
             draw(drawn["vq"])
-        with pytest.raises(ValueError, match="data are no images"):
+        with pytest.raises(ValueError, match="data are not images"):
             draw(drawn["vector"])
     with pytest.raises(ValueError, match="as many images"):
         plots.interpolation(drawn["mlp"], grey[:2], grey[:3])
@@ -277,6 +277,24 @@ def test_what_cannot_be_drawn_is_refused(drawn, grey):
     for labels in (np.zeros(11), np.zeros((12, 1))):
         with pytest.raises(ValueError, match=r"labels must have shape \(12,\)"):
             plots.latent_plane(drawn["plane"], grey, labels)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        plots.latent_use,
+        plots.traversal,
+        lambda model, x: plots.interpolation(model, x[:1], x[1:2]),
+        plots.latent_plane,
+        plots.code_maps,
+        plots.overview,
+    ],
+    ids=["use", "traversal", "interpolation", "plane", "maps", "overview"],
+)
+def test_a_model_that_is_not_built_is_refused(grey, draw):
+    networks = [keras.Sequential([keras.layers.Dense(4)]) for _ in range(2)]
+    with pytest.raises(ValueError, match="^The model is not built, .*such as model.encode"):
+        draw(keras_vae.VAE(*networks), grey)
 
 
 def test_points_may_be_an_array():

@@ -2,10 +2,14 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
+from conftest import on_default_backend
+from PIL import Image
 
 import keras_vae
 from keras_vae import data, training
@@ -114,6 +118,19 @@ def test_one_bad_example_among_many_is_named_and_nothing_is_written(tmp_path, na
     with pytest.raises(ValueError, match=f"{name} must be finite.*in example {example}\\."):
         train(model(), *parts.values(), tmp_path / "run", epochs=1, batch_size=4)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(ValueError, match="needs validation data: give x_validation"):
+        train(model(), X, None, folder, epochs=1, keep_best=True)
+    with pytest.raises(ValueError, match=r"not compiled: call model.compile\(optimizer\)"):
+        train(keras_vae.mlp_vae((6, 5, 1), 2, (8,)), X, None, folder, epochs=1)
+    unbuilt = keras_vae.VAE(*(keras.Sequential([keras.layers.Dense(4)]) for _ in range(2)))
+    unbuilt.compile()
+    with pytest.raises(ValueError, match="The model is not built"):
+        train(unbuilt, X, None, folder, epochs=1)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"plan": {}, "checkpoint": "a", "history": 3}'])
@@ -239,3 +256,29 @@ def test_a_recipe_identifies_own_data_by_its_content():
     ours, same, theirs = (training.default_recipe(x)["data"] for x in (parts, parts, other))
     assert ours == same != theirs
     assert training.default_recipe(parts, "mnist")["data"] == {"name": "mnist"}
+
+
+def test_pictures_get_the_same_recipe_in_python_as_in_the_command(tmp_path):
+    for key, image in enumerate(X[:4]):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{key}.png")
+
+    def arguments(parts, **options):
+        return training.default_recipe(parts, **options)["model"]["arguments"]
+
+    parts = data.load(tmp_path)
+    assert parts.pictures
+    expected = {"input_shape": [6, 5, 1], "likelihood": "learned_gaussian"}
+    assert arguments(parts) == expected
+    chosen = arguments(parts, arguments={"likelihood": "bernoulli"})
+    assert chosen["likelihood"] == "bernoulli"
+    assert arguments(parts, factory="vq_vae") == {"input_shape": [6, 5, 1]}
+    assert arguments(data.Data(X[:3], X[3:4])) == {"input_shape": [6, 5, 1]}
+
+
+@on_default_backend
+def test_the_package_has_training_without_a_further_import():
+    code = "import keras_vae; print(keras_vae.training.default_recipe.__name__)"
+    command, environment = [sys.executable, "-c", code], os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.stdout == "default_recipe\n", result.stderr

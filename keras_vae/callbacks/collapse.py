@@ -33,6 +33,6 @@ class CollapseWatch(keras.callbacks.Callback):
         use = self.model.latent.use(self.model.encode(self.x))
         if logs is not None:
             logs.update(use.figures)
-        used, total = int(np.sum(use.values > use.threshold)), len(use.values)
+        used, total = int(np.sum(use.values > use.threshold)), np.size(use.values)
         if used < self.warn_below * total:
             print(f"\n{total - used} of {total} {use.unit}s inactive: {use.advice}.", flush=True)

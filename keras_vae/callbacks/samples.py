@@ -17,7 +17,7 @@ class SampleGrid(keras.callbacks.Callback):
     compared.
 
     Args:
-        folder: where the pictures go; made if it is not there.
+        folder: where the pictures go; created if necessary.
         x: images `(n, height, width, channels)` to reconstruct. Defaults to None, none.
         every: epochs between pictures. Defaults to 1.
         num_images: images generated for a picture. Defaults to 64.
@@ -49,7 +49,7 @@ class SampleGrid(keras.callbacks.Callback):
                 "This model has no prior to draw samples from: give images to reconstruct, x=."
             )
         shape, self.size = self.model.data_shape, None
-        if len(shape) > 3:
+        if len(shape) not in (2, 3):
             raise ValueError(f"SampleGrid shows images, and this model's data have shape {shape}.")
         if None in shape:
             if self.x is None:

@@ -112,7 +112,7 @@ Name = Annotated[
         autocompletion=complete_model,
     ),
 ]
-Out = Annotated[Path | None, typer.Option(help="The PNG file to write, in a folder that is there.")]
+Out = Annotated[Path | None, typer.Option(help="The PNG file to write, in an existing folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 

@@ -16,7 +16,7 @@ def explore(
     images: Images = None,
     dataset: Dataset = None,
     out: Annotated[
-        Path | None, typer.Option(help="The HTML file to write, in a folder that exists.")
+        Path | None, typer.Option(help="The HTML file to write, in an existing folder.")
     ] = None,
     serve: Annotated[
         bool, typer.Option("--serve", help="Serve it and open it in the browser, until Ctrl-C.")

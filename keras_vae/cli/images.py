@@ -17,13 +17,21 @@ def generate(
     name: Name,
     n: Annotated[int, typer.Option("--n", min=1, help="Number of images.")] = 64,
     seed: Annotated[int | None, typer.Option(min=0, help="Fixes the images.")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="64, or HEIGHTxWIDTH: for a model that takes images of any size."),
+    ] = None,
     out: Out = None,
 ):
     """Generates images and writes them as one picture, by default NAME-samples.png."""
     from keras_vae import hub, plots
+    from keras_vae.data.pictures import check_size
 
+    size = None if size is None else check_size(size)
     model = hub.load(name)
-    images = plots.to_images(model.likelihood, model.generate(n, seed=seed))
+    if size is None and None in model.data_shape:
+        raise ValueError("This model takes images of any size: choose one, such as --size 64.")
+    images = plots.to_images(model.likelihood, model.generate(n, seed=seed, size=size))
     save_picture(plots.image_grid(*images), out or default_out(name, "samples"))
 
 

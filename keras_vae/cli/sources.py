@@ -20,7 +20,7 @@ Dataset = Annotated[
 
 
 def check_source(images, dataset):
-    """Refuses two sources, or a data set that is not there, before a model is loaded."""
+    """Refuses two sources, or an unknown data set, before a model is loaded."""
     from keras_vae import data
 
     if images is not None and dataset is not None:
@@ -54,21 +54,28 @@ def images_for(name, shape, images, dataset):
 
 
 def read_images(path, shape):
-    """Reads images `(n, height, width, channels)`; pictures are fitted to the shape."""
+    """Reads images `(n, height, width, channels)`; pictures are fitted to the shape.
+
+    For a model of any size, pictures get the size that `read_folder` chooses.
+    """
+    any_size = None in shape
     if path.is_dir():
         from keras_vae import progress
         from keras_vae.data.pictures import check_shape, read_folder
 
         check_shape(shape)
         with progress.bar("Reading pictures") as read:
-            x, refused = read_folder(path, shape[:2], shape[2], read)
+            x, refused = read_folder(path, None if any_size else shape[:2], shape[2], read)
         report(refused)
         return x
     if not path.is_file():
         raise FileNotFoundError(f"No such file: {path}")
     if path.suffix.lower() not in (".npz", ".npy"):
-        from keras_vae.data.pictures import read_picture
+        from keras_vae.data.pictures import check_shape, common_shape, read_picture
 
+        check_shape(shape)
+        if any_size:
+            shape = (*common_shape([path])[0], shape[2])
         return read_picture(path, shape)[None]
     try:
         x = np.atleast_1d(_read_arrays(path))
@@ -76,7 +83,9 @@ def read_images(path, shape):
         raise
     except Exception as error:  # zipfile and zlib raise their own
         raise ValueError(f"{path} cannot be read: {error}") from error
-    return x[..., None] if (*x.shape[1:], 1) == shape else x
+    with_channel = (*x.shape[1:], 1)
+    fits = all(size in (None, got) for size, got in zip(shape, with_channel))
+    return x[..., None] if fits and len(shape) == len(with_channel) else x
 
 
 def default_out(name, what, suffix="png"):

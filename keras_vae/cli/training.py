@@ -93,7 +93,6 @@ def train(
     name = data.find(source)
     if name is None and Path(source).is_dir():
         parts = _read_pictures(source, size, channels)
-        arguments = {**training.picture_arguments(factory), **arguments}
     elif size or channels:
         raise typer.BadParameter("--size and --channels are for a folder of pictures.")
     else:

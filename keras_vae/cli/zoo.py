@@ -156,7 +156,9 @@ def publish(
     repository: Annotated[
         str | None, typer.Option(help="NAMESPACE/NAME, to give it another name.")
     ] = None,
-    private: Annotated[bool, typer.Option("--private", help="Make it a private one.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make the repository private.")
+    ] = False,
     licence: Annotated[
         str | None, typer.Option(help="Of the weights, such as apache-2.0 or mit.")
     ] = None,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vae.checks import as_array
-from keras_vae.data.parts import Data, complete
+from keras_vae.data.parts import ARRAYS, Data, complete
 
 
 def read_npz(path) -> Data:
@@ -20,16 +20,15 @@ def read_npz(path) -> Data:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"No such file: {path}. Expected an .npz with the array x_train.")
-    names = Data._fields
     try:
         with np.load(path, allow_pickle=False) as file:
             found = list(file.files)
-            parts = {name: file[name] for name in names if name in file.files}
+            parts = {name: file[name] for name in ARRAYS if name in file.files}
     except Exception as error:  # a damaged zip raises a dozen kinds
         raise ValueError(f"{path} cannot be read as an .npz of plain arrays: {error}") from error
     if "x_train" not in parts:
         raise ValueError(
-            f"{path} must hold the array x_train, and may hold {', '.join(names[1:])}. "
+            f"{path} must hold the array x_train, and may hold {', '.join(ARRAYS[1:])}. "
             f"Received: {', '.join(found) or 'nothing'}"
         )
     return complete({name: _checked(array, name, path) for name, array in parts.items()})

@@ -70,4 +70,5 @@ def from_pictures(folder, size=None, channels=None, progress=None) -> tuple[Data
         ValueError: if fewer than two pictures in it can be read.
     """
     x, refused = read_folder(folder, size, channels, progress)
-    return complete({"x_train": x[np.random.RandomState(0).permutation(len(x))]}), refused
+    x = x[np.random.RandomState(0).permutation(len(x))]
+    return complete({"x_train": x, "pictures": True}), refused

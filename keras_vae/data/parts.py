@@ -6,7 +6,10 @@ import numpy as np
 
 
 class Data(NamedTuple):
-    """Images `(n, height, width, channels)` and labels `(n,)`; None for what there is not."""
+    """Images `(n, height, width, channels)` and labels `(n,)`; None for parts that are missing.
+
+    `pictures` says whether the images were read from a folder of pictures.
+    """
 
     x_train: np.ndarray
     x_validation: np.ndarray
@@ -14,6 +17,10 @@ class Data(NamedTuple):
     y_train: np.ndarray | None = None
     y_validation: np.ndarray | None = None
     y_test: np.ndarray | None = None
+    pictures: bool = False
+
+
+ARRAYS = tuple(name for name in Data._fields if name != "pictures")
 
 
 def complete(parts: dict) -> Data:

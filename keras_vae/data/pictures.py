@@ -41,7 +41,7 @@ def read_folder(folder, size=None, channels=None, progress=None):
         raise ValueError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}).")
     images, refused = [], {}
     if size is None or channels is None:
-        common_size, common_channels = _common_shape(paths)
+        common_size, common_channels = common_shape(paths)
         size, channels = size or common_size, channels or common_channels
     check_shape((*size, channels))
     for count, path in enumerate(paths, 1):
@@ -123,8 +123,8 @@ def _open(path):
     return picture
 
 
-def _common_shape(paths):
-    """Returns the size and channels that suit all pictures, from their headers."""
+def common_shape(paths):
+    """Returns the size and channels that `read_folder` chooses for pictures, from their headers."""
     sizes, grey = set(), True
     for path in paths:
         try:

@@ -22,13 +22,14 @@ CODES_TOLERANCE = 1e-3  # share of codes that may differ: two may be equally nea
 
 
 def export(model, folder, format: str = "onnx") -> dict:
-    """Exports a model as deterministic graphs, for runtimes that need neither Keras nor this.
+    """Exports a model as deterministic graphs, for runtimes that need neither Keras nor keras_vae.
 
-    `encoder` takes `data`, float32 `(n, *data_shape)`, to `mean` and `log_var`; for integer codes
-    to `codes`, and for a plain autoencoder to `z`. `decoder` takes `z`, or `codes`, to `image`, the
-    mean of p(x|z). `generator` takes `noise`, standard normal `(n, latent_dim)`, through the prior
-    to `image`. There is no generator if the prior's draws are no function of such noise, as with
-    mixtures, VampPrior and priors over codes.
+    `encoder` takes `data`, float32 `(n, *data_shape)`, to what the `summary` of the model's latent
+    returns: `mean` and `log_var` of a Gaussian latent, `codes` where codes are integers, `z`
+    otherwise. `decoder` takes `z`, or `codes`, to `image`, the mean of p(x|z). `generator` takes
+    `noise`, standard normal `(n, latent_dim)`, through the prior to `image`. There is no generator
+    if the prior cannot be sampled by transforming such noise, as with mixtures, VampPrior and
+    priors over codes.
     Graphs take any number n of examples, in every format. Their outputs come in the order that
     `metadata.json` lists; a SavedModel gives them by name.
     Each file is read back by the format's own runtime and compared with the model on two batches
@@ -46,8 +47,9 @@ def export(model, folder, format: str = "onnx") -> dict:
 
     Raises:
         ValueError: if the format is unknown, its packages are missing, the backend is not
-            TensorFlow, the model takes data of any size or does not compute in float32, the folder
-            holds other things, or the files do not compute what the model does.
+            TensorFlow, the model is not built, takes data of any size or does not compute in
+            float32, the folder holds other things, or the files do not compute what the model does.
+        FileNotFoundError: if the folder's parent does not exist.
 
     Example:
 
@@ -99,7 +101,7 @@ def _write_graphs(model, format, folder):
     return {
         "graphs": descriptions,
         "self_test": {
-            "layout": "one example; its numbers flat, the last axis first to change",
+            "layout": "one example; its numbers flattened in row-major (C) order",
             "largest_difference": worst,
             **examples,
         },
@@ -147,7 +149,7 @@ def replace_folder(staged, folder):
 
 
 def _check_folder(folder):
-    """Raises ValueError if a folder holds more than an earlier export."""
+    """Raises ValueError if a folder holds more than an export; its parent must exist."""
     if not folder.parent.is_dir():
         raise FileNotFoundError(f"No such folder: {folder.parent}. Make it first.")
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
@@ -165,8 +167,7 @@ def _check_folder(folder):
 
 
 def _check_model(model):
-    if model.data_shape is None:
-        raise ValueError("The model is not built: call it on data once, such as model.encode(x).")
+    model.check_built()
     if None in model.data_shape:
         raise ValueError(
             "Export takes a model of one size, and this one takes data of any size: make it with "

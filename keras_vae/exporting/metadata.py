@@ -39,8 +39,8 @@ def describe(model, format: str) -> dict:
     elif "generator" not in graphs_of(model):
         name = f"The prior ({prior})" if prior else "The prior"
         description["no_generator"] = (
-            f"{name} is no function of standard normal noise: draw from it with keras_vae, then "
-            "use the decoder."
+            f"{name} cannot be sampled by transforming standard normal noise: draw from it with "
+            "keras_vae, then use the decoder."
         )
     return description
 

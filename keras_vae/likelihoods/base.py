@@ -12,7 +12,8 @@ class Likelihood:
     """The interface of a likelihood p(x|z).
 
     Subclass it and register the class with `keras.saving.register_keras_serializable` to use your
-    own. Only `log_prob` is required, plus `mean` where no `mean_activation` fits. A likelihood with weights is a `keras.layers.Layer` too, as `LearnedGaussian` is.
+    own. Only `log_prob` is required, plus `mean` where no `mean_activation` fits. A likelihood with
+    weights is a `keras.layers.Layer` too, as `LearnedGaussian` is.
 
     Class attributes declare what the rest of the library needs to know:
 

@@ -23,7 +23,11 @@ def latent_use(model, x, labels=None):
 
     Returns:
         A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: if the model is not built, or `x` is not valid data for it.
     """
+    model.check_built()
     spec = model.latent.code_spec
     if spec.num_codes is None and spec.shape == (2,) and len(model.data_shape) == 3:
         return latent_plane(model, x, labels)
@@ -49,7 +53,7 @@ def traversal(model, x, *, units=10, steps=9, span=None):
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: if the model's codes are integers, or its data are no images.
+        ValueError: if the model's codes are integers, or its data are not images.
     """
     _check_images(model)
     _check_real(model, "A traversal")
@@ -127,7 +131,7 @@ def latent_plane(model, x=None, labels=None, *, steps=21, span=None):
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: if the model has another latent, or its data are no images.
+        ValueError: if the model has another latent, or its data are not images.
     """
     from matplotlib.figure import Figure
 
@@ -187,7 +191,7 @@ def code_maps(model, x, columns=8):
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: if the model's codes are no map, or its data are no images.
+        ValueError: if the model's codes do not form a map, or its data are not images.
     """
     _check_images(model)
     columns, num_codes = check_whole("columns", columns, 1), model.latent.code_spec.num_codes
@@ -219,8 +223,9 @@ def code_maps(model, x, columns=8):
 
 
 def _check_images(model):
+    model.check_built()
     if len(model.data_shape) != 3:
-        raise ValueError(f"The model's data are no images: shape {model.data_shape}.")
+        raise ValueError(f"The model's data are not images: shape {model.data_shape}.")
 
 
 def _check_real(model, what):

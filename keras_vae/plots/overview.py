@@ -18,7 +18,11 @@ def overview(model, x=None):
     Returns:
         A `matplotlib.figure.Figure`, or None if there is nothing to show: the data are not images,
         or no images are given and the model does not generate, or takes images of any size.
+
+    Raises:
+        ValueError: if the model is not built, or `x` is not valid data for it.
     """
+    model.check_built()
     any_size = None in model.data_shape
     if len(model.data_shape) != 3 or (x is None and (any_size or not model.latent.generates)):
         return None

@@ -31,7 +31,7 @@ def schedule(n: int, epochs=None, batch_size=None) -> tuple[int, int]:
 def picture_arguments(factory: str) -> dict:
     """Returns arguments of a factory that suit pictures.
 
-    Pixels of pictures are no probabilities of black and white: where the factory's likelihood is
+    Pixel values are not probabilities of black and white: where the factory's likelihood is
     one of binary data, it becomes a Gaussian with a learned scale.
     """
     if factory not in FACTORIES:
@@ -55,10 +55,11 @@ def default_recipe(
 ) -> dict:
     """Returns the recipe by which `keras-vae train` trains on your own data, for `follow`.
 
-    One stage at a constant learning rate, which keeps the epoch with the lowest `val_loss`.
+    One stage at a constant learning rate, which keeps the epoch with the lowest `val_loss`. For
+    pictures the arguments of `picture_arguments` apply, unless others are given.
 
     Args:
-        data: a `keras_vae.data.Data`.
+        data: a `keras_vae.data.Data`, which says whether it was read from pictures.
         name: the data set's name. Defaults to None: the recipe identifies the data by its sha256.
         factory: name of the factory. Defaults to `"conv_vae"`.
         arguments: arguments of the factory besides `input_shape`. Defaults to None.
@@ -68,9 +69,10 @@ def default_recipe(
         seed: seed of weights, order and noise. Defaults to 0.
     """
     epochs, batch_size = schedule(len(data.x_train), epochs, batch_size)
-    shape = list(data.x_train.shape[1:])
+    defaults = picture_arguments(factory) if data.pictures else {}
+    arguments = {"input_shape": list(data.x_train.shape[1:]), **defaults, **(arguments or {})}
     return {
-        "model": {"factory": factory, "arguments": {"input_shape": shape, **(arguments or {})}},
+        "model": {"factory": factory, "arguments": arguments},
         "data": {"name": name} if name else {"sha256": _digest(data)},
         "training": {
             "epochs": epochs,

@@ -50,9 +50,19 @@ def train(
         The history: a list with a dict of logs for each epoch.
 
     Raises:
-        ValueError: if the data is not what the model takes, or the folder holds a run of another
-            plan.
+        ValueError: if the data is not what the model takes, the model is not built or not compiled,
+            `keep_best` lacks validation data, or the folder holds a run of another plan.
     """
+    model.check_built()
+    if not model.compiled:
+        raise ValueError(
+            "The model is not compiled: call model.compile(optimizer) before training.train."
+        )
+    if keep_best and x_validation is None:
+        raise ValueError(
+            "keep_best=True keeps the epoch with the lowest val_loss, which needs validation data: "
+            "give x_validation, or leave keep_best=False."
+        )
     # All of it, here: `fit` sees batches drawn from it, and checks only the first.
     x = check_data(x, model.data_shape, model.likelihood, "x_train")
     if x_validation is not None:
