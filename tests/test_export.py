@@ -86,7 +86,7 @@ def test_other_kinds_of_latents_and_likelihoods_are_exported_by_what_they_declar
 
     name, metadata = export(plain_autoencoder())
     assert name == "z" and metadata["prior"] is None and "num_codes" not in metadata
-    assert metadata["no_generator"] == "There is no trained prior over the codes to draw from."
+    assert metadata["no_generator"].startswith("A VQ-VAE generates images from a trained prior")
     name, metadata = export(of_map(SquashedGrid(), 2))
     assert name == "codes" and metadata["prior"] == "uniform" and metadata["num_codes"] == 9
     assert "cannot be sampled by transforming standard normal noise" in metadata["no_generator"]
@@ -137,7 +137,7 @@ def test_a_prior_that_noise_cannot_sample_has_no_generator_and_the_metadata_say_
     reason = (
         f"({name}) cannot be sampled by transforming standard normal noise"
         if prior
-        else "no trained prior"
+        else "from a trained prior"
     )
     assert metadata["prior"] == name and reason in metadata["no_generator"]
     assert not (tmp_path / "out" / "generator").exists()

@@ -35,7 +35,7 @@ def describe(model, format: str) -> dict:
     if latent.code_spec.num_codes:
         description["num_codes"] = latent.code_spec.num_codes
     if not latent.generates:
-        description["no_generator"] = "There is no trained prior over the codes to draw from."
+        description["no_generator"] = latent.no_prior
     elif "generator" not in graphs_of(model):
         name = f"The prior ({prior})" if prior else "The prior"
         description["no_generator"] = (
