@@ -86,7 +86,7 @@ def test_other_kinds_of_latents_and_likelihoods_are_exported_by_what_they_declar
 
     name, metadata = export(plain_autoencoder())
     assert name == "z" and metadata["prior"] is None and "num_codes" not in metadata
-    assert metadata["no_generator"].startswith("A VQ-VAE generates images from a trained prior")
+    assert metadata["no_generator"].startswith("A plain autoencoder (PointLatent) has no prior")
     name, metadata = export(of_map(SquashedGrid(), 2))
     assert name == "codes" and metadata["prior"] == "uniform" and metadata["num_codes"] == 9
     assert "cannot be sampled by transforming standard normal noise" in metadata["no_generator"]

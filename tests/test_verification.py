@@ -87,12 +87,13 @@ QUICK = ("mlp-mnist", "mlp-mnist-2d", "mlp-fashion")
 
 
 @pytest.mark.parametrize("name", sorted({*keras_vae.list_models()} - {*QUICK}))
-def test_a_thousand_test_images_are_like_the_ten_thousand_published(name, real_data):
+def test_some_test_images_are_like_the_ten_thousand_published(name, real_data):
+    n = 1000 if keras.config.backend() == "tensorflow" else 250  # others take longer
     entry = keras_vae.info(name)
     metrics = entry["metrics"]
-    got = measure(name, 1000, real_data(entry["data"]["name"]))
+    got = measure(name, n, real_data(entry["data"]["name"]))
     for key, value in zip(("elbo", "mse"), got):
-        error = math.sqrt(10_000 / 1000) * metrics[f"{key}_stderr"]
+        error = math.sqrt(10_000 / n) * metrics[f"{key}_stderr"]
         assert value == pytest.approx(metrics[key], abs=3 * error)
 
 
