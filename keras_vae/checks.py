@@ -168,6 +168,22 @@ def check_sample_weight(sample_weight, n):
     return weights.reshape(n)
 
 
+def check_axes(value, axes, what):
+    """Returns a term of the loss; ValueError if it has other axes, which would broadcast."""
+    if value is not None and len(value.shape) != axes:
+        rule = _AXES[min(axes, 3)]
+        raise ValueError(f"{what} must be {rule}. Received shape: {tuple(value.shape)}")
+    return value
+
+
+_AXES = (
+    "one number",
+    "one number per example, (n,)",
+    "one per sample and example, (M, n)",
+    "a code per sample and example, (M, n, *code_shape)",
+)
+
+
 def _shape_advice(shape, data_shape, name):
     if tuple(shape) == data_shape:
         return f" For a single example, pass {name}[None]; for a dataset, call .batch(128)."

@@ -9,6 +9,7 @@ from keras import ops
 from keras_vae import likelihoods, objectives
 from keras_vae.backends import share_loss
 from keras_vae.bounds import Bounds
+from keras_vae.checks import check_axes
 from keras_vae.fitting import Fitting
 from keras_vae.inference import Inference
 from keras_vae.latents import GaussianLatent, Latent
@@ -211,7 +212,7 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
         draw = self.latent.draw(h, noise, self.num_samples, training)
         code_axes = 2 + len(self.latent.code_spec.shape)
         for name, axes in (("code", code_axes), ("rate", 2), ("log_ratio", 2), ("penalty", 1)):
-            _check_axes(getattr(draw, name), axes, f"The {name} of a {_kind(self.latent)}'s Draw")
+            check_axes(getattr(draw, name), axes, f"The {name} of a {_kind(self.latent)}'s Draw")
         outputs = self.decoder(draw.decoder_input, training=training)
         return objectives.Terms(x, h, draw, outputs, self.log_prob(x, outputs))
 
@@ -220,7 +221,7 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
         outputs = ops.cast(outputs, "float32")
         outputs = ops.reshape(outputs, (-1, ops.shape(x)[0], *ops.shape(outputs)[1:]))
         log_prob = self.likelihood.log_prob(x, outputs)
-        return _check_axes(log_prob, 2, f"What {_kind(self.likelihood)}.log_prob returns")
+        return check_axes(log_prob, 2, f"What {_kind(self.likelihood)}.log_prob returns")
 
     def elbo_terms(self, x, *, noise=None, training=False):
         """The terms of the ELBO in nats per example, for gradients of your own.
@@ -246,7 +247,7 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
         self.rate_tracker.update_state(y_pred.weigh(y_pred.rate))
         self.latent.track(y_pred.draw, 1.0 if y_pred.weight is None else y_pred.weight)
         loss = self.objective.loss(self, y_pred, training)
-        loss = _check_axes(loss, 0, f"What {_kind(self.objective)}.loss returns")
+        loss = check_axes(loss, 0, f"What {_kind(self.objective)}.loss returns")
         return share_loss(loss + sum(self.losses))
 
     def get_config(self):
@@ -296,19 +297,3 @@ def _agree(shape, expected):
     """Whether two shapes are the same where both are known."""
     pairs = zip(shape, expected)
     return len(shape) == len(expected) and all(None in pair or pair[0] == pair[1] for pair in pairs)
-
-
-def _check_axes(value, axes, what):
-    """Returns a term; ValueError if it has other axes, which would broadcast unnoticed."""
-    if value is not None and len(value.shape) != axes:
-        rule = _AXES[min(axes, 3)]
-        raise ValueError(f"{what} must be {rule}. Received shape: {tuple(value.shape)}")
-    return value
-
-
-_AXES = (
-    "one number",
-    "one number per example, (n,)",
-    "one per sample and example, (M, n)",
-    "a code per sample and example, (M, n, *code_shape)",
-)
