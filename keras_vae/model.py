@@ -119,7 +119,7 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
         h = self.encoder(keras.Input(shape))
         decoder_input, _ = self.latent(h)
         if self.latent.code_spec is None:  # of a latent whose own `build` does not set it
-            self.latent.code_spec = self.latent.spec(keras.tree.map_structure(_shape, h))
+            self.latent.code_spec = self.latent.spec(_shapes(h))
         self.objective.check(self.latent)
         outputs, expected = self.decoder(decoder_input), self.likelihood.output_shape(shape)
         if not _agree(getattr(outputs, "shape", (None,))[1:], expected):
@@ -147,7 +147,7 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
                     f"Data of size {size} would come back as {back}: the strides of the networks "
                     f"must divide its sizes. Crop or resize it, to {back} for example."
                 )
-            known[shape] = self.latent.spec(keras.tree.map_structure(_shape, h))
+            known[shape] = self.latent.spec(_shapes(h))
         return known[shape]
 
     def example_shape(self):
@@ -174,6 +174,8 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
 
     @capacity.setter
     def capacity(self, value):
+        if self.capacity is None:
+            raise ValueError("This model has no capacity to change: make it with capacity=0.0.")
         self.objective.set("capacity", value)
 
     @property
@@ -261,10 +263,8 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
         config = dict(config)
         made_by = config.pop("made_by", None)
         for name in filter(config.get, _PARTS):  # files of version 0.1 have no objective
-            part = keras.saving.deserialize_keras_object(
-                config[name], custom_objects=custom_objects
-            )
-            config[name] = part
+            restore = keras.saving.deserialize_keras_object
+            config[name] = restore(config[name], custom_objects=custom_objects)
         return cls(**config).note_origin(made_by)
 
     def note_origin(self, made_by):
@@ -285,8 +285,8 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
 _PARTS = ("encoder", "decoder", "latent", "likelihood", "objective")
 
 
-def _shape(tensor):
-    return tuple(tensor.shape)
+def _shapes(tensors):
+    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), tensors)
 
 
 def _kind(part):

@@ -68,7 +68,7 @@ class Use(NamedTuple):
 
     Args:
         figures: what `keras_vae.evaluate` reports.
-        values: a number for each unit; the unit is in use if it exceeds `threshold`.
+        values: a flat array, a number for each unit, which is in use if it exceeds `threshold`.
         threshold: see `values`.
         unit: what a unit is called.
         label: what the values are, for the axis of a chart.

@@ -110,7 +110,7 @@ class Objective(keras.layers.Layer):
         """Changes a setting; this takes effect at once, also in mid-fit."""
         if name not in self._settings:
             raise ValueError(
-                f"This model has no {name} to change: make it with {name}=0.0. Its settings are "
+                f"This objective has no {name} to change. Its settings: "
                 f"{', '.join(self._settings)}."
             )
         value = float(ops.convert_to_numpy(value)) if hasattr(value, "shape") else value
