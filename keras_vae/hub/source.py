@@ -8,8 +8,8 @@ from keras_vae import registry
 from keras_vae.checks import check_path
 from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.fetch import Place, fetch, parse
-from keras_vae.hub.folder import CONFIG, METADATA, WEIGHTS, check_file, read_entry
-from keras_vae.registry import UnknownModelError, info, list_models
+from keras_vae.hub.folder import check_file, read_entry
+from keras_vae.registry import WEIGHTS, info, is_model, list_models, unknown
 
 _REINSTALL = "It is not on the Hub. Reinstall it: pip install --force-reinstall keras-vae"
 
@@ -67,14 +67,10 @@ def resolve(source, *, revision=None, cache_dir=None, token=None, local_files_on
     # Joining paths drops a slash, and addresses are copied from browsers: both get the rule.
     if source.lower().startswith(("hf:", "https:", "http:")):
         return Source(place=Place(*parse(source, revision), **options))
-    folder = Path(source)
-    if not folder.is_dir():
-        info(source)  # says that there is no such model
-    if not all((folder / file).is_file() for file in (CONFIG, METADATA)):
-        files = "config.json, metadata.json and model.weights.h5"
-        raise UnknownModelError(f"{source!r} holds no model, as save_to_folder writes it: {files}.")
+    if not is_model(source):
+        raise unknown(source)
     if not (revision is cache_dir is token is None):
         raise ValueError(
             f"revision, cache_dir and token are for models on the Hub. {source!r} is a folder."
         )
-    return Source(weights=folder / WEIGHTS)
+    return Source(weights=Path(source, WEIGHTS))
