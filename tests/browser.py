@@ -122,21 +122,13 @@ def page_image(page, code):
 def shown(page):
     """The code that the page shows, and the pixels of its image, `(height, width, 3)` in 8 bits."""
     code = page.evaluate(f"{SETTLED}.then((explorer) => Array.from(explorer.code))")
-    return np.array(code), pixels_of(page, "output")
-
-
-def pixels_of(page, canvas):
-    """The pixels of a canvas, by its id, `(height, width, 3)` in 8 bits."""
-    pixels, width = page.evaluate(
-        """(canvas) => {
-        const { width, height } = byId(canvas);
+    pixels, width = page.evaluate("""() => {
+        const { width, height } = byId("output");
         const copy = make("canvas", { width, height }).getContext("2d");
-        copy.drawImage(byId(canvas), 0, 0);
+        copy.drawImage(byId("output"), 0, 0);
         return [Array.from(copy.getImageData(0, 0, width, height).data), width];
-    }""",
-        canvas,
-    )
-    return np.array(pixels).reshape(-1, width, 4)[..., :3]
+    }""")
+    return np.array(code), np.array(pixels).reshape(-1, width, 4)[..., :3]
 
 
 def images(shape, n=5):

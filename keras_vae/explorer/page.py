@@ -37,7 +37,8 @@ def write(model, path, x=None, *, labels=None, name=None):
 
     Raises:
         NotExplorableError: if the page cannot show the model; a ValueError.
-        ValueError: if `x` is not data that the model takes, `labels` are not one for each, or the path does not end in .html.
+        ValueError: if `x` is not data that the model takes, `labels` are not one for each, or the
+            path does not end in .html.
         FileNotFoundError: if the folder does not exist.
 
     Example:
