@@ -78,7 +78,10 @@ def interpolate(
     steps: Annotated[int, typer.Option(min=2, help="Decoded images in a row.")] = 9,
     out: Out = None,
 ):
-    """Draws steps between pairs of images in latent space, by default NAME-interpolation.png."""
+    """Draws steps between pairs of images in latent space, by default NAME-interpolation.png.
+
+    The originals are at the ends of each row, beside what they decode to.
+    """
     from keras_vae import plots
 
     model, x = load(name, images, dataset)
