@@ -1,7 +1,7 @@
 """Autoencoders of latent diffusion beside diffusers: python -m benchmarks.autoencoders [--runs N].
 
-AutoencoderKL (Stable Diffusion) and AutoencoderTiny (TAESD), in their sizes but with random weights,
-which diffusers writes and both libraries read, encode and decode one colour image of 256 x 256 and
+AutoencoderKL (Stable Diffusion) and AutoencoderTiny (TAESD), in their sizes, with random weights
+that diffusers writes and both libraries read, encode and decode one colour image of 256 x 256 and
 of 512 x 512 pixels in float32. Every row is a process of its own: seconds a pass, after one that
 compiles, and the most memory that the process had. Needs diffusers and torch.
 Writes results/autoencoders.json.

@@ -288,7 +288,7 @@ def test_damaged_weights_of_a_model_that_is_not_on_the_hub_ask_for_the_package_a
     sentence = "missing.*It is not on the Hub. Reinstall it: pip install --force"
     with pytest.raises(WeightsError, match=sentence):
         keras_vae.load("small")
-    with pytest.raises(ValueError, match="'small' is on this machine: there is nothing to downl"):
+    with pytest.raises(ValueError, match="'small' comes with this package: there is nothing to d"):
         hub.download("small")
     assert loopback.asked() == []
 

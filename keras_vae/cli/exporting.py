@@ -11,6 +11,12 @@ from keras_vae.cli.base import Computing, Name, app, complete
 FORMAT_NAMES = ("onnx", "saved_model", "tflite")
 
 
+def _check_format(name: str):
+    if name not in FORMAT_NAMES:
+        raise typer.BadParameter(f"Must be one of {', '.join(FORMAT_NAMES)}. Got: {name}")
+    return name
+
+
 @app.command(
     cls=Computing, epilog="Example: keras-vae export conv-mnist --format onnx --out conv-mnist-onnx"
 )
@@ -21,6 +27,7 @@ def export(
         typer.Option(
             help=f"One of {', '.join(FORMAT_NAMES)}.",
             autocompletion=complete(*FORMAT_NAMES),
+            callback=_check_format,
         ),
     ] = "onnx",
     out: Annotated[
@@ -35,6 +42,8 @@ def export(
     from keras_vae.exporting import FORMATS
     from keras_vae.exporting import export as write
 
+    if out and out.suffix.lower() in (".onnx", ".tflite", ".zip"):
+        raise typer.BadParameter(f"--out is a folder, in which the files go. Got: {out}")
     out = out or Path(f"{Path(name).resolve().name}-{format}")
     metadata = write(name, out, format)
     difference = metadata["self_test"]["largest_difference"]

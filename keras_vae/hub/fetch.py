@@ -10,9 +10,10 @@ from huggingface_hub import constants
 
 from keras_vae.files import read_json, sha256, write_bytes
 from keras_vae.hub.errors import HubError, NotFoundError, WeightsError, explain
-from keras_vae.hub.folder import CONFIG, FILES, LARGEST_JSON, METADATA, WEIGHTS, read_metadata
+from keras_vae.hub.folder import FILES, read_metadata
 from keras_vae.hub.formats import diffusers, tensor_files
 from keras_vae.hub.place import COMMIT, Place
+from keras_vae.layouts import CONFIG, LARGEST_JSON, METADATA, WEIGHTS
 
 _LARGEST_WEIGHTS = 2**31  # bytes a file of another library
 
@@ -36,7 +37,7 @@ def fetch(place: Place, published: dict | None = None) -> Path:
     try:
         commit = _commit(place)
         folder = _file(place, commit, CONFIG).parent
-        if diffusers.is_config(read_json(folder / CONFIG)):
+        if "_class_name" in read_json(folder / CONFIG, LARGEST_JSON):
             _fetch_tensors(place, commit, (published or {}).get("files"))
         else:
             _fetch_ours(place, commit, published)
@@ -110,7 +111,7 @@ def _cached(place):
     if path is None:
         return None
     try:
-        if diffusers.is_config(read_json(path)):
+        if "_class_name" in read_json(path, LARGEST_JSON):
             complete = all(file.is_file() for file in diffusers.weights_in(path.parent))
         else:
             complete = all((path.parent / file).is_file() for file in FILES)

@@ -18,10 +18,10 @@ from keras_vae.hub import architecture
 from keras_vae.hub.building import KEYS, build
 from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.fingerprint import fingerprint
+from keras_vae.layouts import CONFIG, LARGEST_JSON, METADATA, WEIGHTS
 from keras_vae.precision import in_float32
 
-FILES = CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-LARGEST_JSON = 2**20  # bytes; ours have less than a hundredth of it
+FILES = (CONFIG, METADATA, WEIGHTS)
 
 
 def read_entry(folder) -> dict:
@@ -150,10 +150,8 @@ def _configs(model):
 
 
 def _read(path):
-    if path.is_file() and path.stat().st_size > LARGEST_JSON:
-        raise WeightsError(f"{path} has more than the {LARGEST_JSON} bytes allowed.")
     try:
-        return read_json(path)
+        return read_json(path, LARGEST_JSON)
     except ValueError as error:
         raise WeightsError(str(error)) from error
 

@@ -96,5 +96,6 @@ def download(
     """
     found = resolve(source, revision=revision, cache_dir=cache_dir, token=token)
     if found.place is None:
-        raise ValueError(f"{str(source)!r} is on this machine: there is nothing to download.")
+        what = "is a folder on this machine" if found.entry is None else "comes with this package"
+        raise ValueError(f"{str(source)!r} {what}: there is nothing to download.")
     return fetch(found.place, found.entry)

@@ -9,8 +9,9 @@ from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.formats import autoencoder_kl, autoencoder_tiny, conversion, vq_model
 from keras_vae.hub.formats.settings import Settings
 from keras_vae.hub.formats.tensor_files import TensorFiles, shards
+from keras_vae.layouts import CONFIG
 
-CONFIG, STEM = "config.json", "diffusion_pytorch_model"
+STEM = "diffusion_pytorch_model"
 # What a folder may hold, the first that is there.
 WEIGHTS = (
     f"{STEM}.safetensors",
@@ -26,11 +27,6 @@ CONVERTERS = {
 }
 # Of a config, what says nothing of the network.
 _NOTES = {"sample_size", "force_upcast"}
-
-
-def is_config(content) -> bool:
-    """Whether the content of a config.json is that of a model of diffusers."""
-    return isinstance(content, dict) and "_class_name" in content
 
 
 def read_entry(folder) -> dict:
