@@ -101,12 +101,10 @@ def save_picture(figure, out):
     typer.echo(f"Wrote {out.resolve()}")
 
 
-def report(refused):
-    """Reports which files of a folder were left out and why, the first ten."""
-    for reason in list(refused.values())[:10]:
-        typer.echo(f"Left out: {reason}", err=True)
-    if len(refused) > 10:
-        typer.echo(f"Left out: {len(refused) - 10} more.", err=True)
+def report(left):
+    """Reports which files of a folder were left out and why."""
+    for line in left.lines():
+        typer.echo(f"Left out: {line}", err=True)
 
 
 def _read_arrays(path):
