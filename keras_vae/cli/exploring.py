@@ -44,7 +44,8 @@ def explore(
     title = Path(name).resolve().name
     x = None  # the data of a user's own model is not known
     if images is not None or dataset is not None or name in hub.list_models():
-        x = images_for(name, model.data_shape, images, dataset)
+        n = None if images is None else 1000
+        x = images_for(name, model.data_shape, images, dataset, n)
     page = explorer.render(model, x, name=title)
     if out is not None:
         write_bytes(out, page.encode())

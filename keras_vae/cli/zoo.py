@@ -115,6 +115,8 @@ def verify(
         console().print(table)
         for name, entry in entries.items():
             typer.echo(f"{name}: sha256 of the weights is {entry['sha256']}, as published.")
+        if not quick:
+            typer.echo("Measured on test images, on which no model was trained or selected.")
         if failed:
             typer.echo(f"{len(failed)} of {len(rows)} figures differ from the published ones.")
     if failed:
@@ -179,7 +181,7 @@ def publish(
     repository = repository or f"{namespace}/{Path(name).resolve().name}"
     x = None
     if source is not None and Path(source).is_dir():
-        x = read_images(Path(source), hub.load(name, compile=False).data_shape)
+        x = read_images(Path(source), hub.load(name, compile=False).data_shape, 1000)
     elif source is not None:
         parts = data.load(source)
         x = parts.x_validation if parts.x_test is None else parts.x_test

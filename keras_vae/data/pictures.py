@@ -21,7 +21,7 @@ _NEVER = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 _ANIMATED = ("AVIF", "FLI", "GIF", "HEIF", "PNG", "TIFF", "WEBP")
 
 
-def read_folder(folder, size=None, channels=None, progress=None, limit=None):
+def read_folder(folder, size=None, channels=None, progress=None, limit=None, wanted=None):
     """Reads the pictures in a folder, its subfolders and linked folders, in the order of names.
 
     Everything that Pillow reads is a picture, whatever its name; of an animation the first frame.
@@ -38,6 +38,8 @@ def read_folder(folder, size=None, channels=None, progress=None, limit=None):
         progress: called with the number of files read so far and with that of all files.
         limit: number of pictures to read, drawn from the whole folder, always the same ones.
             Defaults to None, all.
+        wanted: a function of images that says of each whether it is wanted; others are not
+            returned. Defaults to None, all are.
 
     Returns:
         The images, uint8 `(n, height, width, channels)`, and a dict of the files left out:
@@ -55,13 +57,15 @@ def read_folder(folder, size=None, channels=None, progress=None, limit=None):
     shape = check_shape((*size, channels))
     if limit is not None and limit < len(paths):
         paths = [paths[key] for key in np.random.RandomState(0).permutation(len(paths))]
-    images = []
+    images, seen = [], 0
     for count, path in enumerate(paths, 1):
         if len(images) == limit:
             break
         try:
             image, frames = _read(path, shape)
-            images.append(image)
+            seen += 1
+            if wanted is None or wanted(image[None])[0]:
+                images.append(image)
             if frames > 1:
                 left.frames[path] = frames - 1
         except (OSError, ValueError) as error:
@@ -70,10 +74,10 @@ def read_folder(folder, size=None, channels=None, progress=None, limit=None):
                 left.others.append(path)
         if progress is not None:
             progress(count, len(paths) if limit is None else None)
-    if not images:
+    if not seen:
         reasons = " ".join(left.lines(most=1)) or "It is empty."
         raise ValueError(f"{folder} holds no pictures that can be read. {reasons}")
-    return np.stack(images), left
+    return np.array(images, "uint8").reshape(-1, *shape), left
 
 
 def read_picture(path, shape):
