@@ -18,7 +18,8 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
 
     Args:
         model: a `keras_vae.VAE`.
-        x: data `(n, *data_shape)`. Under a Bernoulli likelihood the likelihoods are those of a
+        x: data `(n, *data_shape)` that the model was not trained on, as figures of its training
+            data are better. Under a Bernoulli likelihood the likelihoods are those of a
             binary image drawn from each grey one; the errors are those of the image as given.
         num_samples: samples K of the posterior per example. Defaults to 100; published tables of
             NLL use 5000. Ignored where the posterior is a single point, as in a VQ model.

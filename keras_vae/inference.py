@@ -133,6 +133,22 @@ class Inference:
             ValueError: if the model has no prior to draw from (such as a VQ-VAE without a code
                 prior), if `size` is missing, or if the model cannot make images of that size.
         """
+        return self.decode(self.sample_prior(n, seed, size=size), batch_size)
+
+    def sample_prior(self, n, seed=None, *, size=None):
+        """Draws `n` codes from the prior, those that `generate` decodes.
+
+        Args:
+            n: number of codes.
+            seed: as in `generate`.
+            size: as there.
+
+        Returns:
+            Codes `(n, *code_shape)`, as `decode` takes them.
+
+        Raises:
+            ValueError: as `generate` does.
+        """
         self.check_built()
         n = check_whole("n", n, 1)
         if not self.latent.generates:
@@ -144,9 +160,7 @@ class Inference:
                 "generate(16, size=(64, 64))."
             )
         rng = np.random.default_rng(check_noise_seed(seed))
-        return self.decode(
-            self.latent.sample_prior(n, rng, self.code_spec(shape).shape), batch_size
-        )
+        return self.latent.sample_prior(n, rng, self.code_spec(shape).shape)
 
     def _check_x(self, x, name="x"):
         self._build_for(x)

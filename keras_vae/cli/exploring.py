@@ -46,7 +46,8 @@ def explore(
     # The data of a user's own model is not known.
     given = images is not None or dataset is not None or name in registry.entries()
     explorer.check(model, given)
-    x = images_for(name, model.data_shape, images, dataset) if given else None
+    n = None if images is None else 1000
+    x = images_for(name, model.data_shape, images, dataset, n) if given else None
     page = explorer.render(model, x, name=title)
     if out is not None:
         write_bytes(out, page.encode())

@@ -214,6 +214,8 @@ def verify(
                     f"No one has computed a fingerprint of {name} before: please report it, so "
                     f"that later ones are compared with it. {json.dumps(got)}"
                 )
+        if not quick and all("metrics" in entry for entry in entries.values()):
+            typer.echo("Measured on test images, on which no model was trained or selected.")
         if failed:
             typer.echo(f"{len(failed)} of {len(rows)} figures differ from the published ones.")
     if failed:
@@ -281,6 +283,8 @@ def publish(
     x, dataset = None, source and data.find(source)
     if dataset is not None:
         x = data.load(dataset).x_test
+    elif source is not None and Path(source).is_dir():
+        x = read_images(Path(source), hub.load(name, compile=False).data_shape, 1000)
     elif source is not None:
         x = read_images(Path(source), hub.load(name, compile=False).data_shape)
     commit = hub.publish(name, repository, private=private, licence=licence, x=x)

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_vae import likelihoods
 from keras_vae.factories import recorded
-from keras_vae.files import read_json, sha256, write_json
+from keras_vae.files import read_json, sha256, write_json, write_weights
 from keras_vae.hub import architecture
 from keras_vae.hub.building import KEYS, build
 from keras_vae.hub.errors import WeightsError
@@ -97,7 +97,7 @@ def save_to_folder(model, folder):
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as staged:
         staged = Path(staged)
-        clone.save_weights(staged / WEIGHTS)
+        write_weights(clone, staged / WEIGHTS)
         saved_with = {"keras": keras.version(), "backend": keras.backend.backend()}
         facts = {**describe(clone, staged / WEIGHTS), "saved_with": saved_with}
         write_entry(staged, {**config, **facts})
