@@ -7,8 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.backends import pipe_arrays, speed_up_adam
+from keras_vae.backends import pipe_arrays, share_gradients, share_variables, speed_up_adam
 from keras_vae.checks import as_array, check_sample_weight, is_array
+from keras_vae.replicas import gather_replicas, over_replicas, replicas
 
 
 class Fitting:
@@ -30,6 +31,7 @@ class Fitting:
                 )
         self.__dict__.pop("_graphs", None)  # parts may have changed
         super().compile(optimizer=speed_up_adam(keras.optimizers.get(optimizer)), **kwargs)
+        share_gradients(self.optimizer)
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -64,6 +66,7 @@ class Fitting:
             arguments["validation_data"] = self._check_triple(*validation, "validation_data")
         self._check_logits(arguments["x"])
         self.objective.end_ramps()  # of a fit that was interrupted
+        self._start_alike(arguments["x"])
         # A pipeline has an order of its own; Keras warns if it is asked to shuffle one.
         shuffle = {"shuffle": is_array(arguments["x"])}
         return super().fit(**pipe_arrays({**shuffle, **arguments}))
@@ -74,16 +77,18 @@ class Fitting:
         The noise is the same at every call.
         """
         self._compile_if_needed()
+        within_fit = kwargs.get("_use_cached_eval_dataset")
         noise = [v for v in self.variables if v.name == "seed_generator_state"]
         states = [ops.convert_to_numpy(variable.value) for variable in noise]
-        if not kwargs.get("_use_cached_eval_dataset"):
+        if not within_fit:
             arguments = pipe_arrays(self._check_call(keras.Model.evaluate, x, y, *args, **kwargs))
         else:
             arguments = {"x": x, "y": y, **kwargs}
         try:
             for key, variable in enumerate(noise):
                 variable.assign(np.array([key, 0]))
-            return super().evaluate(**arguments)
+            logs = super().evaluate(**arguments)
+            return _average_logs(logs) if within_fit else logs
         finally:
             for state, variable in zip(states, noise):
                 variable.assign(state)
@@ -130,6 +135,20 @@ class Fitting:
     def _compile_if_needed(self):
         if not self.compiled:
             self.compile(keras.optimizers.Adam(1e-3))
+
+    def _start_alike(self, x):
+        """Gives all processes of a training run the state of the first; checks their data."""
+        if replicas() == 1:
+            return
+        self.optimizer.build(self.trainable_variables)
+        share_variables([*self.variables, *self.optimizer.variables])
+        own = ops.convert_to_tensor([len(x) if hasattr(x, "__len__") else 0], "int32")
+        lengths = ops.convert_to_numpy(gather_replicas(own))
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                "Each process must have as many examples as the others, or they would wait for "
+                f"each other for ever. Received, by process: {', '.join(map(str, lengths))}"
+            )
 
     def _check_logits(self, x):
         """Raises ValueError if a decoder that should return logits returns probabilities."""
@@ -204,6 +223,14 @@ class Fitting:
             batch = batch.values[0]
         _check_no_target(self._check_x(batch, f"the first batch of {name}"), y)
         return pipeline
+
+
+def _average_logs(logs):
+    """The mean of logs over the processes of a training run, for callbacks that decide by them."""
+    if replicas() == 1:
+        return logs
+    total = over_replicas(ops.convert_to_tensor(list(logs.values()), "float32"))
+    return dict(zip(logs, (ops.convert_to_numpy(total) / replicas()).tolist()))
 
 
 def _chain(first, rest):
