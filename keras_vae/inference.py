@@ -135,6 +135,8 @@ class Inference:
         """
         self.check_built()
         n = check_whole("n", n, 1)
+        if not self.latent.generates:
+            raise ValueError(self.latent.no_prior)
         shape = self.data_shape if size is None else self._shape_of_size(size)
         if None in shape:
             raise ValueError(

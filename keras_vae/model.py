@@ -14,10 +14,11 @@ from keras_vae.fitting import Fitting
 from keras_vae.inference import Inference
 from keras_vae.latents import GaussianLatent, Latent
 from keras_vae.replicas import draw_examples, update_mean
+from keras_vae.scaling import Scaling
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class VAE(Fitting, Bounds, Inference, keras.Model):
+class VAE(Fitting, Bounds, Inference, Scaling, keras.Model):
     """A variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114) as a `keras.Model`.
 
     The loss, in nats per example, is the same in `fit`, `evaluate` and `val_loss`:
@@ -42,6 +43,8 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
         latent: a `keras_vae.latents.Latent`. Defaults to `GaussianLatent()`.
         likelihood: `"bernoulli"` (default), `"gaussian"`, `"learned_gaussian"`, or an object of
             `keras_vae.likelihoods`.
+        latent_scale: see `scale_latents`. Defaults to 1.
+        latent_shift: see `scale_latents`. Defaults to 0.
         seed: seed of training's random numbers. Defaults to None, a new one for each model.
         **settings: of the objective, and the `name` of the model.
             `beta`: weight of the rate in the loss, at least 0. Defaults to 1, the ELBO.
@@ -69,7 +72,16 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
     made_by = None  # the factory and arguments that made the model, see `keras_vae.factories`
 
     def __init__(
-        self, encoder, decoder, latent=None, *, likelihood="bernoulli", seed=None, **settings
+        self,
+        encoder,
+        decoder,
+        latent=None,
+        *,
+        likelihood="bernoulli",
+        latent_scale=1.0,
+        latent_shift=0.0,
+        seed=None,
+        **settings,
     ):
         objective = {key: settings.pop(key) for key in objectives.SETTINGS if key in settings}
         # No autocast: data stays in float32; the networks cast by their own policies.
@@ -87,6 +99,7 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
         self.latent = GaussianLatent(seed=seed) if latent is None else latent
         self.likelihood = likelihoods.get(likelihood)
         self.objective = objectives.get(**objective)
+        self.latent_scale, self.latent_shift = latent_scale, latent_shift
         self.seed = seed
         # Not the latent's stream, or the bits that binarise the data would be those of the noise.
         # Far from it, because torch adds the number of the draw to the seed.
@@ -258,7 +271,8 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
         serialize = keras.saving.serialize_keras_object
         config = {name: value for name, value in super().get_config().items() if name != "autocast"}
         parts = {name: serialize(getattr(self, name)) for name in _PARTS}
-        return {**config, **parts, "seed": self.seed, "made_by": self.made_by}
+        scaling = {"latent_scale": self.latent_scale, "latent_shift": self.latent_shift}
+        return {**config, **parts, **scaling, "seed": self.seed, "made_by": self.made_by}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -527,7 +527,7 @@ def test_every_command_explains_itself_with_an_example(command):
 @pytest.mark.skipif(not keras_vae.list_models(), reason="no model is published yet")
 def test_every_published_model_is_listed_and_explained():
     shown = run("list").stdout
-    for name in keras_vae.list_models():
+    for name in keras_vae.registry.entries():
         assert name in shown
         assert keras_vae.info(name)["sha256"] in run("info", name).stdout
 

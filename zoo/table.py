@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from keras_vae import hub, likelihoods
+from keras_vae import hub, likelihoods, registry
 from keras_vae.files import write_bytes
 
 README = Path(__file__).parents[1] / "README.md"
@@ -16,7 +16,7 @@ def table() -> str:
         "| model | parameters | weights | ELBO | NLL | MSE | latent in use |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in hub.list_models():
+    for name in sorted(registry.entries()):
         entry = hub.info(name)
         metrics = entry["metrics"]
         figures = "| - | -"

@@ -30,7 +30,7 @@ def explore(
     Open it in a browser to move the latents, or to draw and see how the model encodes the drawing.
     It needs no network. --serve serves it to this machine only, and writes a file only with --out.
     """
-    from keras_vae import explorer, hub
+    from keras_vae import explorer, hub, registry
     from keras_vae.files import write_bytes
 
     check_source(images, dataset)
@@ -43,7 +43,7 @@ def explore(
     model = hub.load(name)
     title = Path(name).resolve().name
     x = None  # the data of a user's own model is not known
-    if images is not None or dataset is not None or name in hub.list_models():
+    if images is not None or dataset is not None or name in registry.entries():
         x = images_for(name, model.data_shape, images, dataset)
     page = explorer.render(model, x, name=title)
     if out is not None:

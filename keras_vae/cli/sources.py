@@ -40,16 +40,16 @@ def load(name, images, dataset):
 
 def images_for(name, shape, images, dataset):
     """Returns the images given to a command, else a published model's own test images."""
-    from keras_vae import data, hub
+    from keras_vae import data, registry
 
     if images is not None:
         return read_images(images, shape)
     if dataset is None:
-        if name not in hub.list_models():
+        if name not in registry.entries():
             raise ValueError(
                 f"The data that {name} was trained on is not recorded: give --images or --dataset."
             )
-        dataset = hub.info(name)["data"]["name"]
+        dataset = registry.info(name)["data"]["name"]
     return data.load(dataset).x_test
 
 

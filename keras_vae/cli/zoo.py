@@ -172,7 +172,7 @@ def publish(
     as_json: Json = False,
 ):
     """Publishes a model on the Hugging Face Hub, in one commit, with its card."""
-    from keras_vae import data, hub
+    from keras_vae import data, hub, registry
 
     if (namespace is None) == (repository is None):
         raise typer.BadParameter("Give --namespace or --repository, one of them.")
@@ -189,6 +189,6 @@ def publish(
         return
     typer.echo(f"Published commit {commit}. Load it in Python:")
     typer.echo(f'keras_vae.load("hf://{repository}@{commit}")')
-    if name in hub.list_models():
+    if name in registry.entries():
         pin = f"python -m zoo.publish {name} --pin {commit} --repository {repository}"
         typer.echo(f"Pin it in the registry: {pin}")

@@ -9,12 +9,13 @@ from keras_vae.model import VAE
 KEYS = ("factory", "arguments", "architecture")  # of a config.json
 
 
-def build(config: dict) -> VAE:
+def build(config: dict, check=None) -> VAE:
     """Builds an untrained model from a factory's name and arguments, or from an architecture.
 
     Args:
         config: a dict of `factory` and `arguments`, or of `architecture`; see
             `keras_vae.hub.architecture`. Other keys are ignored.
+        check: a function of the model, called before there is memory for its weights.
 
     Raises:
         ValueError: if there is no such factory, it does not take the arguments, or the values are
@@ -29,5 +30,5 @@ def build(config: dict) -> VAE:
         rules.check_plain("arguments", arguments)
         make = partial(factories.build, factory, arguments)
     if not any(config.items() <= entry.items() for entry in registry.entries().values()):
-        rules.check_size(make)  # which takes a tenth of a second or two
+        rules.check_size(make, check)  # which takes a tenth of a second or two
     return make()

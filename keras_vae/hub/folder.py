@@ -109,7 +109,6 @@ def save_to_folder(model, folder):
 def describe(model, weights) -> dict:
     """What metadata.json and the registry say of a model and its file of weights."""
     likelihood, latent = model.likelihood, model.latent
-    in_range = likelihood.observes in ("binary", "levels")
     return {
         "bytes": Path(weights).stat().st_size,
         "sha256": sha256(weights),
@@ -118,7 +117,7 @@ def describe(model, weights) -> dict:
         "likelihood": likelihoods.name_of(likelihood),
         "observes": likelihood.observes,
         "code_length": likelihood.is_code_length,
-        "input_range": [0, 1] if in_range else "any finite number",
+        "input_range": [0, 1] if likelihood.in_unit_range else "any finite number",
         "prior": latent.prior_name,
         "generates": bool(latent.generates),
         "fingerprint": fingerprint(model),

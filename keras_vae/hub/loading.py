@@ -1,5 +1,6 @@
 """Loading: a model from its source, proven by its size, its sha256 and its fingerprint."""
 
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -7,7 +8,6 @@ import keras
 from keras_vae.hub.building import build
 from keras_vae.hub.fetch import fetch
 from keras_vae.hub.fingerprint import check_fingerprint
-from keras_vae.hub.formats import keras_h5
 from keras_vae.hub.source import resolve
 from keras_vae.model import VAE
 from keras_vae.precision import in_float32
@@ -59,11 +59,12 @@ def load(
     >>> images = model.generate(16)
     """
     options = {"cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
-    entry, weights = resolve(source, revision=revision, **options).open()
+    entry, weights, kind = resolve(source, revision=revision, **options).open()
     with in_float32():
-        model = build(entry)
-        keras_h5.read(model, weights)
-        check_fingerprint(model, entry["fingerprint"], str(source))
+        model = build(entry, partial(kind.check, path=weights))
+        kind.read(model, weights)
+        if entry["fingerprint"] is not None:  # not known of every model of another library
+            check_fingerprint(model, entry["fingerprint"], str(source))
     if keras.config.dtype_policy().name != "float32":
         proven, model = model, build(entry)
         model.set_weights(proven.get_weights())

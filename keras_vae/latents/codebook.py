@@ -76,6 +76,23 @@ class Codebook:
             )
 
     @property
+    def shape(self):
+        """(num_codes, code_dim)."""
+        return self.num_codes, self.code_dim
+
+    @property
+    def path(self):
+        """The place of the vectors in the model, for messages."""
+        return self.anchor.path
+
+    def assign(self, vectors):
+        """Sets the vectors, `(num_codes, code_dim)`: training goes on from them."""
+        self.anchor.assign(vectors)
+        if self.offset is not None:
+            self.offset.assign(ops.zeros_like(self.offset))
+        self.frequency.assign(ops.full_like(self.frequency, 1 / self.num_codes))
+
+    @property
     def vectors(self):
         """The vectors, a tensor `(num_codes, code_dim)`."""
         anchor = ops.convert_to_tensor(self.anchor)

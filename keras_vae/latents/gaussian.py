@@ -9,8 +9,6 @@ from keras_vae import normal, priors
 from keras_vae.latents.base import CodeSpec, Draw, Latent, fold
 from keras_vae.replicas import draw_examples
 
-LOG_VAR_MIN, LOG_VAR_MAX = -30.0, 10.0
-
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class GaussianLatent(Latent):
@@ -28,6 +26,7 @@ class GaussianLatent(Latent):
         seed: seed of the noise of training. Defaults to None, a new one for each layer.
     """
 
+    log_var_bounds = (-30.0, 10.0)
     generates = True
     encodes_as = "mean"
 
@@ -71,7 +70,7 @@ class GaussianLatent(Latent):
             mean, log_var = (ops.cast(t, "float32") for t in h)
         else:
             mean, log_var = ops.split(ops.cast(h, "float32"), 2, axis=-1)
-        return mean, _bound(log_var)
+        return mean, _bound(log_var, *self.log_var_bounds)
 
     def draw(self, h, noise=None, num_samples=1, training=False):
         mean, log_var = self.posterior(h)
@@ -131,8 +130,8 @@ def _mean_shape(h_shape):
     return (*h_shape[:-1], width // 2)
 
 
-def _bound(log_var):
+def _bound(log_var, low, high):
     """Clips, but passes the gradient through, so that a log-variance out of bounds comes back."""
     log_var = ops.clip(log_var, -1e6, 1e6)  # no inf - inf below
-    clipped = ops.stop_gradient(ops.clip(log_var, LOG_VAR_MIN, LOG_VAR_MAX))
+    clipped = ops.stop_gradient(ops.clip(log_var, low, high))
     return clipped + (log_var - ops.stop_gradient(log_var))
