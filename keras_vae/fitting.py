@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vae import batches
 from keras_vae.backends import pipe_arrays, share_gradients, share_variables, speed_up_adam
 from keras_vae.checks import as_array, check_sample_weight, is_array
 from keras_vae.replicas import gather_replicas, over_replicas, replicas
@@ -193,6 +194,7 @@ class Fitting:
 
     def _check_triple(self, x, y=None, sample_weight=None, name="x"):
         """Checks data and weights; returns placeholder labels if Keras needs them for weights."""
+        batches.check_kind(x, name)
         if not is_array(x):
             return self._check_first_batch(x, name), y, sample_weight
         x = self._check_x(x, name)
@@ -204,23 +206,15 @@ class Fitting:
 
     def _check_first_batch(self, pipeline, name):
         """Checks the first batch of a pipeline; the pipeline returned still yields that batch."""
+        batches.check_pipeline(pipeline, name)
+        is_dataset = isinstance(pipeline, keras.utils.PyDataset)
+        first = pipeline[0] if is_dataset else next(iter(pipeline), None)
         if isinstance(pipeline, types.GeneratorType):
-            first = next(pipeline, None)
             pipeline = _chain(first, pipeline)
-        elif isinstance(pipeline, keras.utils.PyDataset):
-            first = pipeline[0]
-        elif hasattr(pipeline, "__iter__"):
-            first = next(iter(pipeline), None)
-        else:
-            raise ValueError(
-                f"{name} must be an array of shape (n, *data_shape) or a pipeline of such batches "
-                f"(tf.data, PyDataset, torch DataLoader, generator). Received: {pipeline!r}"
-            )
         if first is None:
             raise ValueError(f"{name} must hold at least one batch. Received an empty pipeline.")
-        batch, y, _ = keras.utils.unpack_x_y_sample_weight(first)
-        if type(batch).__name__ == "PerReplica":  # from a distributed tf.data pipeline
-            batch = batch.values[0]
+        y = keras.utils.unpack_x_y_sample_weight(first)[1]
+        batch = batches.data_of(first, name)
         _check_no_target(self._check_x(batch, f"the first batch of {name}"), y)
         return pipeline
 
