@@ -46,7 +46,11 @@ def read_entry(folder) -> dict:
     except (TypeError, KeyError, IndexError) as error:
         raise WeightsError(f"{path} describes no {kind}: {error!r}") from error
     settings.finish()
-    return {"factory": converter.FACTORY, "arguments": arguments, "class": kind}
+    entry = {"factory": converter.FACTORY, "arguments": arguments, "class": kind}
+    # The VAE of Stable Diffusion XL, known by its scale; its fp16-fix says that no upcast is due.
+    if kind == "AutoencoderKL" and arguments["latent_scale"] == 0.13025:
+        entry["float16"] = not config.get("force_upcast", True)
+    return entry
 
 
 def weights_in(folder) -> list[Path]:
