@@ -6,14 +6,14 @@ tensors that are not exactly the model's before there is memory for them; and `r
 
 from pathlib import Path
 
-from keras_vae.files import read_json
 from keras_vae.hub.formats import diffusers, taesd
 from keras_vae.hub.formats import keras_h5 as keras_h5
+from keras_vae.hub.small_json import read_small_json
 
 
 def find(folder):
     """Returns the format of a model of another library in a folder; None if there is none."""
     config = Path(folder) / diffusers.CONFIG
-    if config.is_file() and diffusers.is_config(read_json(config)):
+    if config.is_file() and diffusers.is_config(read_small_json(config)):
         return diffusers
     return taesd if taesd.files_in(folder) else None
