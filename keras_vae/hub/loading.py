@@ -85,8 +85,8 @@ def load(
 
 
 _OVERFLOWS = (
-    "The activations of {!r} (Stable Diffusion XL) overflow in float16 and give NaN. Use the policy "
-    "mixed_bfloat16, or load 'sdxl-vae-fp16-fix', which was trained to stay in range."
+    "The activations of {!r} (Stable Diffusion XL) overflow in float16 and give NaN. Use the "
+    "policy mixed_bfloat16, or load 'sdxl-vae-fp16-fix', which was trained to stay in range."
 )
 
 

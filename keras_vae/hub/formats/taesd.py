@@ -21,7 +21,7 @@ def read_entry(folder) -> dict:
     """
     shapes = _shapes(folder)
     # The convolutions outside of blocks: the first, the strided ones and the last.
-    single = (re.fullmatch(r"encoder\.(\d+)\.weight", name) for name in shapes)
+    single = (re.fullmatch(r"encoder\.(\d{1,4})\.weight", name) for name in shapes)
     numbers = sorted(int(found[1]) for found in single if found)
     try:
         channels, colours = shapes["encoder.0.weight"][:2]
