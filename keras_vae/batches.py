@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_vae.checks import as_array, check_whole, is_array
 
-VALUES = 4096 * 28 * 28  # at most so many in one pass, to bound the memory
+_VALUES = 2**20  # at most so many in one pass: networks widen them a hundredfold
 
 
 def is_in_file(x):
@@ -127,7 +127,7 @@ def data_of(batch, name="x"):
 def rows_per_pass(values, batch_size=None):
     """The number of examples of so many values in a pass: 256 or fewer, unless it is given."""
     if batch_size is None:
-        return int(max(1, min(256, VALUES // max(1, values))))
+        return int(max(1, min(256, _VALUES // max(1, values))))
     return check_whole("batch_size", batch_size, 1)
 
 

@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 from keras import ops
 
-from keras_vae.batches import VALUES
 from keras_vae.checks import check_whole
 from keras_vae.noise import check_noise_seed, noise_streams
 
 TERMS = ("distortion", "rate", "elbo_variance", "log_likelihood", "log_likelihood_variance")
 _ROWS = 4096  # that the decoder takes at most in a pass of log_likelihood
+_VALUES = _ROWS * 28 * 28  # outputs, as well
 
 
 class Bounds:
@@ -137,7 +137,7 @@ class Bounds:
         n, spec = len(batch), self.code_spec(batch.shape[1:])
         total = 1 if spec.noise_shape is None else num_samples
         values = math.prod(self.likelihood.output_shape(batch.shape[1:]))
-        chunk = max(1, min(_ROWS // n, VALUES // (n * values)))
+        chunk = max(1, min(_ROWS // n, _VALUES // (n * values)))
         streams = noise_streams(seed, start, n)
         observed = self._observe(batch, streams)
         h, sampled = self._compiled(self._encoded)(observed), self._compiled(self._sampled_terms)

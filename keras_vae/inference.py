@@ -15,12 +15,13 @@ from keras_vae import batches
 from keras_vae.backends import compile_method
 from keras_vae.checks import as_array, check_data, check_sizes, check_whole
 from keras_vae.noise import check_noise_seed, noise_streams, normal_noise
+from keras_vae.tiling import Tiling
 
 
-class Inference:
+class Inference(Tiling):
     """The methods of a trained `VAE`; they use its encoder, latent, decoder and likelihood."""
 
-    def encode(self, x, batch_size=None):
+    def encode(self, x, batch_size=None, *, tile_size=None):
         """Encodes data deterministically.
 
         Args:
@@ -29,6 +30,9 @@ class Inference:
                 at a time, and so is a pipeline of batches (tf.data, PyDataset, torch DataLoader,
                 generator) that comes to an end; its labels are ignored.
             batch_size: examples per pass at most. Defaults to None, 256 or fewer if they are large.
+            tile_size: side of the overlapping tiles, in pixels, that the encoder takes one by one
+                to save memory; their codes are blended. For models of any size whose codes are
+                maps. Defaults to None, the whole image.
 
         Returns:
             The posterior mean, float32 `(n, *code_shape)`; for a VQ model integer codes
@@ -37,7 +41,8 @@ class Inference:
         Raises:
             ValueError: if `x` is not valid data for the model, or has no end.
         """
-        return self._in_batches(self._encode_batch, x, batch_size)
+        encode = partial(self._encode_batch, tile=self._check_tile(tile_size))
+        return self._in_batches(encode, x, batch_size)
 
     def sample_posterior(self, x, seed=None, *, batch_size=None):
         """Samples z = mean + eps * stddev from q(z|x), one sample per example.
@@ -80,13 +85,14 @@ class Inference:
             )
         return self._in_batches(self._rate_batch, x, batch_size)
 
-    def decode(self, z, batch_size=None):
+    def decode(self, z, batch_size=None, *, tile_size=None):
         """Decodes codes to the mean of p(x|z).
 
         Args:
             z: codes `(n, *code_shape)`, as returned by `encode`; for a VQ model integers
                 `(n, *positions)` or vectors `(n, *positions, code_dim)`.
             batch_size: as in `encode`.
+            tile_size: as in `encode`, in pixels of the image.
 
         Returns:
             float32 `(n, *data_shape)`.
@@ -99,15 +105,17 @@ class Inference:
         shape = self.example_shape()
         enlarged = math.prod(shape) / math.prod(self.code_spec(shape).shape)
         rows = batches.rows_per_pass(enlarged * math.prod(z.shape[1:]), batch_size)
+        tile = self._check_tile(tile_size)
         return batches.joined(
-            [self._decode_batch(z[start : start + rows]) for start in range(0, len(z), rows)]
+            [self._decode_batch(z[start : start + rows], tile) for start in range(0, len(z), rows)]
         )
 
-    def reconstruct(self, x, batch_size=None):
+    def reconstruct(self, x, batch_size=None, *, tile_size=None):
         """Returns `decode(encode(x))`, float32 `(n, *data_shape)`. Deterministic."""
+        tile = self._check_tile(tile_size)
 
         def reconstruct(batch, start):
-            return self._decode_batch(self._encode_batch(batch))
+            return self._decode_batch(self._encode_batch(batch, tile=tile), tile)
 
         return self._in_batches(reconstruct, x, batch_size)
 
@@ -129,6 +137,22 @@ class Inference:
             ValueError: if the model has no prior to draw from (such as a VQ-VAE without a code
                 prior), if `size` is missing, or if the model cannot make images of that size.
         """
+        return self.decode(self.sample_prior(n, seed, size=size), batch_size)
+
+    def sample_prior(self, n, seed=None, *, size=None):
+        """Draws `n` codes from the prior, those that `generate` decodes.
+
+        Args:
+            n: number of codes.
+            seed: as in `generate`.
+            size: as there.
+
+        Returns:
+            Codes `(n, *code_shape)`, as `decode` takes them.
+
+        Raises:
+            ValueError: as `generate` does.
+        """
         self.check_built()
         n = check_whole("n", n, 1)
         if not self.latent.generates:
@@ -140,9 +164,7 @@ class Inference:
                 "generate(16, size=(64, 64))."
             )
         rng = np.random.default_rng(check_noise_seed(seed))
-        return self.decode(
-            self.latent.sample_prior(n, rng, self.code_spec(shape).shape), batch_size
-        )
+        return self.latent.sample_prior(n, rng, self.code_spec(shape).shape)
 
     def _check_x(self, x, name="x", is_first=True):
         batches.check_kind(x, name)
@@ -247,7 +269,9 @@ class Inference:
                 yield start, batch
                 start += len(batch)
 
-    def _encode_batch(self, batch, start=0):
+    def _encode_batch(self, batch, start=0, tile=None):
+        if tile is not None:
+            return self._encode_tiles(batch, tile)
         return self._compiled(self._code)(self._tensor(batch))
 
     def _sample_batch(self, seed, batch, start=0):
@@ -262,6 +286,8 @@ class Inference:
         noise = self._noise(noise_streams(0, start, len(batch)), 1, spec)
         return self._compiled(self._unit_rates)(self._tensor(batch), noise)
 
-    def _decode_batch(self, code):
+    def _decode_batch(self, code, tile=None):
         code = ops.convert_to_tensor(code)
+        if tile is not None:
+            return self._decode_tiles(code, tile)
         return ops.convert_to_numpy(self._compiled(self._decoded)(code))

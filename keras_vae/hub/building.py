@@ -1,6 +1,8 @@
-"""Building an untrained model from the content of a config.json, which may come from anyone."""
+"""Building a model, to be filled, from the content of a config.json, which may come from anyone."""
 
 from functools import partial
+
+import keras
 
 from keras_vae import factories, registry
 from keras_vae.hub import architecture, rules
@@ -10,7 +12,9 @@ KEYS = ("factory", "arguments", "architecture")  # of a config.json
 
 
 def build(config: dict, check=None) -> VAE:
-    """Builds an untrained model from a factory's name and arguments, or from an architecture.
+    """Builds a model from a factory's name and arguments, or from an architecture.
+
+    The weights of its encoder and decoder are zeros, to be read from a file.
 
     Args:
         config: a dict of `factory` and `arguments`, or of `architecture`; see
@@ -31,4 +35,13 @@ def build(config: dict, check=None) -> VAE:
         make = partial(factories.build, factory, arguments)
     if not any(config.items() <= entry.items() for entry in registry.entries().values()):
         rules.check_size(make, check)  # which takes a tenth of a second or two
-    return make()
+    return _blank(make)
+
+
+def _blank(make):
+    """Makes a model without random numbers: JAX compiles them for each shape, which takes long."""
+    with keras.StatelessScope():  # which initialises the weights when it ends
+        model = make()
+        for weight in (*model.encoder.weights, *model.decoder.weights):
+            weight._initializer = keras.initializers.Zeros()
+    return model

@@ -3,18 +3,21 @@
 import contextlib
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import huggingface_hub
 from huggingface_hub import constants
 
-from keras_vae.files import read_json, sha256, write_bytes
+from keras_vae.files import sha256, write_bytes
 from keras_vae.hub.errors import HubError, NotFoundError, WeightsError, explain
-from keras_vae.hub.folder import CONFIG, FILES, LARGEST_JSON, METADATA, WEIGHTS, read_metadata
+from keras_vae.hub.folder import FILES, read_metadata
 from keras_vae.hub.formats import diffusers, tensor_files
 from keras_vae.hub.place import COMMIT, Place
+from keras_vae.hub.small_json import read_small_json
+from keras_vae.layouts import CONFIG, LARGEST_JSON, METADATA, WEIGHTS
 
-_LARGEST_WEIGHTS = 2**31  # bytes a file of another library
+LARGEST_WEIGHTS = 2**31  # bytes of a model of another library, in all its files
 
 
 def fetch(place: Place, published: dict | None = None) -> Path:
@@ -36,10 +39,11 @@ def fetch(place: Place, published: dict | None = None) -> Path:
     try:
         commit = _commit(place)
         folder = _file(place, commit, CONFIG).parent
-        if diffusers.is_config(read_json(folder / CONFIG)):
-            _fetch_tensors(place, commit, (published or {}).get("files"))
-        else:
-            _fetch_ours(place, commit, published)
+        is_foreign = "_class_name" in read_small_json(folder / CONFIG)
+        if published and is_foreign != ("files" in published):
+            raise WeightsError(f"{place} does not hold the published model, but another one.")
+        fetch_weights = _fetch_tensors if is_foreign else _fetch_ours
+        fetch_weights(place, commit, published)
     except HubError as error:
         old = _cached(place)
         if old and not place.offline:
@@ -63,29 +67,28 @@ def _fetch_ours(place, commit, published):
             f"{place} does not hold the published weights. To load what it holds, checked by "
             f"its own metadata: keras_vae.load('{place}')"
         )
-    _file(place, commit, WEIGHTS, metadata)
+    _file(place, commit, WEIGHTS, (metadata["bytes"], metadata["bytes"]), metadata["sha256"])
 
 
 def _fetch_tensors(place, commit, published):
     """The files of a repository of diffusers: those that the registry names, or those it has."""
-    for file in published or ():
-        _file(place, commit, file["name"], file)
     if published:
+        for file in published["files"]:
+            size = file["bytes"]
+            sizes = (0, LARGEST_WEIGHTS) if size is None else (size, size)
+            _file(place, commit, file["name"], sizes, file["sha256"])
         return
-    for name in diffusers.WEIGHTS:
-        with contextlib.suppress(NotFoundError):
-            path = _file(place, commit, name, _ANY)
-            for shard in tensor_files.shards(path) if name.endswith(".json") else ():
-                _file(place, commit, shard.name, _ANY)
-            return
-    for name in diffusers.PICKLES:
-        with contextlib.suppress(NotFoundError):
-            _head(place, commit, name)
-            raise WeightsError(diffusers.REFUSED_PICKLE.format(f"{name} of {place}"))
-    raise NotFoundError(f"{place} holds no {diffusers.WEIGHTS[0]}.")
-
-
-_ANY = {"bytes": None, "sha256": None}  # whatever the Hub says of the file
+    name = next((name for name in diffusers.WEIGHTS if _has(place, commit, name)), None)
+    if name is None:
+        for name in diffusers.PICKLES:
+            if _has(place, commit, name):
+                raise WeightsError(diffusers.REFUSED_PICKLE.format(f"{name} of {place}"))
+        raise NotFoundError(f"{place} holds no {diffusers.WEIGHTS[0]}.")
+    files, left = [name], LARGEST_WEIGHTS
+    if name.endswith(".json"):
+        files = [path.name for path in tensor_files.shards(_file(place, commit, name))]
+    for file in files:
+        left -= _file(place, commit, file, (0, left)).stat().st_size
 
 
 _EARLIER = "An earlier copy, of commit {}, is in the cache: local_files_only=True loads it."
@@ -97,24 +100,23 @@ def _commit(place):
         return place.revision
     if not place.offline:
         return _head(place, place.revision, CONFIG).commit_hash
-    with _explained(place, CONFIG):
-        folder = _cached(place)
-        if not folder:
-            raise huggingface_hub.errors.LocalEntryNotFoundError("downloads are off")
+    folder = _cached(place)
+    if not folder:
+        raise _absent(place, CONFIG)
     return _snapshot(place, folder).name
 
 
 def _cached(place):
     """The folder of a revision in the cache, if all its files are there."""
-    path = _path_in_cache(place, CONFIG, place.revision)
-    if path is None:
+    path = _in_cache(place, place.revision, CONFIG)
+    if not path:
         return None
     try:
-        if diffusers.is_config(read_json(path)):
+        if "_class_name" in read_small_json(path):
             complete = all(file.is_file() for file in diffusers.weights_in(path.parent))
         else:
             complete = all((path.parent / file).is_file() for file in FILES)
-    except ValueError:
+    except WeightsError:
         complete = False
     return path.parent if complete else None
 
@@ -124,27 +126,49 @@ def _snapshot(place, folder):
     return folder.parents[place.subfolder.count("/")] if place.subfolder else folder
 
 
-def _path_in_cache(place, file, revision):
+def _in_cache(place, revision, file):
+    """A file's path in the cache; None if it is not there, False if the Hub has none either."""
     found = huggingface_hub.try_to_load_from_cache(
         place.repository, place.inside(file), place.cache, revision
     )
-    return Path(found) if isinstance(found, str) else None
+    return Path(found) if isinstance(found, str) else None if found is None else False
 
 
-def _file(place, commit, file, expected=None):
+def _has(place, commit, file):
+    """Whether a commit has a file. If not, this is noted in the cache, as the client does."""
+    if (found := _in_cache(place, commit, file)) is not None or place.offline:
+        return bool(found)
+    try:
+        _head(place, commit, file)
+    except NotFoundError:
+        config = _in_cache(place, commit, CONFIG)
+        snapshots = _snapshot(place, config.parent).parent
+        with contextlib.suppress(OSError):
+            note = snapshots.parent / ".no_exist" / commit / place.inside(file)
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.touch()
+        return False
+    return True
+
+
+def _file(place, commit, file, sizes=(0, LARGEST_JSON), expected=None):
     """One file, from the cache or the Hub; a damaged copy is removed and fetched once more.
 
     Args:
         place: the model.
         commit: of the repository.
         file: its name.
-        expected: a dict of the `bytes` and `sha256` of weights, None where they are not known.
-            Defaults to None: the file is a small one.
+        sizes: the fewest and the most bytes that it may have.
+        expected: its sha256. Defaults to None: the sha256, or git's own hash, that the Hub tells.
     """
     for _ in range(2):
-        path = _path_in_cache(place, file, commit) or _download(place, commit, file, expected)
+        path, told = _in_cache(place, commit, file), None
+        if not path:
+            path, told = _download(place, commit, file, sizes)
         with _explained(place, file):
-            fault = _fault(path, expected)
+            # The cache names a file by what the Hub told of it or, on a file system without
+            # symbolic links, by its own name.
+            fault = _fault(path, expected or told or _blob(path).name)
             if not fault:
                 return path
             if place.offline:
@@ -157,16 +181,16 @@ def _file(place, commit, file, expected=None):
     )
 
 
-def _download(place, commit, file, expected):
+def _download(place, commit, file, sizes):
+    """Downloads a file of moderate size; returns its path and the hash that the Hub tells."""
+    if place.offline:
+        raise _absent(place, file)
     # Asked for first, since the client has no limit and hides why a file is not available. Some
     # mirrors do not say (None).
-    size, (smallest, largest) = _head(place, commit, file).size, (0, LARGEST_JSON)
-    if expected:
-        known = expected["bytes"]
-        smallest, largest = (0, _LARGEST_WEIGHTS) if known is None else (known, known)
-    if size is not None and not smallest <= size <= largest:
+    told, (smallest, largest) = _head(place, commit, file), sizes
+    if told.size is not None and not smallest <= told.size <= largest:
         raise WeightsError(
-            f"{file} of {place} was not downloaded: {size} bytes, not {smallest} to {largest}."
+            f"{file} of {place} was not downloaded: {told.size} bytes, not {smallest} to {largest}."
         )
     with _explained(place, file):
         options = {"revision": commit, "cache_dir": place.cache, "token": place.token}
@@ -175,7 +199,16 @@ def _download(place, commit, file, expected):
     got = _snapshot(place, path.parent).name
     if got != commit:
         raise HubError(f"{place}: the Hub answers with commit {got}, not {commit}.")
-    return path
+    return path, told.etag
+
+
+def _absent(place, file):
+    error = huggingface_hub.errors.LocalEntryNotFoundError("downloads are off")
+    return explain(error, "loading", place=place, file=file, url=_url(place))
+
+
+def _url(place):
+    return f"{constants.ENDPOINT}/{place.repository}"
 
 
 def _head(place, revision, file):
@@ -195,16 +228,15 @@ def _explained(place, file):
     try:
         yield
     except (HTTPError, OSError, RuntimeError) as error:
-        words = {"place": place, "file": file, "url": f"{constants.ENDPOINT}/{place.repository}"}
-        raise explain(error, "loading", **words) from error
+        raise explain(error, "loading", place=place, file=file, url=_url(place)) from error
 
 
-def _fault(path, expected):
-    """What is wrong with a file's content, if anything."""
-    # The cache names a file by its sha256 if it was in git LFS, else by git's own hash of it; or,
-    # on a file system without symbolic links, by its name.
-    wanted = (expected or {}).get("sha256") or _blob(path).name
-    got = {64: sha256, 40: _git_hash}.get(len(wanted), lambda _: wanted)(path)
+def _fault(path, wanted):
+    """What is wrong with a file's content, if anything; `wanted` is a hash, or tells nothing."""
+    hashes = {64: sha256, 40: _git_hash}
+    if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", wanted):
+        return None
+    got = hashes[len(wanted)](path)
     return None if got == wanted else f"its hash is {got} where {wanted} was expected"
 
 

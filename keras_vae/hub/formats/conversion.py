@@ -63,12 +63,9 @@ def _tensors_of(layer):
         parts = {"to_q": layer.query_dense, "to_k": layer.key_dense, "to_v": layer.value_dense}
         parts["to_out.0"] = layer.output_dense
         return {
-            f"{part}.{name}": place
+            f"{part}.{name}": (variable, _Dense(variable.shape))
             for part, dense in parts.items()
-            for name, place in {
-                "weight": (dense.kernel, _Dense(dense.kernel.shape)),
-                "bias": (dense.bias, _Dense(dense.bias.shape)),
-            }.items()
+            for name, variable in {"weight": dense.kernel, "bias": dense.bias}.items()
         }
     if isinstance(layer, keras.layers.GroupNormalization):
         return {"weight": (layer.gamma, np.asarray), "bias": (layer.beta, np.asarray)}
@@ -77,14 +74,19 @@ def _tensors_of(layer):
 
 
 class _Dense:
-    """Converts a matrix `(out, in)`, or a 1 x 1 convolution of that size, or a bias."""
+    """Converts a matrix `(width, width)`, a 1 x 1 convolution of that size, or a bias `(width,)`.
+
+    They are those of attention with one head: its weights have an axis of 1 besides.
+    """
 
     def __init__(self, shape):
-        self.shape = tuple(shape)
+        self.shape, width = tuple(shape), shape[-1]
+        is_matrix = len(shape) == 3
+        self.known = [(width, width), (width, width, 1, 1)] if is_matrix else [(width,)]
 
     def __call__(self, tensor):
-        if tensor.ndim == 4 and tensor.shape[2:] == (1, 1):
-            tensor = tensor[:, :, 0, 0]
+        if tensor.shape not in self.known:
+            raise ValueError(f"The shape must be one of {self.known}.")
         return np.reshape(np.transpose(tensor), self.shape)
 
 

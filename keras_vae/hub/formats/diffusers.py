@@ -4,13 +4,14 @@ import re
 import reprlib
 from pathlib import Path
 
-from keras_vae.files import read_json
 from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.formats import autoencoder_kl, autoencoder_tiny, conversion, vq_model
 from keras_vae.hub.formats.settings import Settings
 from keras_vae.hub.formats.tensor_files import TensorFiles, shards
+from keras_vae.hub.small_json import read_small_json
+from keras_vae.layouts import CONFIG
 
-CONFIG, STEM = "config.json", "diffusion_pytorch_model"
+STEM = "diffusion_pytorch_model"
 # What a folder may hold, the first that is there.
 WEIGHTS = (
     f"{STEM}.safetensors",
@@ -28,11 +29,6 @@ CONVERTERS = {
 _NOTES = {"sample_size", "force_upcast"}
 
 
-def is_config(content) -> bool:
-    """Whether the content of a config.json is that of a model of diffusers."""
-    return isinstance(content, dict) and "_class_name" in content
-
-
 def read_entry(folder) -> dict:
     """Returns the factory and the arguments that make the model of a folder.
 
@@ -40,7 +36,7 @@ def read_entry(folder) -> dict:
         WeightsError: if the model is of a class or kind that is not supported; it is named.
     """
     path = Path(folder) / CONFIG
-    config = read_json(path)
+    config = read_small_json(path)
     kind, converter = config["_class_name"], _converter(folder)
     given = {key: value for key, value in config.items() if not key.startswith("_")}
     given = {key: value for key, value in given.items() if key not in _NOTES and value is not None}
@@ -50,7 +46,11 @@ def read_entry(folder) -> dict:
     except (TypeError, KeyError, IndexError) as error:
         raise WeightsError(f"{path} describes no {kind}: {error!r}") from error
     settings.finish()
-    return {"factory": converter.FACTORY, "arguments": arguments, "class": kind}
+    entry = {"factory": converter.FACTORY, "arguments": arguments, "class": kind}
+    # The VAE of Stable Diffusion XL, known by its scale; its fp16-fix says that no upcast is due.
+    if kind == "AutoencoderKL" and arguments["latent_scale"] == 0.13025:
+        entry["float16"] = not config.get("force_upcast", True)
+    return entry
 
 
 def weights_in(folder) -> list[Path]:
@@ -79,7 +79,12 @@ def check(model, path):
     """Refuses a folder whose tensors are not exactly those of the model."""
     tensors = TensorFiles(weights_in(path))
     current, wanted = _renamed(tensors.shapes), _converter(path).tensors(model)
-    conversion.check(wanted, {current(name): tensors.shapes[name] for name in tensors.shapes})
+    shapes = {}
+    for name, shape in tensors.shapes.items():
+        if current(name) in shapes:
+            raise WeightsError(f"The file holds {current(name)} twice, once as {name}.")
+        shapes[current(name)] = shape
+    conversion.check(wanted, shapes)
 
 
 def read(model, path):
@@ -95,7 +100,7 @@ def read(model, path):
 
 def _converter(folder):
     path = Path(folder) / CONFIG
-    kind = read_json(path)["_class_name"]
+    kind = read_small_json(path)["_class_name"]
     if not isinstance(kind, str) or kind not in CONVERTERS:
         raise WeightsError(
             f"{path}: models of class {reprlib.repr(kind)} are not supported. Supported: "

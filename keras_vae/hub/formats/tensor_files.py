@@ -5,17 +5,22 @@ exactly. The header itself is limited here.
 """
 
 import contextlib
+import re
+import reprlib
 import struct
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from keras_vae.files import read_json
 from keras_vae.hub.errors import WeightsError
+from keras_vae.hub.small_json import read_small_json
 
 LARGEST_HEADER = 2**20  # bytes; that of a model of 250 tensors has 25,000
+MOST_SHARDS = 64
 _FLOATS = {"F16", "BF16", "F32", "F64"}
+_NAME = re.compile(r"[\w.-]{1,200}", re.ASCII)  # shown in messages
+_FILE = re.compile(r"\w[\w.-]{0,199}\.safetensors", re.ASCII)
 
 
 class TensorFiles:
@@ -25,7 +30,8 @@ class TensorFiles:
         paths: the files.
 
     Raises:
-        WeightsError: if a file is no safetensors file or two of them hold tensors of one name.
+        WeightsError: if a file is no safetensors file, or if a tensor does not hold floats, has a
+            name that is not plain, or is in two files.
     """
 
     def __init__(self, paths):
@@ -34,6 +40,8 @@ class TensorFiles:
         for path in self.paths:
             with _opened(path) as file:
                 for name in list(file.keys()):
+                    if not _NAME.fullmatch(name):
+                        raise WeightsError(f"{path} holds a tensor named {reprlib.repr(name)}.")
                     if name in self._places:
                         raise WeightsError(f"{path} holds {name}, as {self._places[name]} does.")
                     part = file.get_slice(name)
@@ -64,16 +72,15 @@ def shards(index) -> list[Path]:
     """
     index = Path(index)
     try:
-        names = sorted(set(read_json(index)["weight_map"].values()))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        names = sorted(set(read_small_json(index)["weight_map"].values()))
+    except (TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{index} is no index of safetensors files.") from error
-    if not names or not all(_is_plain(name) for name in names):
-        raise WeightsError(f"{index} must name .safetensors files of its own folder.")
+    are_plain = all(isinstance(name, str) and _FILE.fullmatch(name) for name in names)
+    if not are_plain or not 1 <= len(names) <= MOST_SHARDS:
+        raise WeightsError(
+            f"{index} must name 1 to {MOST_SHARDS} .safetensors files of its own folder."
+        )
     return [index.parent / name for name in names]
-
-
-def _is_plain(name):
-    return isinstance(name, str) and Path(name).name == name and name.endswith(".safetensors")
 
 
 @contextlib.contextmanager
@@ -93,4 +100,4 @@ def _opened(path):
     except (SafetensorError, OSError, ValueError) as error:
         if isinstance(error, WeightsError):
             raise
-        raise WeightsError(f"{path} cannot be read: {error}") from error
+        raise WeightsError(f"{path} cannot be read: {reprlib.repr(str(error))}") from error
