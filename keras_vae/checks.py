@@ -11,11 +11,20 @@ LARGEST_SEED = 2**31 - 1  # the limit of PyTorch
 _VALUES = 2**22  # that are checked at once
 
 
+def shown(value):
+    """A value as a message shows it: not all the numbers of an array."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and math.prod(filter(None, shape)) > 4:
+        return f"an array of shape {tuple(shape)}"
+    text = repr(value)
+    return text if len(text) <= 300 else f"{text[:300]}..."
+
+
 def check_whole(name, value, minimum):
     """Returns `value` as an int; ValueError unless it is a whole number >= `minimum`."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value < minimum:
-        raise ValueError(f"{name} must be a whole number >= {minimum}. Received: {value!r}")
+        raise ValueError(f"{name} must be a whole number >= {minimum}. Received: {shown(value)}")
     return int(value)
 
 
@@ -24,7 +33,7 @@ def check_number(name, value, minimum, maximum=math.inf):
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not minimum <= value <= maximum:
         bounds = f">= {minimum}" if maximum == math.inf else f"in [{minimum}, {maximum}]"
-        raise ValueError(f"{name} must be a finite number {bounds}. Received: {value!r}")
+        raise ValueError(f"{name} must be a finite number {bounds}. Received: {shown(value)}")
     return float(value)
 
 
@@ -33,7 +42,7 @@ def check_sizes(name, values, minimum=1, allow_empty=False):
     if isinstance(values, numbers.Integral) and not isinstance(values, bool):
         values = (values,)
     if not isinstance(values, (tuple, list)) or not (values or allow_empty):
-        raise ValueError(f"{name} must be a tuple of whole numbers. Received: {values!r}")
+        raise ValueError(f"{name} must be a tuple of whole numbers. Received: {shown(values)}")
     return tuple(check_whole(f"each of {name}", value, minimum) for value in values)
 
 
@@ -41,7 +50,7 @@ def check_path(name, value):
     """Returns a name or path as a string; ValueError if it is neither."""
     if isinstance(value, (str, os.PathLike)):
         return os.fspath(value)
-    raise ValueError(f"{name} must be a name, an address or a path. Received: {value!r}")
+    raise ValueError(f"{name} must be a name, an address or a path. Received: {shown(value)}")
 
 
 def check_seed(seed):
@@ -86,7 +95,7 @@ def get_part(what, identifier, base, kinds, rule):
             return kinds[name](**arguments)
         except TypeError as error:
             raise ValueError(f"{what} {name!r} does not take {arguments}: {error}") from error
-    raise ValueError(f"{rule} Received: {identifier!r}")
+    raise ValueError(f"{rule} Received: {shown(identifier)}")
 
 
 def name_of_part(part, kinds):

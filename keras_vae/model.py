@@ -12,13 +12,14 @@ from keras_vae.bounds import Bounds
 from keras_vae.checks import check_axes
 from keras_vae.fitting import Fitting
 from keras_vae.inference import Inference
+from keras_vae.keeping import Keeping, check_config
 from keras_vae.latents import GaussianLatent, Latent
 from keras_vae.replicas import draw_examples, update_mean
 from keras_vae.scaling import Scaling
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class VAE(Fitting, Bounds, Inference, Scaling, keras.Model):
+class VAE(Fitting, Bounds, Inference, Scaling, Keeping, keras.Model):
     """A variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114) as a `keras.Model`.
 
     The loss, in nats per example, is the same in `fit`, `evaluate` and `val_loss`:
@@ -271,6 +272,7 @@ class VAE(Fitting, Bounds, Inference, Scaling, keras.Model):
         serialize = keras.saving.serialize_keras_object
         config = {name: value for name, value in super().get_config().items() if name != "autocast"}
         parts = {name: serialize(getattr(self, name)) for name in _PARTS}
+        check_config(parts)
         scaling = {"latent_scale": self.latent_scale, "latent_shift": self.latent_shift}
         return {**config, **parts, **scaling, "seed": self.seed, "made_by": self.made_by}
 

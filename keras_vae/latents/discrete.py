@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_vae.checks import check_whole
-from keras_vae.latents.base import CodeSpec, Draw, Latent, perplexity
+from keras_vae.latents.base import CodeSpec, Draw, Latent, check_no_dict, perplexity
 from keras_vae.priors import get_code_prior
 from keras_vae.replicas import over_replicas
 
@@ -64,6 +64,7 @@ class DiscreteLatent(Latent):
         return self.prior is not None
 
     def spec(self, h_shape):
+        check_no_dict(h_shape, "one tensor, (n, *positions, code_dim)")
         if len(h_shape) < 3 or h_shape[-1] != self.code_dim:
             raise ValueError(
                 f"A {type(self).__name__} takes (n, *positions, code_dim = {self.code_dim}). "

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_vae import normal, priors
-from keras_vae.latents.base import CodeSpec, Draw, Latent, fold
+from keras_vae.latents.base import CodeSpec, Draw, Latent, check_no_dict, fold
 from keras_vae.replicas import draw_examples
 
 
@@ -113,6 +113,7 @@ class GaussianLatent(Latent):
 
 def _mean_shape(h_shape):
     """The shape of the posterior mean, `(n, *code_shape)`, from that of the encoder's output."""
+    check_no_dict(h_shape, "a list [mean, log_var], or one tensor with the mean first")
     if isinstance(h_shape[0], (tuple, list)):
         shapes = [tuple(shape) for shape in h_shape]
         if len(shapes) != 2 or shapes[0] != shapes[1]:
