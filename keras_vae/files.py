@@ -1,20 +1,79 @@
 """Reading, writing and hashing files; writes are atomic, so no partial file is ever read."""
 
+import contextlib
+import errno
 import hashlib
+import io
 import json
 import os
+import tempfile
 from pathlib import Path
+
+import numpy as np
+from numpy.lib import format
 
 
 def write_bytes(path, content: bytes):
-    """Writes a file atomically: under a temporary name in the same folder, then renamed."""
+    """Writes a file atomically: under a temporary name in the same folder, then renamed.
+
+    Raises:
+        OSError: if it cannot be written, as on a full disk; the error names the file.
+    """
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yields a temporary path beside `path`; what is written to it is then renamed to `path`.
+
+    If that fails, nothing is left of it, and the OSError names `path`.
+    """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        with _naming(path):
+            yield partial
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_weights(model, path):
+    """Writes the weights of a Keras model to a `.weights.h5` file, as `write_bytes` does.
+
+    The file is made in memory, since HDF5 crashes the process if the disk is full.
+    """
+    content = _WeightsInMemory()
+    model.save_weights(content)
+    write_bytes(path, content.getbuffer())
+
+
+def write_rows(path, batches):
+    """Writes arrays `(n, *shape)`, one after the other, as one array in an .npy file.
+
+    Only one of them is in memory at a time. The file is written as `write_bytes` does.
+
+    Returns:
+        The shape of the whole array.
+
+    Raises:
+        ValueError: if there are no rows.
+    """
+    rows = 0
+    with replacing(path) as partial, open(partial, "wb") as file:
+        for batch in batches:
+            if not rows:
+                header = {"descr": batch.dtype.str, "fortran_order": False}
+                shape = batch.shape[1:]
+                format.write_array_header_1_0(file, {**header, "shape": (0, *shape)})
+            file.write(np.ascontiguousarray(batch))
+            rows += len(batch)
+        if not rows:
+            raise ValueError(f"There is nothing to write to {path}.")
+        file.seek(0)  # NumPy leaves room in the header for a larger number
+        format.write_array_header_1_0(file, {**header, "shape": (rows, *shape)})
+    return (rows, *shape)
 
 
 def write_json(path, content):
@@ -52,3 +111,35 @@ def sha256(path) -> str:
     """Returns the SHA-256 of a file in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_writable(path):
+    """Raises OSError unless a file can be written at `path`; folders above it may be missing.
+
+    It leaves nothing behind. For use before long work whose result goes there.
+    """
+    absolute = Path(path).absolute()
+    folder = next(parent for parent in absolute.parents if parent.exists())
+    with _naming(path):
+        if absolute.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """Names a file in an OSError; that of a write to an open file names none, or a temporary."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise type(error)(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+class _WeightsInMemory(io.BytesIO):
+    """Keras takes it for a file of weights, by its name."""
+
+    def __str__(self):
+        return "memory.weights.h5"

@@ -1,16 +1,20 @@
-"""What is known of models: the registry of published ones, and what a folder says of its own."""
+"""What is known of models: the registry of published ones, and what a folder says of its own.
+
+The registry has two parts: our own models, whose weights come with the package, and autoencoders
+that others published, which `load` downloads.
+"""
 
 import difflib
 import fnmatch
 import os
+import tomllib
 from pathlib import Path
 
-from keras_vae import keras_file
+from keras_vae import keras_file, layouts
 from keras_vae.files import read_json
+from keras_vae.layouts import CONFIG, LARGEST_JSON, METADATA, WEIGHTS
 
 PRETRAINED = Path(__file__).parent / "pretrained"
-CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-LARGEST_JSON = 2**20  # bytes of a folder's two; ours have less than a hundredth of it
 
 
 class UnknownModelError(ValueError):
@@ -18,12 +22,21 @@ class UnknownModelError(ValueError):
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Returns the names of the published models that match a pattern, such as `"*mnist*"`."""
-    return sorted(fnmatch.filter(entries(), pattern))
+    """Returns the names of the published models that match a pattern, such as `"*mnist*"`.
+
+    Our own come first, then those of others.
+    """
+    return [
+        *sorted(fnmatch.filter(entries(), pattern)),
+        *sorted(fnmatch.filter(autoencoders(), pattern)),
+    ]
 
 
 def info(name) -> dict:
     """Returns what is known of a model: factory, arguments, weights; if published, its metrics.
+
+    Of an autoencoder that others published: its repository, its files and the figures of its
+    authors. Its fingerprint is None until someone has computed it.
 
     Args:
         name: the name of a published model, whose registry entry is returned; a folder that
@@ -33,7 +46,7 @@ def info(name) -> dict:
         UnknownModelError: if there is no such model; the message suggests the nearest name.
         ValueError: if the folder's files cannot be read.
     """
-    registry, name = entries(), os.fspath(name)
+    registry, name = {**entries(), **autoencoders()}, os.fspath(name)
     if name in registry:
         return registry[name]
     path = Path(name)
@@ -42,13 +55,18 @@ def info(name) -> dict:
     folder = path.parent if path.is_file() else path
     if not is_model(folder):
         raise unknown(name)
-    config, metadata = (read_json(folder / file, LARGEST_JSON) for file in (CONFIG, METADATA))
-    return {**config, **metadata}
+    library = layouts.library(folder)
+    if library == "taesd":
+        return {"library": library, "files": [file.name for file in layouts.taesd_files(folder)]}
+    config = read_json(folder / CONFIG, LARGEST_JSON)
+    if library == "diffusers":
+        return {"library": library, "class": config["_class_name"], "config": config}
+    return {**config, **read_json(folder / METADATA, LARGEST_JSON)}
 
 
 def is_model(folder) -> bool:
-    """Whether a folder holds a model, as `save_to_folder` writes it."""
-    return all(Path(folder, file).is_file() for file in (CONFIG, METADATA))
+    """Whether a folder holds a model: one of ours, or of a library that `load` reads."""
+    return layouts.library(folder) is not None
 
 
 def check_source(source: str):
@@ -57,18 +75,26 @@ def check_source(source: str):
     Raises:
         UnknownModelError: if it is neither a published name, nor a model's folder, nor an address.
     """
-    if not (source in entries() or is_model(source) or _is_address(source)):
+    if not (source in list_models() or is_model(source) or _is_address(source)):
         raise unknown(source)
 
 
 def entries() -> dict:
-    """Returns every entry of the registry by its name, read from the file."""
+    """Returns the entries of our own models by their names, read from the file."""
     return read_json(PRETRAINED / "registry.json")
+
+
+def autoencoders() -> dict:
+    """Returns the entries of autoencoders that others published, read from the file."""
+    told = tomllib.loads((PRETRAINED / "autoencoders.toml").read_text("utf-8"))
+    for entry in told.values():
+        entry["files"] = [{"bytes": None, **file} for file in entry["files"]]
+    return {name: {"subfolder": "", "fingerprint": None, **entry} for name, entry in told.items()}
 
 
 def unknown(source: str) -> UnknownModelError:
     """The error that says why a name or path is no model on this machine, and what would work."""
-    path, registry = Path(source), entries()
+    path, registry = Path(source), list_models()
     if _is_address(source):
         return UnknownModelError(
             f"{source!r} is not on this machine: run keras-vae download {source}, and give the "
@@ -77,7 +103,8 @@ def unknown(source: str) -> UnknownModelError:
     if path.is_dir():
         files = f"{CONFIG}, {METADATA} and {WEIGHTS}"
         return UnknownModelError(
-            f"{source!r} holds no model, as save_to_folder and keras-vae train write it: {files}."
+            f"{source!r} holds no model, as save_to_folder and keras-vae train write it: {files}; "
+            "nor an autoencoder of diffusers, with config.json and safetensors."
         )
     if path.is_file() and is_model(path.parent):
         return UnknownModelError(
@@ -95,7 +122,7 @@ def unknown(source: str) -> UnknownModelError:
     is_path = os.sep in source or "/" in source
     no_folder = " There is no such folder either." if is_path else ""
     return UnknownModelError(
-        f"Unknown model {source!r}.{no_folder} Available: {', '.join(sorted(registry))}."
+        f"Unknown model {source!r}.{no_folder} Available: {', '.join(registry)}."
         + (f" Did you mean {near[0]!r}?" if near else "")
     )
 

@@ -11,9 +11,10 @@ from loopback_routes import sha256
 import keras_vae
 from keras_vae import hub, registry
 from keras_vae.hub import WeightsError
-from keras_vae.hub.fetch import Place
 from keras_vae.hub.fingerprint import fingerprint
-from keras_vae.hub.folder import FILES, LARGEST_JSON
+from keras_vae.hub.folder import FILES
+from keras_vae.hub.place import Place
+from keras_vae.layouts import LARGEST_JSON
 
 loopback, files, served = loopback_hub.loopback, loopback_hub.files, loopback_hub.served
 MINE = "hf://me/mine"

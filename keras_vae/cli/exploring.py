@@ -30,7 +30,7 @@ def explore(
     Open it in a browser to move the latents, or to draw and see how the model encodes the drawing.
     It needs no network. --serve serves it to this machine only, and writes a file only with --out.
     """
-    from keras_vae import data, explorer, hub
+    from keras_vae import data, explorer, hub, registry
     from keras_vae.explorer.page import check_path
     from keras_vae.files import write_bytes
 
@@ -44,13 +44,13 @@ def explore(
     model = hub.load(name)
     title = Path(name).resolve().name
     # The data of a user's own model is not known.
-    given = images is not None or dataset is not None or name in hub.list_models()
+    given = images is not None or dataset is not None or name in registry.entries()
     explorer.check(model, given)
     x = labels = None
     if images is not None:
-        x = read_images(images, model.data_shape)
+        x = read_images(images, model.data_shape, 1000)
     elif given:
-        parts = data.load(dataset or hub.info(name)["data"]["name"])
+        parts = data.load(dataset or registry.info(name)["data"]["name"])
         x, labels = parts.x_test, parts.y_test
     page = explorer.render(model, x, labels=labels, name=title)
     if out is not None:

@@ -20,13 +20,11 @@ def list_models(
     pattern: Annotated[str, typer.Argument(help="Which names, such as '*mnist*'.")] = "*",
     as_json: Json = False,
 ):
-    """Lists the published models.
+    """Lists the published models: our own, and autoencoders of others, which load downloads.
 
     ELBO and NLL are those of binary images. A model of real values has densities instead, in other
     units: info shows them.
     """
-    from rich.table import Table
-
     from keras_vae import registry
 
     entries = {name: registry.info(name) for name in registry.list_models(pattern)}
@@ -38,6 +36,16 @@ def list_models(
         published = ", ".join(registry.list_models()) or "none"
         typer.echo(f"No published model matches {pattern!r}. Available: {published}.")
         return
+    ours = {name: entry for name, entry in entries.items() if "files" not in entry}
+    if ours:
+        _list_ours(ours)
+    if others := {name: entry for name, entry in entries.items() if name not in ours}:
+        _list_others(others)
+
+
+def _list_ours(entries):
+    from rich.table import Table
+
     table = Table("model", "factory", "data")
     for heading in ("ELBO, nats", "NLL, nats", "MSE", "parameters", "size"):
         table.add_column(heading, justify="right")
@@ -57,6 +65,20 @@ def list_models(
             f"{', '.join(densities)}: a density of real values, in other units than these ELBOs. "
             f"See: keras-vae info {densities[0]}"
         )
+
+
+def _list_others(entries):
+    from rich.table import Table
+
+    table = Table("autoencoder", "codes", "for", "licence")
+    for heading in ("parameters", "download"):
+        table.add_column(heading, justify="right")
+    for name, entry in entries.items():
+        what = name, entry["codes"], entry["use"], entry["licence"]
+        sizes = [file["bytes"] for file in entry["files"]]
+        size = "-" if None in sizes else megabytes(sum(sizes))
+        table.add_row(*what, f"{entry['parameters']:,}", size)
+    console().print(table)
 
 
 @app.command(epilog="Example: keras-vae info conv-mnist")
@@ -83,7 +105,9 @@ def info(
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for key, value in entry.items():
-        if value is not None:
+        if value is None and key == "fingerprint":
+            value = f"not known yet: keras-vae verify {name} computes it"
+        if value not in (None, ""):
             table.add_row(key, _shown(key, value, entry))
     console().print(table, markup=False)
 
@@ -94,13 +118,23 @@ def _shown(key, value, entry):
         return f"{value:,} ({megabytes(value)})"
     if key == "architecture":
         return "described layer by layer: --json shows it"
-    if key == "fingerprint":
+    if key == "fingerprint" and not isinstance(value, str):
         return ", ".join(map(number, value))
     if key == "metrics":
         value = _with_errors(value, entry.get("code_length"))
+    if key == "files":
+        return "\n".join(_plain(_file(file)) for file in value)
     if isinstance(value, dict):
         return "\n".join(f"{_plain(part)}: {_plain(item)}" for part, item in value.items())
     return f"{value:,}" if key == "parameters" else _plain(value)
+
+
+def _file(file):
+    """A file of another library: its name, or a dict of its name, bytes and sha256."""
+    if isinstance(file, str):
+        return file
+    size = "size unknown" if file["bytes"] is None else f"{file['bytes']:,} bytes"
+    return f"{file['name']}: {size}, sha256 {file['sha256']}"
 
 
 def _with_errors(metrics, code_length):
@@ -154,7 +188,7 @@ def verify(
             typer.echo(f"Measuring {name}" + (" (minutes)" if not quick else ""), err=True)
         found = verification.verify(name, source=data, quick=quick)
         rows += [{"model": name, **row} for row in found]
-    failed = [row for row in rows if not row["pass"]]
+    failed = [row for row in rows if row["pass"] is False]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
@@ -163,12 +197,25 @@ def verify(
             table.add_column(heading, justify="right")
         table.add_column("pass")
         for row in rows:
-            figures = (f"{row['got']:.7g}", f"{row['published']:.7g}", f"{row['tolerance']:.2g}")
-            passed = "yes" if row["pass"] else "[red]NO[/red]"
+            figures = [
+                "-" if row[key] is None else f"{row[key]:.{digits}g}"
+                for key, digits in (("got", 7), ("published", 7), ("tolerance", 2))
+            ]
+            passed = {True: "yes", False: "[red]NO[/red]", None: "-"}[row["pass"]]
             table.add_row(row["model"], row["quantity"], *figures, passed)
         console().print(table)
         for name, entry in entries.items():
-            typer.echo(f"{name}: sha256 of the weights is {entry['sha256']}, as published.")
+            files = entry.get("files", [entry])
+            sha256 = ", ".join(file["sha256"] for file in files)
+            typer.echo(f"{name}: sha256 of the weights is {sha256}, as published.")
+            if entry["fingerprint"] is None:
+                got = [row["got"] for row in rows if row["model"] == name]
+                typer.echo(
+                    f"No one has computed a fingerprint of {name} before: please report it, so "
+                    f"that later ones are compared with it. {json.dumps(got)}"
+                )
+        if not quick and all("metrics" in entry for entry in entries.values()):
+            typer.echo("Measured on test images, on which no model was trained or selected.")
         if failed:
             typer.echo(f"{len(failed)} of {len(rows)} figures differ from the published ones.")
     if failed:
@@ -226,7 +273,7 @@ def publish(
     as_json: Json = False,
 ):
     """Publishes a model on the Hugging Face Hub, in one commit, with its card."""
-    from keras_vae import data, hub
+    from keras_vae import data, hub, registry
     from keras_vae.hub.publish import check
 
     if (namespace is None) == (repository is None):
@@ -236,6 +283,8 @@ def publish(
     x, dataset = None, source and data.find(source)
     if dataset is not None:
         x = data.load(dataset).x_test
+    elif source is not None and Path(source).is_dir():
+        x = read_images(Path(source), hub.load(name, compile=False).data_shape, 1000)
     elif source is not None:
         x = read_images(Path(source), hub.load(name, compile=False).data_shape)
     commit = hub.publish(name, repository, private=private, licence=licence, x=x)
@@ -244,6 +293,6 @@ def publish(
         return
     typer.echo(f"Published commit {commit}. Load it in Python:")
     typer.echo(f'keras_vae.load("hf://{repository}@{commit}")')
-    if name in hub.list_models():
+    if name in registry.entries():
         pin = f"python -m zoo.publish {name} --pin {commit} --repository {repository}"
         typer.echo(f"Pin it in the registry: {pin}")

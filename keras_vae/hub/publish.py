@@ -8,15 +8,14 @@ from pathlib import Path
 
 import huggingface_hub
 
-from keras_vae import explorer, plots
+from keras_vae import explorer, plots, registry
 from keras_vae.files import write_bytes
 from keras_vae.hub import cards, folder
 from keras_vae.hub.errors import explain
-from keras_vae.hub.fetch import REPOSITORY
 from keras_vae.hub.loading import load
+from keras_vae.hub.place import REPOSITORY
 from keras_vae.hub.source import resolve
 from keras_vae.precision import in_float32
-from keras_vae.registry import list_models
 
 README, PICTURE, EXPLORER = "README.md", "samples.png", "explorer.html"
 FILES = (*folder.FILES, README, PICTURE, EXPLORER)
@@ -68,7 +67,7 @@ def publish(
     with tempfile.TemporaryDirectory() as staged:
         staged, name = Path(staged), None
         if isinstance(model, (str, os.PathLike)):
-            name = model if model in list_models() else None
+            name = model if model in registry.entries() else None
             _copy(os.fspath(model), staged)
         else:
             folder.save_to_folder(model, staged)
@@ -134,16 +133,15 @@ def upload(staged, repository, token, private, commit_message) -> str:
 def _find(source):
     found = resolve(source)
     if found.weights is None:
-        raise ValueError(
-            f"{source} is on the Hub already: give a model, a folder or a published name."
-        )
+        where = "of another library" if found.folder else "on the Hub already"
+        raise ValueError(f"{source} is {where}: give a model, a folder of ours or its name.")
     return found
 
 
 def _copy(source, staged):
     """Copies a published model or a model's folder."""
     found = _find(source)
-    entry, weights = found.open()
+    entry, weights, _ = found.open()
     folder.write_entry(staged, {key: entry[key] for key in entry if key not in _HERE})
     shutil.copyfile(weights, staged / folder.WEIGHTS)
     if not found.entry and (Path(source) / README).is_file():
