@@ -9,6 +9,9 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
+from numpy.lib import format
+
 
 def write_bytes(path, content: bytes):
     """Writes a file atomically: under a temporary name in the same folder, then renamed.
@@ -44,6 +47,33 @@ def write_weights(model, path):
     content = _WeightsInMemory()
     model.save_weights(content)
     write_bytes(path, content.getbuffer())
+
+
+def write_rows(path, batches):
+    """Writes arrays `(n, *shape)`, one after the other, as one array in an .npy file.
+
+    Only one of them is in memory at a time. The file is written as `write_bytes` does.
+
+    Returns:
+        The shape of the whole array.
+
+    Raises:
+        ValueError: if there are no rows.
+    """
+    rows = 0
+    with replacing(path) as partial, open(partial, "wb") as file:
+        for batch in batches:
+            if not rows:
+                header = {"descr": batch.dtype.str, "fortran_order": False}
+                shape = batch.shape[1:]
+                format.write_array_header_1_0(file, {**header, "shape": (0, *shape)})
+            file.write(np.ascontiguousarray(batch))
+            rows += len(batch)
+        if not rows:
+            raise ValueError(f"There is nothing to write to {path}.")
+        file.seek(0)  # NumPy leaves room in the header for a larger number
+        format.write_array_header_1_0(file, {**header, "shape": (rows, *shape)})
+    return (rows, *shape)
 
 
 def write_json(path, content):

@@ -39,6 +39,8 @@ if not ON_DEFAULT_BACKEND:
         "test_download_faults.py",
         "test_download_machines.py",
         "test_explorer_page.py",
+        "test_explorer_views.py",
+        "test_explorer_worker.py",
         "test_hdf5.py",
         "test_pictures.py",
         "test_plots.py",

@@ -14,7 +14,7 @@ def _unchanged(value, *_):
 def _generate_batches(x, batch_size, order, epochs):
     for epoch in epochs:
         indices = order(epoch)
-        for start in range(0, len(x), batch_size):
+        for start in range(0, len(indices), batch_size):
             yield (x[indices[start : start + batch_size]],)
 
 

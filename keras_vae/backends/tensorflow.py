@@ -91,7 +91,7 @@ def ordered_batches(x, batch_size, order, epochs):
 
     def batches_of_indices(epoch):
         indices = tf.numpy_function(lambda epoch: order(int(epoch)), [epoch], tf.int64)
-        indices = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(indices, (len(x),)))
+        indices = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(indices, (None,)))
         return indices.batch(batch_size)
 
     indices = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(batches_of_indices)

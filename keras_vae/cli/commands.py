@@ -3,6 +3,7 @@
 from keras_vae.cli import zoo as zoo  # isort: skip
 from keras_vae.cli import images as images  # isort: skip
 from keras_vae.cli import exploring as exploring  # isort: skip
+from keras_vae.cli import coding as coding  # isort: skip
 from keras_vae.cli import measuring as measuring  # isort: skip
 from keras_vae.cli import training as training  # isort: skip
 from keras_vae.cli import exporting as exporting  # isort: skip

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from keras_vae.cli.base import Computing, Name, app
-from keras_vae.cli.sources import Dataset, Images, check_source, default_out, images_for
+from keras_vae.cli.sources import Dataset, Images, check_source, default_out, read_images
 
 
 @app.command(cls=Computing, epilog="Example: keras-vae explore conv-mnist")
@@ -30,7 +30,7 @@ def explore(
     Open it in a browser to move the latents, or to draw and see how the model encodes the drawing.
     It needs no network. --serve serves it to this machine only, and writes a file only with --out.
     """
-    from keras_vae import explorer, hub, registry
+    from keras_vae import data, explorer, hub, registry
     from keras_vae.explorer.page import check_path
     from keras_vae.files import write_bytes
 
@@ -46,9 +46,13 @@ def explore(
     # The data of a user's own model is not known.
     given = images is not None or dataset is not None or name in registry.entries()
     explorer.check(model, given)
-    n = None if images is None else 1000
-    x = images_for(name, model.data_shape, images, dataset, n) if given else None
-    page = explorer.render(model, x, name=title)
+    x = labels = None
+    if images is not None:
+        x = read_images(images, model.data_shape, 1000)
+    elif given:
+        parts = data.load(dataset or registry.info(name)["data"]["name"])
+        x, labels = parts.x_test, parts.y_test
+    page = explorer.render(model, x, labels=labels, name=title)
     if out is not None:
         write_bytes(out, page.encode())
         typer.echo(f"Wrote {out.resolve()}")

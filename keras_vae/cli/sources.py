@@ -188,9 +188,11 @@ def _read_file(path, shape):
 
 
 def _read_arrays(path):
-    with open(path, "rb") as file:
-        content = np.load(file, allow_pickle=False)
-        return content if isinstance(content, np.ndarray) else _images_among(content, path)
+    content = np.load(path, mmap_mode="r", allow_pickle=False)  # an .npy is not copied to memory
+    if isinstance(content, np.ndarray):
+        return content
+    with content:
+        return _images_among(content, path)
 
 
 def _images_among(arrays, path):

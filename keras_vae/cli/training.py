@@ -1,12 +1,14 @@
 """The command that trains a model on your own images."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from keras_vae.checks import LARGEST_SEED
+from keras_vae.cli import interrupts
 from keras_vae.cli.base import Computing, app, complete
 from keras_vae.cli.sources import report
 
@@ -49,9 +51,14 @@ def train(
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Passes over the images. Default: 20; for few images, 3,000 steps."
+            min=1,
+            help="Passes over the images, at most. Default: 20; for few images, 3,000 steps.",
         ),
     ] = None,
+    patience: Annotated[
+        int,
+        typer.Option(min=0, help="Epochs without a lower val_loss before it stops; 0: never."),
+    ] = 10,
     batch_size: Annotated[
         int | None,
         typer.Option(min=1, help="Images per step. Default: 128; 32 for fewer than 10,000 images."),
@@ -66,6 +73,17 @@ def train(
         ),
     ] = None,
     beta: Annotated[float, typer.Option(min=0, help="Weight of the rate in the loss.")] = 1.0,
+    shifts: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Pixels by which images are shifted at random. Default: a 16th of the size of "
+            "pictures.",
+        ),
+    ] = None,
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Mirror images at random, left to right.")
+    ] = False,
     seed: Annotated[
         int, typer.Option(min=0, max=LARGEST_SEED, help="Fixes weights, shuffling and noise.")
     ] = 0,
@@ -81,57 +99,118 @@ def train(
     """Trains a model on your images and saves it where keras_vae.load finds it.
 
     The model saved is that of the epoch with the lowest val_loss, measured on the sixth of the
-    images that is held out. Every epoch is kept: if you stop the run (Ctrl-C), the same command
-    resumes it.
+    images that is held out. Every epoch is kept: if you stop the run (Ctrl-C), the best epoch so
+    far is saved, and the same command goes on, as it does with another --epochs.
     """
     named = {"latent_dim": latent_dim, "likelihood": likelihood, "beta": beta}
     arguments = {key: value for key, value in named.items() if value is not None}
     arguments |= dict(map(_parse_setting, settings or ()))
 
-    from keras_vae import data, hub, training
+    from keras_vae import data, factories, likelihoods, training
+    from keras_vae.files import check_writable
+    from keras_vae.locks import locked
 
-    name = data.find(source)
-    if name is None and Path(source).is_dir():
-        parts = _read_pictures(source, size, channels)
-    elif size or channels:
+    # All that can be wrong is refused before any image is read.
+    factories.check(factory, arguments)
+    likelihoods.get(arguments.get("likelihood", "bernoulli"))
+    name, path = data.find(source), Path(source)
+    pictures = name is None and path.is_dir()
+    if not pictures and (size or channels):
         raise typer.BadParameter("--size and --channels are for a folder of pictures.")
-    else:
-        parts = data.load(source)
-    recipe = training.default_recipe(
-        parts,
-        name,
-        factory=factory,
-        arguments=arguments,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-    )
-    run = out / "run"
-    try:
-        model, history = training.follow(recipe, parts, run)
-    except KeyboardInterrupt:
-        kept = f"Interrupted. The last finished epoch is kept in {run.resolve()}"
-        typer.echo(f"{kept}\nRun the same command again to resume.", err=True)
-        raise typer.Exit(130) from None
-    hub.save_to_folder(model, out)
-    best = training.best_epoch(history)
-    typer.echo(f"Saved the model of epoch {best['epoch']}: val_loss {best['val_loss']:.2f}.")
+    check_writable(out / "run" / "state.json")
+    with locked(out):
+        if pictures:
+            shape = _shape_of_pictures(path, size, channels)
+        else:
+            shape = data.DATASETS[name].shape if name else None
+        if shape:
+            factories.build(factory, {"input_shape": shape, **arguments})
+        parts = _read_pictures(path, shape) if pictures else data.load(source)
+        recipe = training.default_recipe(
+            parts,
+            name,
+            factory=factory,
+            arguments=arguments,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            patience=patience,
+            shifts=shifts,
+            flips=flips,
+            seed=seed,
+        )
+        run = out / "run"
+        try:
+            with interrupts.grace(5):
+                model, history = training.follow(recipe, parts, run)
+        except KeyboardInterrupt:
+            with interrupts.grace(60):
+                _save_interrupted(recipe, parts, out)
+            raise typer.Exit(interrupts.CODE) from None
+        _save(model, history, parts, out)
+    _report_quality(model, parts)
     typer.echo("Load it in Python:")
     typer.echo(f"keras_vae.load({json.dumps(str(out.resolve()), ensure_ascii=False)})")
 
 
-def _read_pictures(folder, size, channels):
-    from keras_vae import data, progress
-    from keras_vae.data.pictures import check_size
+def _save(model, history, parts, out):
+    from keras_vae import hub, training
+    from keras_vae.training import seen
 
-    size = None if size is None else check_size(size)
+    hub.save_to_folder(model, out)
+    seen.record(out / "run", parts.x_train)
+    best = training.best_epoch(history)
+    typer.echo(
+        f"Saved the model of epoch {best['epoch']} of {history[-1]['epoch']}: "
+        f"val_loss {best['val_loss']:.2f}."
+    )
+
+
+def _save_interrupted(recipe, parts, out):
+    """Saves the best epoch so far, if there is one."""
+    from keras_vae import training
+
+    run = out / "run"
+    if not training.has_state(run):
+        typer.echo("Interrupted before the first epoch ended: nothing is kept.", err=True)
+        return
+    _save(*training.restore(recipe, run, unfinished=True), parts, out)
+    typer.echo(
+        f"Interrupted. The last finished epoch is kept in {run.resolve()}\n"
+        "Run the same command again to resume.",
+        err=True,
+    )
+
+
+def _report_quality(model, parts):
+    """Says how well held-out images are reconstructed, and how well PCA would do it."""
+    from keras_vae.training.linear import psnr, psnr_of_components
+
+    x, read = parts.x_validation, model.likelihood.read
+    codes = model.encode(x)
+    ours = psnr(read(x) - model.decode(codes))
+    pca, count = psnr_of_components(parts.x_train, x, read, math.prod(codes.shape[1:]))
+    typer.echo(
+        f"{len(x)} held-out images: reconstructed at {ours:.2f} dB from {codes[0].size} numbers "
+        f"each; PCA with {count} components: {pca:.2f} dB."
+    )
+
+
+def _shape_of_pictures(folder, size, channels):
+    from keras_vae.data.pictures import check_size, shape_of_folder
+
+    return shape_of_folder(folder, None if size is None else check_size(size), channels)
+
+
+def _read_pictures(folder, shape):
+    from keras_vae import data, progress
+
     with progress.bar("Reading pictures") as read:
-        parts, refused = data.from_pictures(folder, size, channels, read)
-    report(refused)
+        parts, left = data.from_pictures(folder, shape[:2], shape[2], read)
+    report(left)
     n = len(parts.x_train) + len(parts.x_validation)
-    height, width, channels = parts.x_train.shape[1:]
-    typer.echo(f"{n} pictures of {height} x {width}, {channels} channels; {len(refused)} left out.")
+    height, width, channels = shape
+    typer.echo(f"{n} pictures of {height} x {width}, {channels} channels; {len(left)} left out.")
     return parts
 
 

@@ -35,11 +35,11 @@ def write_images(model, codes, folder):
     """
     from keras_vae.data.pictures import check_shape
 
-    check_shape((*model.data_shape,))
-    folder.mkdir(parents=True, exist_ok=True)
+    check_shape(model.data_shape)
     digits = len(str(len(codes) - 1))
     for start in range(0, len(codes), _BATCH):
         images = model.decode(np.asarray(codes[start : start + _BATCH]))
+        folder.mkdir(parents=True, exist_ok=True)
         levels = np.rint(np.clip(images * model.likelihood.uint8_scale, 0, 255)).astype("uint8")
         for index, image in enumerate(levels, start):
             _write_png(image, folder / f"{index:0{digits}d}.png")

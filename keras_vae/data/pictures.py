@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import re
 import warnings
 from pathlib import Path
@@ -51,33 +52,74 @@ def read_folder(folder, size=None, channels=None, progress=None, limit=None, wan
     """
     left = LeftOut()
     paths = find_files(folder, left)
-    if size is None or channels is None:
-        common_size, common_channels = common_shape(paths)
-        size, channels = size or common_size, channels or common_channels
-    shape = check_shape((*size, channels))
+    shape = _shape(paths, size, channels)
     if limit is not None and limit < len(paths):
         paths = [paths[key] for key in np.random.RandomState(0).permutation(len(paths))]
     images, seen = [], 0
-    for count, path in enumerate(paths, 1):
+    for image in read_each(paths, shape, left, progress):
+        seen += 1
+        if wanted is None or wanted(image[None])[0]:
+            images.append(image)
         if len(images) == limit:
             break
+    if not seen:
+        raise _nothing_in(folder, left)
+    return np.array(images, "uint8").reshape(-1, *shape), left
+
+
+def read_each(paths, shape, left, progress=None):
+    """Yields the pictures among some files, one after the other; see `read_folder`.
+
+    Args:
+        paths: the files.
+        shape: `(height, width, channels)`.
+        left: the `LeftOut` that takes the other files.
+        progress: as there.
+    """
+    for count, path in enumerate(paths, 1):
         try:
             image, frames = _read(path, shape)
-            seen += 1
-            if wanted is None or wanted(image[None])[0]:
-                images.append(image)
-            if frames > 1:
-                left.frames[path] = frames - 1
         except (OSError, ValueError) as error:
             left[path] = str(error)
             if isinstance(error, _NoPicture) and not _format_of_suffix(path):
                 left.others.append(path)
+            image, frames = None, 1
+        if frames > 1:
+            left.frames[path] = frames - 1
         if progress is not None:
-            progress(count, len(paths) if limit is None else None)
-    if not seen:
-        reasons = " ".join(left.lines(most=1)) or "It is empty."
-        raise ValueError(f"{folder} holds no pictures that can be read. {reasons}")
-    return np.array(images, "uint8").reshape(-1, *shape), left
+            progress(count, len(paths))
+        if image is not None:
+            yield image
+
+
+def read_batches(folder, shape, batch_size, left, progress=None):
+    """Yields all pictures in a folder in batches `(n, *shape)`, as `read_folder` reads them.
+
+    Args:
+        folder: the folder.
+        shape: `(height, width, channels)`; the size that `read_folder` chooses if there is None.
+        batch_size: pictures in a batch.
+        left: the `LeftOut` that takes the other files.
+        progress: as there.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if no picture in it can be read.
+    """
+    paths = find_files(folder, left)
+    shape = _shape(paths, None if None in shape else shape[:2], shape[2])
+    each = read_each(paths, shape, left, progress)
+    batch = list(itertools.islice(each, batch_size))
+    if not batch:
+        raise _nothing_in(folder, left)
+    while batch:
+        yield np.stack(batch)
+        batch = list(itertools.islice(each, batch_size))
+
+
+def shape_of_folder(folder, size=None, channels=None):
+    """Returns the shape `(height, width, channels)` in which `read_folder` reads the pictures."""
+    return _shape(find_files(folder, LeftOut()), size, channels)
 
 
 def read_picture(path, shape):
@@ -125,6 +167,18 @@ def common_shape(paths):
     if len(sizes) == 1 and max(map(max, sizes)) <= _LARGEST_DEFAULT:
         size = sizes.pop()
     return size, 1 if grey else 3
+
+
+def _shape(paths, size, channels):
+    if size is None or channels is None:
+        common_size, common_channels = common_shape(paths)
+        size, channels = size or common_size, channels or common_channels
+    return check_shape((*size, channels))
+
+
+def _nothing_in(folder, left):
+    reasons = " ".join(left.lines(most=1)) or "It is empty."
+    return ValueError(f"{folder} holds no pictures that can be read. {reasons}")
 
 
 class _NoPicture(ValueError):

@@ -11,14 +11,15 @@ from pathlib import Path
 from keras_vae.explorer.content import collect
 from keras_vae.files import write_bytes
 
-# Each uses those before it.
+# Each uses those before it. The first ones run in the page's worker.
+_COMPUTE = ("networks.js", "sampling.js", "model.js", "worker.js")
 _SCRIPTS = (
-    *("networks.js", "sampling.js", "model.js"),
-    *("canvas.js", "sliders.js", "codes.js", "page.js"),
+    *("canvas.js", "engine.js", "explorer.js"),
+    *("sliders.js", "plane.js", "codes.js", "page.js"),
 )
 
 
-def write(model, path, x=None, *, name=None):
+def write(model, path, x=None, *, labels=None, name=None):
     """Writes a model's explorer: one HTML file, to be opened in a browser.
 
     The page computes the networks itself, from weights of 16 bits. Nothing is sent or fetched.
@@ -30,11 +31,14 @@ def write(model, path, x=None, *, name=None):
         x: images `(n, height, width, channels)`. The file holds the first 16; the use of the
             latents is measured on the first 2,000. Defaults to None, images that the model
             generates.
+        labels: a class `(n,)` for each of `x`, shown with the images and, by colour, in the plane
+            of a model of two latents. Defaults to None.
         name: what the page calls the model. Defaults to None, `model.name`.
 
     Raises:
         NotExplorableError: if the page cannot show the model; a ValueError.
-        ValueError: if `x` is not data that the model takes, or the path does not end in .html.
+        ValueError: if `x` is not data that the model takes, `labels` are not one for each, or the
+            path does not end in .html.
         FileNotFoundError: if the folder does not exist.
 
     Example:
@@ -43,7 +47,7 @@ def write(model, path, x=None, *, name=None):
     >>> explorer.write(keras_vae.load("conv-mnist"), "explorer.html", x_test)
     """
     check_path(path)
-    write_bytes(path, render(model, x, name=name).encode())
+    write_bytes(path, render(model, x, labels=labels, name=name).encode())
 
 
 def check_path(path):
@@ -57,14 +61,17 @@ def check_path(path):
         raise FileNotFoundError(f"No such folder: {path.parent.absolute()}. Make it first.")
 
 
-def render(model, x=None, *, name=None) -> str:
+def render(model, x=None, *, labels=None, name=None) -> str:
     """Returns what `write` writes."""
-    content = collect(model, x, name)
-    style, script = _part("page.css"), "\n".join(map(_part, _SCRIPTS))
+    content = collect(model, x, labels, name)
+    style = _part("page.css")
+    compute, script = ("\n".join(map(_part, parts)) for parts in (_COMPUTE, _SCRIPTS))
     parts = {
         "name": html.escape(content["name"]),
         "style": style,
         "style_hash": _hash(style),
+        "compute": compute,
+        "compute_hash": _hash(compute),
         "script": script,
         "script_hash": _hash(script),
         # So that no text of a model can end the element that holds it.

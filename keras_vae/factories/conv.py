@@ -17,6 +17,7 @@ def conv_vae(
     stem=0,
     kernel_size=3,
     activation="relu",
+    linear=False,
     prior=None,
     likelihood="bernoulli",
     seed=None,
@@ -38,6 +39,9 @@ def conv_vae(
             the first of stride 2; the decoder mirrors it. Defaults to 0, none.
         kernel_size: of the strided convolutions and the last one, in pixels. Defaults to 3.
         activation: name of a Keras activation, or None. Defaults to `"relu"`.
+        linear: whether a linear map of the values stands beside the encoder, and one of the latents
+            beside the decoder. It is zero, and not trained: `keras_vae.training.fit_linear` makes
+            it the principal components of the data. Defaults to False.
         prior: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, a dict of such a name and
             arguments, or an object of `keras_vae.priors`. Defaults to None, the standard normal.
         likelihood: `"bernoulli"`, `"gaussian"`, `"learned_gaussian"`, a dict of such a name and
@@ -65,6 +69,7 @@ def conv_vae(
         "stem": check_whole("stem", stem, 0),
         "kernel_size": check_whole("kernel_size", kernel_size, 1),
         "activation": check_activation(activation),
+        "linear": bool(linear),
     }
     model = VAE(
         networks.conv_encoder(input_shape, 2 * latent_dim, **net),

@@ -10,24 +10,48 @@ from keras_vae.networks.dense import dense
 
 # Shapes are (height, width, channels) here, whatever Keras's image_data_format says.
 _CONV = {"padding": "same", "data_format": "channels_last"}
+# Beside a linear map the network begins at zero, and the map itself is not trained.
+_ZERO = {"kernel_initializer": "zeros"}
+_FIXED = {**_ZERO, "trainable": False, "name": "linear"}
+_HALVES = ("mean", "log_var")
 
 
 def conv_encoder(
-    input_shape, width, *, filters, hidden_units, blocks, stem, kernel_size, activation
+    input_shape, width, *, filters, hidden_units, blocks, stem, kernel_size, activation, linear
 ):
-    """Strided convolutions, each with residual blocks, then dense layers; returns `(n, width)`."""
+    """Strided convolutions, each with residual blocks, then dense layers.
+
+    Returns `(n, width)`; or, if a linear map stands beside the network, its two halves, of which
+    that map is added to the first.
+    """
     inputs = keras.Input(input_shape)
     x = _downsample(inputs, filters, kernel_size, activation, blocks, stem)
     x = layers.Flatten("channels_last")(x)
     for units in hidden_units:
         x = dense(x, units, activation)
-    return keras.Model(inputs, layers.Dense(width)(x), name="encoder")
+    if not linear:
+        return keras.Model(inputs, layers.Dense(width)(x), name="encoder")
+    mean, log_var = (layers.Dense(width // 2, **_ZERO, name=name)(x) for name in _HALVES)
+    beside = layers.Dense(width // 2, **_FIXED)(layers.Flatten("channels_last")(inputs))
+    return keras.Model(inputs, [layers.Add()([mean, beside]), log_var], name="encoder")
 
 
 def conv_decoder(
-    output_shape, latent_dim, *, filters, hidden_units, blocks, stem, kernel_size, activation
+    output_shape,
+    latent_dim,
+    *,
+    filters,
+    hidden_units,
+    blocks,
+    stem,
+    kernel_size,
+    activation,
+    linear,
 ):
-    """`conv_encoder` mirrored: dense layers, then transposed convolutions of stride 2."""
+    """`conv_encoder` mirrored: dense layers, then transposed convolutions of stride 2.
+
+    If a linear map stands beside the network, their outputs are added.
+    """
     z = inputs = keras.Input((latent_dim,))
     for units in reversed(hidden_units):
         z = dense(z, units, activation)
@@ -35,6 +59,10 @@ def conv_decoder(
     z = layers.Dense(math.prod(small), activation=None if blocks else activation)(z)
     z = layers.Reshape(small)(z)
     z = _upsample(z, output_shape, filters, kernel_size, activation, blocks, stem)
+    if linear:
+        z = _conv(output_shape[-1], 1, **_ZERO)(z)
+        beside = layers.Dense(math.prod(output_shape), **_FIXED)(inputs)
+        z = layers.Add()([z, layers.Reshape(output_shape)(beside)])
     return keras.Model(inputs, z, name="decoder")
 
 

@@ -5,7 +5,6 @@
 
 import json
 import math
-import os
 import shutil
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae.files import read_json, write_json
+from keras_vae.files import read_json, replacing, write_json, write_weights
 from keras_vae.training.machine import made_on, peak_memory_mb
 
 BEST = "best.weights.h5"
@@ -29,12 +28,21 @@ class Checkpoints(keras.callbacks.Callback):
         history: logs of the epochs so far; each epoch is appended.
         seed: seed of the noise, with the number of the epoch.
         keep_best: whether to keep the weights of the epoch with the lowest `val_loss`.
+        patience: epochs without a lower `val_loss` after which training stops; 0: it does not.
     """
 
-    def __init__(self, folder, plan, history, seed, keep_best):
+    def __init__(self, folder, plan, history, seed, keep_best, patience=0):
         super().__init__()
         self.folder, self.plan, self.history, self.seed = folder, plan, history, seed
-        self.keep_best = keep_best
+        self.keep_best, self.patience = keep_best, patience
+
+    def keep_start(self, x_validation):
+        """Writes the model as it is as epoch 0, so that training cannot make it worse."""
+        logs = self.model.evaluate(x_validation, batch_size=500, verbose=0, return_dict=True)
+        figures = {f"val_{key}": float(value) for key, value in logs.items()}
+        used = {"seconds": 0.0, "peak_memory_mb": peak_memory_mb()}
+        self.history.append({"epoch": 0, **figures, **used})
+        self.write("epoch-00000.weights.h5")
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
@@ -48,15 +56,15 @@ class Checkpoints(keras.callbacks.Callback):
         used = {"seconds": seconds, "peak_memory_mb": peak_memory_mb()}
         self.history.append({"epoch": epoch + 1, **figures, **used})
         self.write(f"epoch-{epoch + 1:05d}.weights.h5")
+        if is_stalled(self.history, self.patience):
+            self.model.stop_training = True
 
     def write(self, name):
         """Writes the checkpoint, then the state that names it, then removes the one before."""
-        partial = self.folder / f"partial-{name}"
-        self.model.save_weights(partial)
+        write_weights(self.model, self.folder / name)
         if self.keep_best and best_epoch(self.history) is self.history[-1]:
-            shutil.copyfile(partial, self.folder / f"partial-{BEST}")
-            os.replace(self.folder / f"partial-{BEST}", self.folder / BEST)
-        os.replace(partial, self.folder / name)
+            with replacing(self.folder / BEST) as partial:
+                shutil.copyfile(self.folder / name, partial)
         state = {"plan": self.plan, "checkpoint": name, "history": self.history}
         state["made_on"] = made_on()
         write_json(self.folder / "state.json", state)
@@ -74,18 +82,24 @@ def resume(model, folder: Path, plan: dict) -> list:
     Raises:
         ValueError: if the folder holds a run of another plan, or a damaged state.
     """
-    if not (folder / "state.json").exists():
+    if not has_state(folder):
         return []
     state = read_state(folder)
     plan = json.loads(json.dumps(plan))
     if state["plan"] != plan:
-        changed = [key for key in plan if state["plan"].get(key) != plan[key]]
+        keys = {**plan, **state["plan"]}
+        changed = [key for key in keys if state["plan"].get(key) != plan.get(key)]
         raise ValueError(
             f"{folder} holds a run of another plan ({', '.join(changed)} changed): resume that run "
             "with its own settings, or choose an empty folder."
         )
     restore_checkpoint(model, folder / state["checkpoint"])
     return state["history"]
+
+
+def has_state(folder: Path) -> bool:
+    """Whether a folder holds a run."""
+    return (folder / "state.json").exists()
 
 
 def read_state(folder: Path) -> dict:
@@ -111,3 +125,13 @@ def best_epoch(history) -> dict:
     """Returns the logs of the epoch with the lowest `val_loss`, the first if there are several."""
     finite = [entry for entry in history if math.isfinite(entry["val_loss"])]
     return min(finite or history, key=lambda entry: entry["val_loss"])
+
+
+def epochs_done(history) -> int:
+    """Returns the number of epochs that a history ends with; epoch 0 is the start itself."""
+    return history[-1]["epoch"] if history else 0
+
+
+def is_stalled(history, patience) -> bool:
+    """Whether the lowest `val_loss` is as many epochs ago as patience allows; 0 allows any."""
+    return bool(patience) and epochs_done(history) - best_epoch(history)["epoch"] >= patience

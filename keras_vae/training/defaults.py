@@ -11,6 +11,9 @@ from keras_vae.factories import FACTORIES
 
 MANY = 10_000  # images; of fewer, an epoch of batches of 128 has too few steps
 STEPS = 3000  # to train on few images
+PATIENCE = 10  # epochs
+_LARGEST = 5_000_000  # numbers in a linear map
+_MOST_LATENTS = 1024
 
 
 def schedule(n: int, epochs=None, batch_size=None) -> tuple[int, int]:
@@ -42,6 +45,18 @@ def picture_arguments(factory: str) -> dict:
     return {"likelihood": "learned_gaussian"} if binary else {}
 
 
+def linear_arguments(input_shape) -> dict:
+    """Returns arguments of `conv_vae` that suit pictures of a shape, under a Gaussian likelihood.
+
+    The linear maps begin at the principal components. A third as many latents as a picture has
+    values, up to 1,024 (fewer for large pictures, since the maps grow with both): latents that are
+    not needed cost nothing in the rate.
+    """
+    values = math.prod(input_shape)
+    latents = max(1, min(_MOST_LATENTS, values // 3, _LARGEST // values))
+    return {"linear": True, "latent_dim": latents - (latents % 32 if latents > 32 else 0)}
+
+
 def default_recipe(
     data,
     name=None,
@@ -51,12 +66,16 @@ def default_recipe(
     epochs=None,
     batch_size=None,
     learning_rate=1e-3,
+    patience=PATIENCE,
+    shifts=None,
+    flips=False,
     seed=0,
 ) -> dict:
     """Returns the recipe by which `keras-vae train` trains on your own data, for `follow`.
 
     One stage at a constant learning rate, which keeps the epoch with the lowest `val_loss`. For
-    pictures the arguments of `picture_arguments` apply, unless others are given.
+    pictures the arguments of `picture_arguments` and, where they fit, `linear_arguments` apply,
+    unless others are given.
 
     Args:
         data: a `keras_vae.data.Data`, which says whether it was read from pictures.
@@ -66,13 +85,27 @@ def default_recipe(
         epochs: passes over the training images. Defaults to None, as `schedule` says.
         batch_size: images per step. Defaults to None, as `schedule` says.
         learning_rate: that of Adam. Defaults to 1e-3.
+        patience: epochs without a lower `val_loss` after which training stops; 0: it does not.
+            Defaults to 10.
+        shifts: pixels by which training images are shifted at random, at most. Defaults to None:
+            for pictures a 16th of their shorter side, else 0.
+        flips: whether training images are mirrored at random, left to right. Defaults to False.
         seed: seed of weights, order and noise. Defaults to 0.
     """
     epochs, batch_size = schedule(len(data.x_train), epochs, batch_size)
-    defaults = picture_arguments(factory) if data.pictures else {}
-    arguments = {"input_shape": list(data.x_train.shape[1:]), **defaults, **(arguments or {})}
+    shape = list(data.x_train.shape[1:])
+    if shifts is None:
+        shifts = min(shape[:2]) // 16 if data.pictures else 0
+    if (shifts or flips) and len(shape) != 3:
+        raise ValueError(f"Only images are shifted or mirrored. Received data of shape {shape}")
+    given = arguments or {}
+    if data.pictures:
+        given = {**picture_arguments(factory), **given}
+        likelihood = given.get("likelihood", "bernoulli")
+        if factory == "conv_vae" and likelihoods.get(likelihood).mean_activation == "linear":
+            given = {**linear_arguments(shape), **given}
     return {
-        "model": {"factory": factory, "arguments": arguments},
+        "model": {"factory": factory, "arguments": {"input_shape": shape, **given}},
         "data": {"name": name} if name else {"sha256": _digest(data)},
         "training": {
             "epochs": epochs,
@@ -80,6 +113,9 @@ def default_recipe(
             "learning_rate": learning_rate,
             "decay_to": 1.0,
             "keep_best": True,
+            "patience": patience,
+            "shifts": shifts,
+            "flips": flips,
             "seed": seed,
         },
     }

@@ -6,31 +6,39 @@ import time
 import keras
 
 from keras_vae.progress import in_terminal
-
-_HIDDEN = ("val_rate", "val_distortion")
+from keras_vae.training.checkpoints import best_epoch
 
 
 class Progress(keras.callbacks.Callback):
-    """Shows the progress of a run; a context in which the bar is visible."""
+    """Shows the progress of a run; a context in which the bar is visible.
+
+    Args:
+        epochs: number of epochs.
+        steps: steps in each.
+        history: the logs of the epochs so far; whoever writes checkpoints adds to it.
+    """
 
     async_safe = True  # Keras need not wait for the figures of a batch: a GPU would wait with it
 
-    def __init__(self, epochs, steps):
+    def __init__(self, epochs, steps, history):
         super().__init__()
         from rich import progress
         from rich.console import Console
 
-        self.epochs, self.steps = epochs, steps
+        self.epochs, self.steps, self.history = epochs, steps, history
         self.terminal = in_terminal(sys.stderr)
         self.bar = progress.Progress(
             progress.TextColumn("epoch {task.fields[epoch]}"),
-            progress.BarColumn(),
-            progress.TextColumn("{task.percentage:3.0f} %  {task.fields[figures]}"),
+            progress.BarColumn(bar_width=6),
+            progress.TextColumn("{task.fields[figures]}"),
             progress.TimeRemainingColumn(),
             console=Console(stderr=True),
             disable=not self.terminal,
         )
-        self.task = self.bar.add_task("", total=epochs * steps, epoch=f"1/{epochs}", figures="")
+        figures = _figures(history)
+        self.task = self.bar.add_task(
+            "", total=epochs * steps, epoch=f"1/{epochs}", figures=figures
+        )
         self.epoch = 0
 
     def __enter__(self):
@@ -48,8 +56,19 @@ class Progress(keras.callbacks.Callback):
         self.bar.update(self.task, completed=done, epoch=f"{self.epoch + 1}/{self.epochs}")
 
     def on_epoch_end(self, epoch, logs=None):
-        figures = "  ".join(f"{k} {v:.2f}" for k, v in logs.items() if k not in _HIDDEN)
+        figures = _figures(self.history)
         self.bar.update(self.task, figures=figures)
         if not self.terminal:
             seconds = time.perf_counter() - self.started
             print(f"epoch {epoch + 1}/{self.epochs}  {figures}  {seconds:.1f} s", flush=True)
+
+
+def _figures(history):
+    """Losses of the last epoch and the best one, short enough for a line of 80 characters."""
+    if not history:
+        return ""
+    shown = [f"{key} {history[-1][key]:.5g}" for key in ("loss", "val_loss") if key in history[-1]]
+    if "val_loss" in history[-1]:
+        best = best_epoch(history)
+        shown.append(f"best {best['val_loss']:.5g} ({best['epoch']})")
+    return " ".join(shown)

@@ -13,7 +13,14 @@ A stage may also have
 - `decay_to`: the learning rate falls along a cosine to this fraction of itself (default: 0);
 - `beta_warmup`: epochs over which beta rises (default: 0);
 - `average`: decay per step of an exponential moving average of the weights, which is the result;
-- `keep_best`: whether the result is the epoch with the lowest `val_loss` (default: the last).
+- `keep_best`: whether the result is the epoch with the lowest `val_loss` (default: the last);
+- `patience`: epochs without a lower `val_loss` after which the stage stops (default: 0, it does
+  not);
+- `shifts`, `flips`: variants of the training images, as `keras_vae.data.variants` makes them
+  (default: none).
+
+Where a stage's learning rate is constant (`decay_to = 1`), a run with other `epochs` goes on from
+what there is. A `conv_vae` with `linear` begins at the components that `fit_linear` finds.
 """
 
 import math
@@ -22,7 +29,9 @@ from pathlib import Path
 import keras
 
 from keras_vae import factories
+from keras_vae.data.variants import count_variants, variants
 from keras_vae.training import checkpoints
+from keras_vae.training.linear import fit_linear, has_linear
 from keras_vae.training.run import apply_average, train
 
 STAGES = ("training", "refinement", "prior")
@@ -52,23 +61,39 @@ def follow(recipe: dict, data, folder):
         stage = recipe[name]
         steps = math.ceil(len(data.x_train) / stage["batch_size"])
         model = build_stage(recipe, name, model, steps)
+        run, x, count = _folder(folder, name), data.x_train, 1
+        if stage.get("shifts") or stage.get("flips"):
+            count = count_variants(len(x))
+            options = {"shifts": stage.get("shifts", 0), "flips": stage.get("flips", False)}
+            x = variants(x, count, **options, seed=stage["seed"])
+        if has_linear(model) and name == "training" and not checkpoints.has_state(run):
+            fit_linear(model, x, data.x_validation)
         history += train(
             model,
-            data.x_train,
+            x,
             data.x_validation,
-            _folder(folder, name),
+            run,
             epochs=stage["epochs"],
             batch_size=stage["batch_size"],
             seed=stage["seed"],
             beta_warmup=stage.get("beta_warmup", 0),
             keep_best=stage.get("keep_best", False),
-            plan=recipe,
+            keep_start=has_linear(model) and stage.get("keep_best", False),
+            patience=stage.get("patience", 0),
+            variants=count,
+            plan=_plan(recipe),
         )
     return model, history
 
 
-def restore(recipe: dict, folder):
+def restore(recipe: dict, folder, *, unfinished=False):
     """Returns the model that a finished run made, and its history, as `follow` does.
+
+    Args:
+        recipe: the recipe.
+        folder: the run's folder.
+        unfinished: whether the last stage may have fewer epochs than the recipe asks for. Defaults
+            to False.
 
     Raises:
         ValueError: if the run is not finished.
@@ -77,8 +102,10 @@ def restore(recipe: dict, folder):
     for name in stages(recipe):
         stage, run = recipe[name], _folder(folder, name)
         state = checkpoints.read_state(run)
-        if len(state["history"]) != stage["epochs"]:
-            raise ValueError(f"{run} is not finished: {len(state['history'])} epochs")
+        done = checkpoints.epochs_done(state["history"])
+        stalled = checkpoints.is_stalled(state["history"], stage.get("patience", 0))
+        if done < stage["epochs"] and not (stalled or unfinished):
+            raise ValueError(f"{run} is not finished: {done} epochs")
         model = build_stage(recipe, name, model)
         kept = checkpoints.BEST if stage.get("keep_best") else state["checkpoint"]
         checkpoints.restore_checkpoint(model, run / kept)
@@ -136,6 +163,16 @@ def _codes(latent):
     """The variables of a latent that are not its prior's."""
     of_prior = {id(variable) for variable in latent.prior.weights} if latent.prior else set()
     return [variable for variable in latent.weights if id(variable) not in of_prior]
+
+
+def _plan(recipe):
+    """What must not change in a run: not how long it is, if its learning rate is constant."""
+    plan = dict(recipe)
+    for name in stages(recipe):
+        if plan[name].get("decay_to", 0) == 1:
+            free = ("epochs", "patience")
+            plan[name] = {key: value for key, value in plan[name].items() if key not in free}
+    return plan
 
 
 def _folder(run, name):

@@ -7,8 +7,15 @@ import keras
 
 from keras_vae.callbacks import Ramp
 from keras_vae.checks import check_data, check_whole
+from keras_vae.locks import locked
 from keras_vae.training import defaults
-from keras_vae.training.checkpoints import BEST, Checkpoints, resume
+from keras_vae.training.checkpoints import (
+    BEST,
+    Checkpoints,
+    epochs_done,
+    is_stalled,
+    resume,
+)
 from keras_vae.training.checkpoints import best_epoch as best_epoch
 from keras_vae.training.feeding import epochs_of_batches
 from keras_vae.training.progress import Progress
@@ -25,17 +32,21 @@ def train(
     seed=0,
     beta_warmup=0,
     keep_best=False,
+    keep_start=False,
+    patience=0,
+    variants=1,
     plan=None,
 ):
     """Trains a compiled model, saving each epoch, and resumes from the last one saved.
 
     The order of the examples and the noise depend on `seed` and the epoch only, so a resumed run
-    equals an uninterrupted one. If the optimizer averages the weights (`use_ema=True`), the
-    averaged weights are validated, and the model ends up with them.
+    equals an uninterrupted one. A finished run goes on if it is given more epochs. If the optimizer
+    averages the weights (`use_ema=True`), the averaged weights are validated, and the model ends up
+    with them.
 
     Args:
         model: a compiled `keras_vae.VAE`.
-        x: training data `(n, *data_shape)`.
+        x: training data `(n, *data_shape)`, or `(variants * n, *data_shape)`.
         x_validation: validation data, or None.
         folder: where the checkpoint and `state.json` are written; created if necessary.
         epochs: passes over `x`. Defaults to None, as many as `schedule` says.
@@ -44,6 +55,12 @@ def train(
         beta_warmup: epochs over which beta rises linearly to the model's. Defaults to 0.
         keep_best: whether the model ends up with the weights of the epoch with the lowest
             `val_loss`, instead of the last ones. Needs validation data. Defaults to False.
+        keep_start: whether the model as it is given is saved as epoch 0, and may be the best one.
+            Needs validation data. Defaults to False.
+        patience: epochs without a lower `val_loss` after which the run stops. Needs validation
+            data. Defaults to 0: it does not stop.
+        variants: how many variants of each example `x` holds, as `keras_vae.data.variants` makes
+            them; an epoch takes one of each. Defaults to 1.
         plan: anything JSON that identifies the run; a folder with another plan is refused.
 
     Returns:
@@ -58,29 +75,37 @@ def train(
         raise ValueError(
             "The model is not compiled: call model.compile(optimizer) before training.train."
         )
-    if keep_best and x_validation is None:
+    check_whole("patience", patience, 0)
+    if (keep_best or keep_start or patience) and x_validation is None:
         raise ValueError(
-            "keep_best=True keeps the epoch with the lowest val_loss, which needs validation data: "
-            "give x_validation, or leave keep_best=False."
+            "keep_best, keep_start and patience compare the val_loss of epochs, which needs "
+            "validation data: give x_validation, or leave them out."
         )
     # All of it, here: `fit` sees batches drawn from it, and checks only the first.
     x = check_data(x, model.data_shape, model.likelihood, "x_train")
     if x_validation is not None:
         x_validation = check_data(x_validation, model.data_shape, model.likelihood, "x_validation")
-    epochs, batch_size = defaults.schedule(len(x), epochs, batch_size)
+    n = len(x) // check_whole("variants", variants, 1)
+    epochs, batch_size = defaults.schedule(n, epochs, batch_size)
     check_whole("epochs", epochs, 1)
     check_whole("batch_size", batch_size, 1)
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    plan = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "n": len(x), "run": plan}
-    history = resume(model, folder, plan)
-    if len(history) < epochs:
-        checkpoints = Checkpoints(folder, plan, history, seed, keep_best)
-        ramp = Ramp("beta", beta_warmup)
-        _fit(model, x, x_validation, checkpoints, epochs, batch_size, seed, ramp)
-    if keep_best:
-        model.load_weights(folder / BEST)
-    apply_average(model)
+    with locked(folder):
+        # Not the number of epochs, nor patience: a run may go on for longer than was planned.
+        plan = {"batch_size": batch_size, "seed": seed, "n": n, "run": plan}
+        history = resume(model, folder, plan)
+        checkpoints = Checkpoints(folder, plan, history, seed, keep_best, patience)
+        if keep_start and not history:
+            model.optimizer.build(model.trainable_variables)
+            checkpoints.set_model(model)
+            checkpoints.keep_start(x_validation)
+        if epochs_done(history) < epochs and not is_stalled(history, patience):
+            ramp = Ramp("beta", beta_warmup)
+            batches = {"batch_size": batch_size, "seed": seed, "variants": variants}
+            _fit(model, x, x_validation, checkpoints, epochs, ramp, n, batches)
+        if keep_best:
+            model.load_weights(folder / BEST)
+        apply_average(model)
     return history
 
 
@@ -89,16 +114,16 @@ def apply_average(model):
     model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
-def _fit(model, x, x_validation, checkpoints, epochs, batch_size, seed, ramp):
-    done, steps = len(checkpoints.history), math.ceil(len(x) / batch_size)
+def _fit(model, x, x_validation, checkpoints, epochs, ramp, n, batches):
+    done, steps = epochs_done(checkpoints.history), math.ceil(n / batches["batch_size"])
     # Validation is of the average, as that is the result.
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of loss scaling
     average = [keras.callbacks.SwapEMAWeights()] if optimizer.use_ema else []
-    with Progress(epochs, steps) as progress:
+    with Progress(epochs, steps, checkpoints.history) as progress:
         # One `fit` for all epochs: at the end of each `fit`, TensorFlow may wait for the thread
         # that tunes its input pipeline, about as long as the epoch took.
         model.fit(
-            epochs_of_batches(x, batch_size, seed, range(done, epochs)),
+            epochs_of_batches(x, epochs=range(done, epochs), **batches),
             steps_per_epoch=steps,
             initial_epoch=done,
             epochs=epochs,

@@ -1,0 +1,36 @@
+"""Variants of images: shifted and mirrored, which helps where there are few images."""
+
+import numpy as np
+
+_MOST = 20_000  # images in all
+
+
+def count_variants(n):
+    """Returns how many variants of each of `n` images are worth making, from 1 to 16."""
+    return min(16, max(1, _MOST // n))
+
+
+def variants(x, count, *, shifts=0, flips=False, seed=0):
+    """Makes variants of images.
+
+    Args:
+        x: images `(n, height, width, channels)`.
+        count: number of variants of each image; the first is the image itself.
+        shifts: pixels by which an image is shifted at most, up or down and left or right; its edge
+            is continued by its mirror image. Defaults to 0.
+        flips: whether half of the variants are mirrored, left to right. Defaults to False.
+        seed: of the choice. Defaults to 0.
+
+    Returns:
+        Images `(count * n, height, width, channels)`: first all images, then a variant of each, and
+        so on.
+    """
+    rng = np.random.default_rng(seed)
+    made = np.concatenate([x] * count)
+    padded = np.pad(x, ((0, 0), (shifts, shifts), (shifts, shifts), (0, 0)), mode="symmetric")
+    height, width = x.shape[1:3]
+    for index in range(len(x), len(made)):
+        top, left = rng.integers(0, 2 * shifts + 1, 2)
+        image = padded[index % len(x), top : top + height, left : left + width]
+        made[index] = image[:, ::-1] if flips and rng.random() < 0.5 else image
+    return made

@@ -1,0 +1,138 @@
+"""The start of a run at the principal components: the closed form of probabilistic PCA."""
+
+import math
+
+import numpy as np
+import pytest
+
+import keras_vae
+from keras_vae import data, training
+from keras_vae.data.variants import count_variants, variants
+from keras_vae.training import linear
+
+RNG = np.random.default_rng(0)
+# Pictures of few degrees of freedom, and some noise.
+X = RNG.normal(size=(90, 5)) @ RNG.normal(size=(5, 48)) / 20 + RNG.normal(0, 0.02, (90, 48)) + 0.5
+X = X.reshape(90, 4, 4, 3).astype("float32")
+TRAIN, HELD_OUT = X[:75], X[75:]
+SMALL = {"filters": [4], "hidden_units": [8], "linear": True}
+
+
+def small(**arguments):
+    defaults = {"latent_dim": 5, "likelihood": "learned_gaussian", "seed": 0}
+    return keras_vae.conv_vae((4, 4, 3), **{**defaults, **SMALL, **arguments})
+
+
+def pca(x, new, count):
+    """PCA by the singular value decomposition: what it leaves of new data, and the variances."""
+    flat, new = x.reshape(len(x), -1), new.reshape(len(new), -1)
+    _, values, axes = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
+    new = new - flat.mean(0)
+    return new - new @ axes[:count].T @ axes[:count], values**2 / len(x)
+
+
+def test_components_are_those_of_the_singular_value_decomposition():
+    center, axes, found, total = linear.principal_components(np.asarray, X, 5)
+    residual, expected = pca(X, X, 5)
+    np.testing.assert_allclose(center, X.reshape(90, -1).mean(0), atol=1e-6)
+    np.testing.assert_allclose(found, expected[:5], rtol=1e-3)
+    assert total == pytest.approx(expected.sum(), rel=1e-5)
+    flat = X.reshape(90, -1) - center
+    np.testing.assert_allclose(flat - flat @ axes @ axes.T, residual, atol=1e-4)
+
+
+def test_more_components_than_there_are_images_are_no_more(tmp_path):
+    got, count = linear.psnr_of_components(TRAIN[:9], HELD_OUT, np.asarray, 30)
+    residual, _ = pca(TRAIN[:9], HELD_OUT, 8)
+    assert count == 8 and got == pytest.approx(linear.psnr(residual), abs=1e-3)
+
+
+def test_the_start_is_probabilistic_pca_and_its_bound_is_tight():
+    model = small(likelihood={"name": "gaussian", "scale": 0.03})
+    training.fit_linear(model, TRAIN, HELD_OUT)
+    flat = TRAIN.reshape(75, -1).astype("float64")
+    noise, (_, variances) = 0.03**2, pca(TRAIN, TRAIN, 5)
+    _, _, axes = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
+    signal = np.maximum(variances[:5] - noise, 0)
+    covariance = axes[:5].T * signal @ axes[:5] + noise * np.eye(48)
+    new = HELD_OUT.reshape(15, -1) - flat.mean(0)
+    exact = -0.5 * np.sum(new @ np.linalg.inv(covariance) * new, 1)
+    exact -= 0.5 * (np.linalg.slogdet(covariance)[1] + 48 * math.log(2 * math.pi))
+    # The posterior of a linear model is Gaussian: the ELBO is log p(x) itself, whatever the sample.
+    bound = model.log_likelihood(HELD_OUT, num_samples=2)
+    np.testing.assert_allclose(bound, exact, rtol=1e-3, atol=0.05)
+    components = -10 * math.log10(np.mean(pca(TRAIN, HELD_OUT, 5)[0] ** 2))
+    assert linear.psnr(HELD_OUT - model.reconstruct(HELD_OUT)) == pytest.approx(components, abs=0.3)
+
+
+def test_a_learned_scale_is_what_held_out_images_need():
+    model = small()
+    training.fit_linear(model, TRAIN, HELD_OUT)
+    left = pca(TRAIN, HELD_OUT, 5)[0]
+    expected = math.sqrt(np.sum(left**2) / len(left) / (48 - 5))
+    assert model.likelihood.scale == pytest.approx(expected, rel=0.01)
+    fixed = [layer.trainable for layer in model.encoder.layers if layer.name == "linear"]
+    assert fixed == [False]
+
+
+def test_a_model_without_linear_maps_of_the_mean_is_refused():
+    for arguments in ({"linear": False}, {"likelihood": "bernoulli"}):
+        with pytest.raises(ValueError, match="fit_linear takes a conv_vae with linear=True"):
+            training.fit_linear(small(**arguments), TRAIN, HELD_OUT)
+
+
+def test_a_model_with_linear_maps_is_saved_and_loaded(tmp_path):
+    model = small()
+    training.fit_linear(model, TRAIN, HELD_OUT)
+    keras_vae.save_to_folder(model, tmp_path)
+    again = keras_vae.load(tmp_path)
+    np.testing.assert_allclose(again.reconstruct(X), model.reconstruct(X), atol=1e-6)
+    assert again.made_by["arguments"]["linear"] is True
+
+
+def recipe(parts, **options):
+    arguments = {"latent_dim": 5, "filters": [4], "hidden_units": [8]}
+    return training.default_recipe(parts, arguments=arguments, batch_size=25, **options)
+
+
+def test_pictures_begin_at_the_components_and_training_does_not_make_them_worse(tmp_path):
+    parts = data.Data(TRAIN, HELD_OUT, pictures=True)
+    # A learning rate at which every step harms.
+    model, history = training.follow(recipe(parts, epochs=2, learning_rate=1.0), parts, tmp_path)
+    assert [entry["epoch"] for entry in history] == [0, 1, 2]
+    assert training.best_epoch(history)["epoch"] == 0
+    components = linear.psnr(pca(TRAIN, HELD_OUT, 5)[0])
+    assert linear.psnr(HELD_OUT - model.reconstruct(HELD_OUT)) > components - 0.3
+    more, longer = training.follow(recipe(parts, epochs=3, learning_rate=1.0), parts, tmp_path)
+    assert [entry["epoch"] for entry in longer] == [0, 1, 2, 3]
+    np.testing.assert_array_equal(more.reconstruct(X), model.reconstruct(X))
+
+
+@pytest.mark.parametrize(
+    ("shape", "latents"),
+    [((32, 32, 3), 1024), ((64, 64, 3), 384), ((28, 28, 1), 256), ((4, 4, 1), 5), ((1, 1, 1), 1)],
+)
+def test_the_number_of_latents_suits_the_size_of_pictures(shape, latents):
+    assert training.linear_arguments(shape) == {"linear": True, "latent_dim": latents}
+
+
+def test_variants_are_the_image_itself_and_its_shifts_and_mirror_images():
+    x = RNG.integers(0, 256, (3, 6, 7, 1), dtype="uint8")
+    made = variants(x, 40, shifts=2, flips=True)
+    np.testing.assert_array_equal(made[:3], x)
+    assert made.shape == (120, 6, 7, 1)
+    padded = np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="symmetric")
+    seen = set()
+    for index, image in enumerate(made):
+        matches = [
+            (top, left, flip)
+            for top in range(5)
+            for left in range(5)
+            for flip in (1, -1)
+            if (padded[index % 3, top : top + 6, left : left + 7] == image[:, ::flip]).all()
+        ]
+        assert matches
+        seen |= set(matches)
+    assert len(seen) > 30  # of 50
+    np.testing.assert_array_equal(variants(x, 3), np.concatenate([x, x, x]))
+    assert [count_variants(n) for n in (100, 5000, 20_000, 60_000)] == [16, 4, 1, 1]
