@@ -24,7 +24,7 @@ import warnings
 import numpy as np
 
 from benchmarks import record
-from keras_vae import data, hub
+from keras_vae import data, registry
 from keras_vae.checks import scale
 
 LATENTS = (2, 16, 64, 128)  # in addition to those of the published models
@@ -186,7 +186,7 @@ def _patches(x, shape):
 
 def _published_latents(dataset):
     """Returns the numbers of latents, and of active ones, of the published models of a data set."""
-    entries = [hub.info(name) for name in hub.list_models()]
+    entries = list(registry.entries().values())
     entries = [entry for entry in entries if entry["data"]["name"] == dataset]
     widths = {entry["arguments"].get("latent_dim") for entry in entries}
     active = {entry["metrics"].get("active_units") for entry in entries}

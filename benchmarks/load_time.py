@@ -36,9 +36,9 @@ def main():
 
     import keras
 
-    import keras_vae
+    from keras_vae import registry
 
-    names = keras_vae.list_models()
+    names = sorted(registry.entries())
     warm_up = 1
     if options.smoke:
         options.runs, names, warm_up = 1, names[:1], 0

@@ -18,7 +18,10 @@ if Path(sys.argv[0]).name.removesuffix(".exe") != "keras-vae":
     from keras_vae.exporting import export as export
     from keras_vae.factories import FACTORIES as FACTORIES
     from keras_vae.factories import conv_vae as conv_vae
+    from keras_vae.factories import kl_vae as kl_vae
     from keras_vae.factories import mlp_vae as mlp_vae
+    from keras_vae.factories import tiny_autoencoder as tiny_autoencoder
+    from keras_vae.factories import vq_gan as vq_gan
     from keras_vae.factories import vq_vae as vq_vae
     from keras_vae.hub import info as info
     from keras_vae.hub import list_models as list_models

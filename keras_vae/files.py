@@ -81,12 +81,18 @@ def write_json(path, content):
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def read_json(path) -> dict:
+def read_json(path, largest: int | None = None) -> dict:
     """Reads a file that holds a JSON object.
 
+    Args:
+        path: the file.
+        largest: how many bytes it may have. Defaults to None, any number.
+
     Raises:
-        ValueError: if the file cannot be read or is not a JSON object.
+        ValueError: if the file cannot be read, is too large or is not a JSON object.
     """
+    if largest and Path(path).is_file() and Path(path).stat().st_size > largest:
+        raise ValueError(f"{path} has more than the {largest} bytes allowed.")
     try:
         content = json.loads(Path(path).read_text())
     except (OSError, ValueError, RecursionError) as error:
@@ -94,6 +100,11 @@ def read_json(path) -> dict:
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object.")
     return content
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes as it is shown, in megabytes of 10^6 bytes: `"3.9 MB"`."""
+    return f"{count / 1e6:.1f} MB"
 
 
 def sha256(path) -> str:

@@ -12,11 +12,14 @@ from keras_vae.bounds import Bounds
 from keras_vae.checks import check_axes
 from keras_vae.fitting import Fitting
 from keras_vae.inference import Inference
+from keras_vae.keeping import Keeping, check_config
 from keras_vae.latents import GaussianLatent, Latent
+from keras_vae.replicas import draw_examples, update_mean
+from keras_vae.scaling import Scaling
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class VAE(Fitting, Bounds, Inference, keras.Model):
+class VAE(Fitting, Bounds, Inference, Scaling, Keeping, keras.Model):
     """A variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114) as a `keras.Model`.
 
     The loss, in nats per example, is the same in `fit`, `evaluate` and `val_loss`:
@@ -41,6 +44,8 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
         latent: a `keras_vae.latents.Latent`. Defaults to `GaussianLatent()`.
         likelihood: `"bernoulli"` (default), `"gaussian"`, `"learned_gaussian"`, or an object of
             `keras_vae.likelihoods`.
+        latent_scale: see `scale_latents`. Defaults to 1.
+        latent_shift: see `scale_latents`. Defaults to 0.
         seed: seed of training's random numbers. Defaults to None, a new one for each model.
         **settings: of the objective, and the `name` of the model.
             `beta`: weight of the rate in the loss, at least 0. Defaults to 1, the ELBO.
@@ -68,7 +73,16 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
     made_by = None  # the factory and arguments that made the model, see `keras_vae.factories`
 
     def __init__(
-        self, encoder, decoder, latent=None, *, likelihood="bernoulli", seed=None, **settings
+        self,
+        encoder,
+        decoder,
+        latent=None,
+        *,
+        likelihood="bernoulli",
+        latent_scale=1.0,
+        latent_shift=0.0,
+        seed=None,
+        **settings,
     ):
         objective = {key: settings.pop(key) for key in objectives.SETTINGS if key in settings}
         # No autocast: data stays in float32; the networks cast by their own policies.
@@ -86,6 +100,7 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
         self.latent = GaussianLatent(seed=seed) if latent is None else latent
         self.likelihood = likelihoods.get(likelihood)
         self.objective = objectives.get(**objective)
+        self.latent_scale, self.latent_shift = latent_scale, latent_shift
         self.seed = seed
         # Not the latent's stream, or the bits that binarise the data would be those of the noise.
         # Far from it, because torch adds the number of the draw to the seed.
@@ -192,7 +207,8 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
     def call(self, inputs, training=False):
         """Reconstructions of data; for the dict of a training or test step, the `Terms`."""
         if isinstance(inputs, dict):
-            uniform = partial(keras.random.uniform, dtype="float32", seed=self.seed_generator)
+            draw = partial(keras.random.uniform, dtype="float32", seed=self.seed_generator)
+            uniform = partial(draw_examples, draw)
             x = self.likelihood.observe(self._read(inputs["data"]), uniform)
             return self.terms(x, training=training)
         code = self.latent.code(self._encoded(self._read(inputs), training))
@@ -245,8 +261,8 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
         if sample_weight is not None:
             weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
             y_pred = y_pred._replace(weight=weight)
-        self.distortion_tracker.update_state(y_pred.weigh(y_pred.distortion))
-        self.rate_tracker.update_state(y_pred.weigh(y_pred.rate))
+        update_mean(self.distortion_tracker, y_pred.weigh(y_pred.distortion))
+        update_mean(self.rate_tracker, y_pred.weigh(y_pred.rate))
         self.latent.track(y_pred.draw, 1.0 if y_pred.weight is None else y_pred.weight)
         loss = self.objective.loss(self, y_pred, training)
         loss = check_axes(loss, 0, f"What {_kind(self.objective)}.loss returns")
@@ -256,7 +272,9 @@ class VAE(Fitting, Bounds, Inference, keras.Model):
         serialize = keras.saving.serialize_keras_object
         config = {name: value for name, value in super().get_config().items() if name != "autocast"}
         parts = {name: serialize(getattr(self, name)) for name in _PARTS}
-        return {**config, **parts, "seed": self.seed, "made_by": self.made_by}
+        check_config(parts)
+        scaling = {"latent_scale": self.latent_scale, "latent_shift": self.latent_shift}
+        return {**config, **parts, **scaling, "seed": self.seed, "made_by": self.made_by}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

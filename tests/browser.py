@@ -10,6 +10,8 @@ import pytest
 from keras_vae import explorer
 
 FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+# The explorer, when all that it was asked for is shown.
+SETTLED = "ready.then((explorer) => explorer.settled().then(() => explorer))"
 OPTIONS = (
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
@@ -51,9 +53,9 @@ def open_page(browser, blank, tmp_path):
         "request": lambda request: _note_if_outside(request.url, troubles),
     }
 
-    def open_page(model, x=None, *, name=None, **options):
+    def open_page(model, x=None, *, labels=None, name=None, **options):
         path = tmp_path / f"{len(pages)}.html"
-        explorer.write(model, path, x, name=name)
+        explorer.write(model, path, x, labels=labels, name=name)
         pages.append(browser.new_page(**options) if pages or options else blank)
         for event, listener in listeners.items():
             pages[-1].on(event, listener)
@@ -96,34 +98,35 @@ def page_posterior(page, image):
     """Mean and log-variance of an image, as the page computes them."""
     code = """async (image) => {
         const { model } = await ready;
-        const { mean, logVar } = model.posterior(Float32Array.from(image));
-        return [Array.from(mean), Array.from(logVar)];
+        const { code, logVar } = await model.encode(Float32Array.from(image));
+        return [Array.from(code), Array.from(logVar)];
     }"""
     return np.array(page.evaluate(code, _plain(image)))
 
 
 def page_code(page, image):
     """The codes of an image, as the page computes them."""
-    code = "async (image) => Array.from((await ready).model.encode(Float32Array.from(image)))"
+    code = """async (image) => {
+        const { model } = await ready;
+        return Array.from((await model.encode(Float32Array.from(image))).code);
+    }"""
     return np.array(page.evaluate(code, _plain(image)))
 
 
 def page_image(page, code):
     """The image of latents or codes, as the page computes it."""
-    text = "async (code) => Array.from((await ready).model.decode(Float32Array.from(code)))"
+    text = "async (code) => Array.from(await (await ready).model.decode(Float32Array.from(code)))"
     return np.array(page.evaluate(text, _plain(code)))
 
 
 def shown(page):
     """The code that the page shows, and the pixels of its image, `(height, width, 3)` in 8 bits."""
-    page.evaluate(FRAMES)
-    code, pixels, width = page.evaluate("""async () => {
-        const { code } = await ready;
+    code = page.evaluate(f"{SETTLED}.then((explorer) => Array.from(explorer.code))")
+    pixels, width = page.evaluate("""() => {
         const { width, height } = byId("output");
         const copy = make("canvas", { width, height }).getContext("2d");
         copy.drawImage(byId("output"), 0, 0);
-        const { data } = copy.getImageData(0, 0, width, height);
-        return [Array.from(code), Array.from(data), width];
+        return [Array.from(copy.getImageData(0, 0, width, height).data), width];
     }""")
     return np.array(code), np.array(pixels).reshape(-1, width, 4)[..., :3]
 
@@ -156,7 +159,8 @@ def samples(page, n):
     """Codes that the page draws from the prior, a row each."""
     code = """async (n) => {
         const { model } = await ready;
-        return Array.from({ length: n }, () => Array.from(model.sample()));
+        const draws = Array.from({ length: n }, () => model.sample());
+        return (await Promise.all(draws)).map((code) => Array.from(code));
     }"""
     return np.array(page.evaluate(code, n))
 

@@ -21,7 +21,7 @@ from zoo.train import read_recipe
 
 README = tables.README.read_text(encoding="utf-8")
 RESULTS = tables.read_results()
-NAMES = keras_vae.list_models()
+NAMES = sorted(keras_vae.registry.entries())
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 5)) @ RNG.normal(size=(5, 5)) + 1.0
 

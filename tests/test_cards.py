@@ -14,7 +14,7 @@ from keras_vae.hub import cards
 from keras_vae.hub.folder import read_entry
 from zoo.cards import card as zoo_card
 
-NAMES = keras_vae.list_models()
+NAMES = sorted(keras_vae.registry.entries())
 CARDS = Path(__file__).parents[1] / "zoo" / "cards"
 OWN = {  # what save_to_folder knows of somebody's model
     "factory": "mlp_vae",

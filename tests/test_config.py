@@ -217,7 +217,7 @@ def test_nothing_of_a_model_too_large_is_left_for_keras_to_initialise(monkeypatc
         pass  # on leaving it, Keras initialises what waits for it
 
 
-@pytest.mark.parametrize("name", keras_vae.list_models())
+@pytest.mark.parametrize("name", sorted(keras_vae.registry.entries()))
 def test_the_configs_of_the_published_models_are_taken_uncounted(name, monkeypatch):
     entry = keras_vae.info(name)
     assert build(entry["factory"], {**entry["arguments"], "name": "counted"})

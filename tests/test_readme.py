@@ -13,7 +13,7 @@ from PIL import Image
 from test_cli import run
 
 import keras_vae
-from zoo.table import BEGIN, END, table
+from zoo.table import BEGIN, BEGIN_OTHERS, END, END_OTHERS, table, table_of_others
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -44,6 +44,15 @@ def newcomer(tmp_path, monkeypatch, loopback):
         small = keras_vae.data.Data(**images)
         return small if name in keras_vae.data.DATASETS else load(name, **options)
 
+    def load_random(name, **options):
+        """Of others' autoencoders the architecture, since their weights are not here."""
+        return keras_vae.tiny_autoencoder() if name == "taesd" else load_model(name, **options)
+
+    load_model = keras_vae.load
+    monkeypatch.setattr(keras_vae, "load", load_random)
+    monkeypatch.setattr(keras_vae.hub, "load", load_random)
+    pixels = rng.integers(0, 256, (600, 800, 3), dtype="uint8")
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg")
     monkeypatch.setattr(keras_vae.data, "load", load_small)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_TOKEN", loopback_hub.TOKEN)
@@ -86,6 +95,7 @@ def test_the_commands_of_the_readme_run_as_they_stand(newcomer):
 
 def test_the_table_of_models_is_that_of_the_registry():
     assert README.partition(BEGIN)[2].partition(END)[0] == table()
+    assert README.partition(BEGIN_OTHERS)[2].partition(END_OTHERS)[0] == table_of_others()
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))

@@ -15,7 +15,7 @@ from keras_vae.files import sha256
 from keras_vae.hub.cards import QUANTITIES
 from zoo import publish, train
 
-NAMES = keras_vae.list_models()
+NAMES = sorted(keras_vae.registry.entries())
 AVAILABLE = f"Available: {', '.join(NAMES)}"
 ENTRY = {
     "factory": str,

@@ -86,7 +86,7 @@ def measure(name, n, parts):
 QUICK = ("mlp-mnist", "mlp-mnist-2d", "mlp-fashion")
 
 
-@pytest.mark.parametrize("name", sorted({*keras_vae.list_models()} - {*QUICK}))
+@pytest.mark.parametrize("name", sorted({*keras_vae.registry.entries()} - {*QUICK}))
 def test_some_test_images_are_like_the_ten_thousand_published(name, real_data):
     n = 1000 if keras.config.backend() == "tensorflow" else 250  # others take longer
     entry = keras_vae.info(name)
@@ -101,7 +101,7 @@ def test_some_test_images_are_like_the_ten_thousand_published(name, real_data):
     "name",
     [
         pytest.param(name, marks=on_default_backend if name in QUICK else pytest.mark.long)
-        for name in keras_vae.list_models()
+        for name in keras_vae.registry.entries()
     ],
 )
 def test_the_published_figures_are_reproducible(name, real_data):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from keras_vae import hub
+from keras_vae import hub, registry
 from keras_vae.files import write_bytes
 from keras_vae.hub import cards
 
@@ -20,7 +20,7 @@ def card(name: str) -> str:
 
 
 def main():
-    for name in hub.list_models():
+    for name in registry.entries():
         write_bytes(CARDS / f"{name}.md", card(name).encode())
 
 

@@ -104,17 +104,24 @@ def complete_model(incomplete: str):
     return [name for name in registry.list_models() if name.startswith(incomplete)]
 
 
+def _check_model(ctx: typer.Context, name: str):
+    """Refuses a name that is no model before Keras is loaded."""
+    if not ctx.resilient_parsing:  # as completion parses
+        registry.check_source(name)
+    return name
+
+
 def complete(*words):
     """A completion of an option by one of a few words."""
     return lambda incomplete: [word for word in words if word.startswith(incomplete)]
 
 
-Published = Annotated[str, typer.Argument(help="A published model.", autocompletion=complete_model)]
 Name = Annotated[
     str,
     typer.Argument(
         help="A published model, a folder made by train, or hf://NAMESPACE/NAME.",
         autocompletion=complete_model,
+        callback=_check_model,
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="The PNG file to write, in an existing folder.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from keras_vae.cli.base import Computing, Name, app
-from keras_vae.cli.sources import Dataset, Images, check_source, default_out, images_for
+from keras_vae.cli.sources import Dataset, Images, check_source, default_out, read_images
 
 
 @app.command(cls=Computing, epilog="Example: keras-vae explore conv-mnist")
@@ -30,7 +30,8 @@ def explore(
     Open it in a browser to move the latents, or to draw and see how the model encodes the drawing.
     It needs no network. --serve serves it to this machine only, and writes a file only with --out.
     """
-    from keras_vae import explorer, hub
+    from keras_vae import data, explorer, hub, registry
+    from keras_vae.explorer.page import check_path
     from keras_vae.files import write_bytes
 
     check_source(images, dataset)
@@ -38,15 +39,20 @@ def explore(
         raise typer.BadParameter("--port belongs to --serve: give both.")
     if out is None and not serve:
         out = default_out(name, "explorer", "html")
-    if out is not None and not out.resolve().parent.is_dir():
-        raise FileNotFoundError(f"No such folder: {out.resolve().parent}. Make it first.")
+    if out is not None:
+        check_path(out)
     model = hub.load(name)
     title = Path(name).resolve().name
-    x = None  # the data of a user's own model is not known
-    if images is not None or dataset is not None or name in hub.list_models():
-        n = None if images is None else 1000
-        x = images_for(name, model.data_shape, images, dataset, n)
-    page = explorer.render(model, x, name=title)
+    # The data of a user's own model is not known.
+    given = images is not None or dataset is not None or name in registry.entries()
+    explorer.check(model, given)
+    x = labels = None
+    if images is not None:
+        x = read_images(images, model.data_shape, 1000)
+    elif given:
+        parts = data.load(dataset or registry.info(name)["data"]["name"])
+        x, labels = parts.x_test, parts.y_test
+    page = explorer.render(model, x, labels=labels, name=title)
     if out is not None:
         write_bytes(out, page.encode())
         typer.echo(f"Wrote {out.resolve()}")

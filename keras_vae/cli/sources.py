@@ -96,16 +96,16 @@ def images_for(name, shape, images, dataset, n=None, wanted=None):
         n: how many images are needed at most. Defaults to None, all.
         wanted: a function of images that says which of them to return. Defaults to None, all.
     """
-    from keras_vae import data, hub
+    from keras_vae import data, registry
 
     if images is not None:
         return read_images(images, shape, n, wanted)
     if dataset is None:
-        if name not in hub.list_models():
+        if name not in registry.entries():
             raise ValueError(
                 f"The data that {name} was trained on is not recorded: give --images or --dataset."
             )
-        dataset = hub.info(name)["data"]["name"]
+        dataset = registry.info(name)["data"]["name"]
     return data.load(dataset).x_test[:n]
 
 

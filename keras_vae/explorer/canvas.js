@@ -1,5 +1,5 @@
 "use strict";
-// Canvases: images, a paper to draw on, and the plane of two latents.
+// Canvases: images, and a paper to draw on; and what all parts of the page share.
 
 /** Shows an image, an array of values, on a canvas with as many pixels. */
 function paint(canvas, image, { shape, range }) {
@@ -17,7 +17,7 @@ function paint(canvas, image, { shape, range }) {
   return canvas;
 }
 
-/** A canvas to draw on with mouse, pen or finger. `drawn` receives each new image. */
+/** A canvas to draw on with mouse, pen or finger. `drawn` is called after each change. */
 class Paper {
   constructor(canvas, form, brush, drawn) {
     const [height, width] = form.shape;
@@ -38,7 +38,7 @@ class Paper {
   clear() {
     this.context.fillStyle = "#000";
     this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
-    this.drawn(this.read());
+    this.drawn();
   }
 
   begin(event) {
@@ -55,7 +55,7 @@ class Paper {
     context.strokeStyle = this.brush();
     for (const step of event.getCoalescedEvents?.() ?? []) this.line(step);
     this.line(event);
-    this.drawn(this.read());
+    this.drawn();
   }
 
   line(event) {
@@ -81,81 +81,38 @@ class Paper {
     const [height, width, channels] = form.shape;
     const [low, high] = form.range;
     const { data } = this.context.getImageData(0, 0, canvas.width, canvas.height);
-    const image = new Float32Array(height * width * channels).fill(low);
-    const share = (high - low) / (255 * fine * fine);
-    for (let y = 0; y < canvas.height; y++) {
-      for (let x = 0; x < canvas.width; x++) {
-        const pixel = Math.floor(y / fine) * width + Math.floor(x / fine);
-        for (let c = 0; c < channels; c++) {
-          image[pixel * channels + c] += share * data[4 * (y * canvas.width + x) + c];
+    const sums = new Float64Array(height * width * channels);
+    for (let y = 0, at = 0; y < canvas.height; y++) {
+      let to = Math.floor(y / fine) * width * channels;
+      for (let column = 0; column < width; column++, to += channels) {
+        for (let x = 0; x < fine; x++, at += 4) {
+          for (let c = 0; c < channels; c++) sums[to + c] += data[at + c];
         }
       }
     }
-    return image;
-  }
-}
-
-/** The plane of two latents: decoded images, a dot for each encoded one, and a point to drag. */
-class Plane {
-  constructor(element, { content, model, means, moved }) {
-    this.ranges = content.ranges;
-    this.point = make("span", { className: "point" });
-    this.canvas = make("canvas", { width: 480, height: 480 });
-    const dots = means.map((mean) => this.put(make("span", { className: "dot" }), mean));
-    element.append(this.canvas, ...dots, this.point);
-    const follow = (event) => moved(this.latents(element, event));
-    element.addEventListener("pointerdown", (event) => {
-      element.setPointerCapture(event.pointerId);
-      follow(event);
-    });
-    element.addEventListener("pointermove", (event) => {
-      if (element.hasPointerCapture(event.pointerId)) follow(event);
-    });
-    this.draw(model, content, 16);
-  }
-
-  sync(z) {
-    this.put(this.point, z);
-  }
-
-  put(mark, [x, y]) {
-    const [across, upwards] = this.ranges;
-    const [left, top] = [placeIn(across, x), 1 - placeIn(upwards, y)];
-    Object.assign(mark.style, { left: `${100 * left}%`, top: `${100 * top}%` });
-    return mark;
-  }
-
-  latents(element, event) {
-    const box = element.getBoundingClientRect();
-    const x = placeIn([box.left, box.right], event.clientX);
-    const y = placeIn([box.bottom, box.top], event.clientY);
-    return this.at(x, y);
-  }
-
-  /** The latents at a share of the way across and up. */
-  at(x, y) {
-    const [[left, right], [bottom, top]] = this.ranges;
-    return Float32Array.of(left + x * (right - left), bottom + y * (top - bottom));
-  }
-
-  /** Decodes a grid of places, a few at a time, so that the page stays responsive. */
-  draw(model, content, steps, from = 0) {
-    const [context, tile] = [this.canvas.getContext("2d"), this.canvas.width / steps];
-    const picture = document.createElement("canvas");
-    const deadline = performance.now() + 12;
-    let at = from;
-    for (; at < steps * steps && performance.now() < deadline; at++) {
-      const [column, row] = [at % steps, Math.floor(at / steps)];
-      const image = model.decode(this.at((column + 0.5) / steps, 1 - (row + 0.5) / steps));
-      context.drawImage(paint(picture, image, formOf(content)), column * tile, row * tile, tile, tile);
-    }
-    if (at < steps * steps) requestAnimationFrame(() => this.draw(model, content, steps, at));
+    const share = (high - low) / (255 * fine * fine);
+    return Float32Array.from(sums, (sum) => low + share * sum);
   }
 }
 
 /** Where a value lies between two ends: 0 at the first and before it, 1 at the second and after. */
 function placeIn([first, second], value) {
   return Math.min(Math.max((value - first) / (second - first), 0), 1);
+}
+
+/** A canvas as a PNG file, each pixel enlarged to a square, for the user to keep. */
+function download(canvas, name) {
+  const zoom = Math.max(1, Math.floor(1024 / Math.max(canvas.width, canvas.height)));
+  const [width, height] = [zoom * canvas.width, zoom * canvas.height];
+  const picture = make("canvas", { width, height });
+  const context = picture.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  context.drawImage(canvas, 0, 0, width, height);
+  picture.toBlob((blob) => {
+    const href = URL.createObjectURL(blob);
+    make("a", { href, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 60_000);
+  });
 }
 
 /** Shape of the images and range of their values. */

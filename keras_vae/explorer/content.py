@@ -13,30 +13,33 @@ from keras_vae.plots.units import unit_ranges, unit_values
 
 _SHOWN = 16  # images that the file holds
 _MEASURED = 2000  # images over which the use of latents is measured
+_DOTS = 500  # codes in the plane of two latents
 _LARGEST = 20_000_000  # parameters, of which each takes about 2.5 bytes of the file
 
 
-def collect(model, x=None, name=None) -> dict:
+def collect(model, x=None, labels=None, name=None) -> dict:
     """Returns all that the page needs, as JSON will hold it.
 
     Args:
         model: a `keras_vae.VAE` of images with 1 or 3 channels.
         x: images. Defaults to None, images that the model generates.
+        labels: a class for each of `x`. Defaults to None.
         name: what the page calls the model. Defaults to None, `model.name`.
 
     Raises:
         NotExplorableError: if the page cannot show the model.
-        ValueError: if `x` is not data that the model takes.
+        ValueError: if `x` is not data that the model takes, or `labels` are not one for each.
     """
-    _check(model, x)
     given = x is not None
+    check(model, given)
+    labels = None if labels is None else _as_text(labels, x)
     x = as_array(x)[:_MEASURED] if given else model.generate(4 * _SHOWN, seed=0)
     x = check_data(x, model.data_shape, model.likelihood)
     store, latent, codes = Store(), model.latent, model.encode(x)
     table = encoding.get_table(latent)
     encoding.check(model, x[:4], table)
     if table is None:
-        code = _describe_numbers(model, x, codes)
+        code = _describe_numbers(model, x, codes, labels)
     else:
         code = _describe_codes(latent, codes, table, store)
     shape = codes.shape[1:] if table is None else (*codes.shape[1:], table.shape[-1])
@@ -45,7 +48,12 @@ def collect(model, x=None, name=None) -> dict:
         "parameters": model.count_params(),
         "shape": model.data_shape,
         "mean": _get_mean(model.likelihood),
-        "images": {"given": given, "measured": len(x), **_pack_images(model, x[:_SHOWN])},
+        "images": {
+            "given": given,
+            "measured": len(x),
+            "labels": labels and labels[:_SHOWN],
+            **_pack_images(model, x[:_SHOWN]),
+        },
         "encoder": networks.describe(model.encoder, model.data_shape, store),
         "decoder": networks.describe(model.decoder, shape, store),
         "prior": sampling.describe(latent, store),
@@ -55,8 +63,16 @@ def collect(model, x=None, name=None) -> dict:
     return {**content, "weights": store.pack()}
 
 
-def _check(model, x):
-    """Refuses, before anything is computed, what the page has no way to show."""
+def check(model, given: bool):
+    """Refuses, before anything is computed, a model that the page has no way to show.
+
+    Args:
+        model: a `keras_vae.VAE`.
+        given: whether there are images of the user's to begin with.
+
+    Raises:
+        NotExplorableError: if the page cannot show the model.
+    """
     shape = model.data_shape
     if shape is None or len(shape) != 3 or shape[-1] not in (1, 3):
         raise NotExplorableError(
@@ -75,9 +91,10 @@ def _check(model, x):
             f"The explorer takes models of up to {_LARGEST:,} parameters, to limit the file's "
             f"size. Received: {model.count_params():,}"
         )
-    if x is None and not model.latent.generates:
+    if not (given or model.latent.generates):
         raise NotExplorableError(
-            "A model without a prior generates no images to begin with: give some, as x."
+            "A model without a prior generates no images to begin with: give some, as x, or with "
+            "--images or --dataset."
         )
     if not all(np.isfinite(ops.convert_to_numpy(w)).all() for w in model.weights):
         raise NotExplorableError("The model's weights are not finite: its training diverged.")
@@ -102,7 +119,17 @@ def _pack_images(model, x):
     return {"count": len(x), "range": [low, high], "gzip": compress(pixels.tobytes())}
 
 
-def _describe_numbers(model, x, codes):
+def _as_text(labels, x):
+    labels = np.asarray(labels)
+    if x is None or labels.shape != (len(x),):
+        expected = "which are given with x" if x is None else f"of shape ({len(x)},)"
+        raise ValueError(
+            f"labels must be one for each of x, {expected}. Received shape: {labels.shape}"
+        )
+    return [str(label) for label in labels[:_MEASURED]]
+
+
+def _describe_numbers(model, x, codes, labels):
     latent, size = model.latent, math.prod(codes.shape[1:])
     values, measure, unit = unit_values(model, x, codes)
     use = latent.use(codes)
@@ -110,6 +137,10 @@ def _describe_numbers(model, x, codes):
     if len(x) == 1 or len(active) != size:  # one image cannot show which latents never move
         active = np.ones(size, bool)
     low, high = unit_ranges(latent, codes)
+    plane = None
+    if size == 2:
+        points = np.round(codes.reshape(-1, 2)[:_DOTS].astype("float64"), 3)
+        plane = {"codes": points.tolist(), "labels": labels and labels[:_DOTS]}
     return {
         "kind": "numbers",
         "channels": codes.shape[-1],
@@ -118,6 +149,7 @@ def _describe_numbers(model, x, codes):
         "measure": measure,
         "unit": unit,
         "active": active.tolist(),
+        "plane": plane,
         "ranges": np.stack([low, high], axis=1).tolist(),
     }
 

@@ -58,17 +58,13 @@ class Model {
 
 /** A model whose codes are real numbers: the encoder's output, or the mean in it. */
 class NumberModel extends Model {
+  /** The code, the mean, and where the model has one the bounded log-variance. */
   encode(image) {
-    return this.posterior(image).mean;
-  }
-
-  /** The code as the mean and, where the model has one, the bounded log-variance. */
-  posterior(image) {
     const outputs = run(this.content.encoder, this.weights, image);
     const isHalf = this.content.encodes_as === "mean" && outputs.length === 1;
-    const [mean, logVar] = isHalf ? halve(outputs[0], this.content.channels) : outputs;
-    if (!this.content.posterior) return { mean };
-    return { mean, logVar: logVar.map((v) => Math.min(Math.max(v, -30), 10)) };
+    const [code, logVar] = isHalf ? halve(outputs[0], this.content.channels) : outputs;
+    if (!this.content.posterior) return { code };
+    return { code, logVar: logVar.map((v) => Math.min(Math.max(v, -30), 10)) };
   }
 
   vectors(code) {
@@ -89,7 +85,7 @@ class CodeModel extends Model {
   }
 
   encode(image) {
-    return this.nearest(run(this.content.encoder, this.weights, image)[0]);
+    return { code: this.nearest(run(this.content.encoder, this.weights, image)[0]) };
   }
 
   /** The codes nearest to the mixed vectors. */

@@ -1,5 +1,5 @@
 "use strict";
-// The page: what it shows and what each control does. The other files compute.
+// The page: what it says and what each control does. The other files compute and draw.
 
 const PRIOR_NOTES = {
   normal: "Random samples are drawn from the prior N(0, I), at temperature 1.",
@@ -17,6 +17,10 @@ const PRIOR_NOTES = {
   },
 };
 
+const NATS =
+  "A nat is a unit of information, about 1.44 bits: a latent of 2 nats tells as much about an " +
+  "image as a choice among 7 (e²) equally likely values; one of 0 nats tells nothing. ";
+
 const content = JSON.parse(byId("content").textContent);
 const ready = start().catch((error) => {
   say("This page needs a browser of 2023 or later. It says: " + error.message);
@@ -32,72 +36,16 @@ function say(text) {
 }
 
 async function start() {
-  const { images, weights } = await unpack(content);
   const isNumbers = content.kind === "numbers";
-  const model = new (isNumbers ? NumberModel : CodeModel)(content, weights);
-  const explorer = new Explorer(model, images);
   describe(isNumbers);
+  const model = new Engine(byId("compute").textContent);
+  const explorer = new Explorer(model, await model.open(content));
   explorer.views = isNumbers ? numberViews(explorer) : [codeView(explorer)];
   stripOf(explorer);
   connect(explorer, isNumbers);
   explorer.pick(0);
+  await explorer.settled();
   return explorer;
-}
-
-/** What the page shows: the input, its code, and the code that is decoded. */
-class Explorer {
-  constructor(model, images) {
-    Object.assign(this, { model, images, views: [], codes: [] });
-    this.paper = new Paper(byId("paper"), formOf(content), brush, (image) => this.encode(image));
-  }
-
-  /** The code of one of the images in the file. */
-  codeOf(i) {
-    return (this.codes[i] ??= this.model.encode(this.images[i]));
-  }
-
-  pick(i) {
-    this.paper.show(this.images[i]);
-    this.take(this.images[i]);
-    say(`Image ${i + 1}, encoded and decoded.`);
-  }
-
-  /** Encodes a drawing, at most once for each frame of the screen. */
-  encode(image) {
-    this.drawing = image;
-    this.soon("take", () => {
-      this.take(this.drawing);
-      say("Your drawing, encoded and decoded.");
-    });
-  }
-
-  take(image) {
-    if (this.model.posterior) {
-      const posterior = this.model.posterior(image);
-      this.input = posterior.mean;
-      for (const view of this.views) view.mark?.(posterior);
-    } else {
-      this.input = this.model.encode(image);
-    }
-    this.show(this.input);
-  }
-
-  show(code) {
-    this.code = code;
-    for (const view of this.views) view.sync(code);
-    this.soon("decode", () => {
-      paint(byId("output"), this.model.decode(this.code), formOf(content));
-    });
-  }
-
-  soon(what, act) {
-    this.waiting ??= {};
-    if (this.waiting[what]) return;
-    this.waiting[what] = requestAnimationFrame(() => {
-      this.waiting[what] = 0;
-      act();
-    });
-  }
 }
 
 function describe(isNumbers) {
@@ -108,13 +56,16 @@ function describe(isNumbers) {
     `${latents} · ${parameters.toLocaleString("en")} parameters · computed in this page, by your ` +
     "browser: nothing is sent";
   const ofPrior = PRIOR_NOTES[prior.kind][kind] ?? PRIOR_NOTES[prior.kind];
-  const plane = count === 2 ? "In the plane z0 goes to the right and z1 upwards. " : "";
+  const plane = content.plane
+    ? `In the plane each dot is the code of an image (${content.plane.codes.length} of them). `
+    : "";
   const measure = `(${content.measure}; ${images.measured} images)`;
   const order = `Latents are sorted by the number beside them ${measure}. `;
+  const ofUnit = content.unit === "nats" ? NATS : "";
   const ofBand = content.posterior
     ? "The bar under a slider shows where the input’s posterior has 95 % of its mass. "
     : "";
-  byId("notes").textContent = (isNumbers ? plane + order + ofBand : "") + ofPrior;
+  byId("notes").textContent = (isNumbers ? plane + order + ofUnit + ofBand : "") + ofPrior;
   byId("strip-title").textContent = images.given ? "Images" : "Images that the model made";
   byId("latents-title").textContent = isNumbers ? "Latents" : "Codes";
   byId("sample").hidden = isNumbers && prior.kind === "none";
@@ -124,34 +75,27 @@ function describe(isNumbers) {
 function numberViews(explorer) {
   const section = byId("views");
   const views = [];
-  if (content.ranges.length === 2) {
+  const moved = (z) => explorer.edit(z, "Latents moved by hand.");
+  if (content.plane) {
     section.className = "two";
-    const pad = make("div", { className: "plane", role: "img" });
-    pad.ariaLabel = "The plane of both latents. The sliders move the same point.";
-    section.append(pad);
-    const means = explorer.images.map((_, i) => explorer.codeOf(i));
-    const moved = (z) => edit(explorer, z);
-    views.push(new Plane(pad, { content, model: explorer.model, means, moved }));
+    views.push(new Plane(section, { content, model: explorer.model, moved }));
   }
-  const changed = (unit, value) =>
-    edit(explorer, explorer.code.map((old, j) => (j === unit ? value : old)));
-  views.push(new Sliders(section, content, changed));
+  const sliders = make("div");
+  section.append(sliders);
+  const changed = (unit, value) => moved(explorer.code.map((old, j) => (j === unit ? value : old)));
+  views.push(new Sliders(sliders, content, changed));
   return views;
 }
 
 function codeView(explorer) {
-  return new CodeMap(byId("views"), content, (codes) => edit(explorer, codes));
-}
-
-function edit(explorer, code) {
-  explorer.show(code);
-  say(content.kind === "numbers" ? "Latents moved by hand." : "Codes exchanged by hand.");
+  const changed = (codes) => explorer.edit(codes, "Codes exchanged by hand.");
+  return new CodeMap(byId("views"), content, changed);
 }
 
 function stripOf(explorer) {
   explorer.images.forEach((image, i) => {
     const picture = paint(document.createElement("canvas"), image, formOf(content));
-    const button = make("button", { type: "button", ariaLabel: `Image ${i + 1}` }, picture);
+    const button = make("button", { type: "button", ariaLabel: nameOf(i) }, picture);
     button.addEventListener("click", () => explorer.pick(i));
     byId("strip").append(button);
   });
@@ -159,17 +103,24 @@ function stripOf(explorer) {
 
 function connect(explorer, isNumbers) {
   byId("sample").addEventListener("click", () => {
-    const perturbs = content.prior.kind === "none";
-    explorer.show(perturbs ? perturb(explorer.code) : explorer.model.sample());
-    say(perturbs ? "Some codes replaced." : "A random sample.");
+    if (content.prior.kind === "none") {
+      const change = () => perturb(explorer.code);
+      explorer.follow(change, "What the changed codes decode to", "Some codes replaced.");
+    } else {
+      explorer.follow(() => explorer.model.sample(), "The random sample", "A random sample.");
+    }
   });
   byId("reset").addEventListener("click", () => {
-    explorer.show(explorer.input);
-    say("Back to the input’s own " + (isNumbers ? "latents." : "codes."));
+    explorer.reset("Back to the input’s own " + (isNumbers ? "latents." : "codes."));
+  });
+  byId("save").addEventListener("click", () => {
+    download(byId("output"), `${content.name.replace(/[^\w.-]+/g, "-")}.png`);
+    say("The picture goes to your downloads.");
   });
   byId("clear").addEventListener("click", () => explorer.paper.clear());
   byId("colour").hidden = content.shape[2] === 1;
   interpolation(explorer);
+  unfoldToPrint();
 }
 
 /** Mixes two images. Pressing either end moves it on to the next image. */
@@ -179,19 +130,23 @@ function interpolation(explorer) {
   const ends = { first: 0, second: 1 % count };
   const between = byId("between");
   const show = () => {
-    const [first, second] = [explorer.codeOf(ends.first), explorer.codeOf(ends.second)];
-    explorer.show(explorer.model.mix(first, second, between.valueAsNumber));
-    const percent = Math.round(100 * between.valueAsNumber);
-    say(`${percent} % of the way from image ${ends.first + 1} to image ${ends.second + 1}.`);
+    const [share, i, j] = [between.valueAsNumber, ends.first, ends.second];
+    const way = `${Math.round(100 * share)} % of the way from image ${i + 1} to image ${j + 1}`;
+    between.ariaValueText = way;
+    const mix = async () =>
+      explorer.model.mix(await explorer.codeOf(i), await explorer.codeOf(j), share);
+    explorer.follow(mix, way, `${way}.`);
   };
   for (const end of ["first", "second"]) {
     const button = byId(end);
-    const picture = make("canvas");
+    const [picture, caption] = [make("canvas"), make("small")];
     const label = () => {
       paint(picture, explorer.images[ends[end]], formOf(content));
+      caption.textContent = `Image ${ends[end] + 1}`;
+      button.title = "Press for the next image";
       button.ariaLabel = `The ${end} is image ${ends[end] + 1}. Press for the next one.`;
     };
-    button.append(picture);
+    button.append(picture, caption);
     button.addEventListener("click", () => {
       ends[end] = (ends[end] + 1) % count;
       label();
@@ -199,6 +154,7 @@ function interpolation(explorer) {
     });
     label();
   }
+  between.ariaValueText = "0 %";
   between.addEventListener("input", show);
 }
 
@@ -213,4 +169,16 @@ function perturb(codes) {
 function brush() {
   if (byId("erase").checked) return "#000";
   return content.shape[2] === 1 ? "#fff" : byId("colour").value;
+}
+
+/** On paper all latents are shown; on the screen those that were unfolded. */
+function unfoldToPrint() {
+  let folded = [];
+  addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")];
+    for (const details of folded) details.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const details of folded) details.open = false;
+  });
 }

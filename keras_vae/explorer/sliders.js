@@ -1,5 +1,7 @@
 "use strict";
-// Latents as sliders, those that are used most first; collapsed ones are folded away.
+// Latents as sliders: those used most first, all but eight folded, collapsed ones apart.
+
+const UNFOLDED = 8;
 
 class Sliders {
   constructor(section, content, changed) {
@@ -11,16 +13,19 @@ class Sliders {
       const rows = units.map((unit) => (this.rows[unit] = this.row(unit, changed)));
       return make("div", { className: "sliders" }, ...rows.map((row) => row.element));
     };
+    const fold = (id, title, units, ...notes) => {
+      if (!units.length) return;
+      section.append(make("details", { id }, make("summary", {}, title), ...notes, list(units)));
+    };
+    const used = order.filter((unit) => active[unit]);
     const collapsed = order.filter((unit) => !active[unit]);
-    section.append(list(order.filter((unit) => active[unit])));
-    if (collapsed.length) {
-      const summary = make("summary", {}, `${collapsed.length} collapsed`);
-      const why =
-        "These latents hardly change from image to image (the variance of their mean is at most " +
-        "0.01): the model does not use them.";
-      const note = make("p", { className: "note" }, why);
-      section.append(make("details", { id: "collapsed" }, summary, note, list(collapsed)));
-    }
+    section.append(list(used.slice(0, UNFOLDED)));
+    fold("more", `${used.length - UNFOLDED} more, used less`, used.slice(UNFOLDED));
+    const why =
+      "These latents hardly change from image to image (the variance of their mean is at most " +
+      "0.01): the model does not use them.";
+    const note = make("p", { className: "note" }, why);
+    fold("collapsed", `${collapsed.length} collapsed`, collapsed, note);
   }
 
   row(unit, changed) {
@@ -28,32 +33,39 @@ class Sliders {
     const [min, max] = ranges[unit];
     const bounds = { min, max, step: (max - min) / 120 };
     const input = make("input", { type: "range", id: `latent-${unit}`, ...bounds });
-    const value = make("output", { htmlFor: input.id });
+    const value = make("output", { htmlFor: input.id, ariaLive: "off" }); // the slider says it
     const band = make("span", { className: "band" });
     input.addEventListener("input", () => changed(unit, input.valueAsNumber));
     const digits = values[unit] < 10 ? 2 : 1;
     const use = make("small", {}, `${values[unit].toFixed(digits)} ${this.content.unit}`);
     const name = make("label", { htmlFor: input.id }, `z${unit} `, use);
+    const ends = [min, max].map((end) => make("small", {}, shortened(end)));
     const track = make("span", { className: "track" }, input);
     if (posterior) track.append(make("span", { className: "rail" }, band));
+    track.append(make("span", { className: "ends", ariaHidden: "true" }, ...ends));
     return { input, value, band, element: make("div", { className: "slider" }, name, track, value) };
   }
 
   sync(z) {
     this.rows.forEach(({ input, value }, unit) => {
       input.value = z[unit];
-      value.value = z[unit].toFixed(2);
+      value.value = input.ariaValueText = z[unit].toFixed(2);
     });
   }
 
   /** Marks under each slider where the posterior of an image has 95 % of its mass. */
-  mark({ mean, logVar }) {
+  mark({ code, logVar }) {
     if (!logVar) return;
     this.rows.forEach(({ band }, unit) => {
       const place = (value) => 100 * placeIn(this.content.ranges[unit], value);
       const reach = 1.96 * Math.exp(0.5 * logVar[unit]);
-      const [left, right] = [place(mean[unit] - reach), place(mean[unit] + reach)];
+      const [left, right] = [place(code[unit] - reach), place(code[unit] + reach)];
       Object.assign(band.style, { left: `${left}%`, width: `${right - left}%` });
     });
   }
+}
+
+/** A number in as few characters as say it to two digits. */
+function shortened(value) {
+  return String(Number(value.toPrecision(2)));
 }

@@ -170,8 +170,9 @@ def _check_model(model):
     model.check_built()
     if None in model.data_shape:
         raise ValueError(
-            "Export takes a model of one size, and this one takes data of any size: make it with "
-            f"an input shape without None. Received: {model.data_shape}"
+            "Export takes a model of one size, and this one takes data of any size: load it with "
+            "input_shape=(256, 256, 3), for example, or use the command's --size. "
+            f"Received: {model.data_shape}"
         )
     computes_in = {model.encoder.compute_dtype, model.decoder.compute_dtype}
     if computes_in != {"float32"}:

@@ -5,13 +5,23 @@ import reprlib
 
 from keras_vae import objectives
 from keras_vae.factories.conv import conv_vae as conv_vae
+from keras_vae.factories.kl import kl_vae as kl_vae
 from keras_vae.factories.mlp import mlp_vae as mlp_vae
 from keras_vae.factories.origin import plain as plain
 from keras_vae.factories.origin import recorded as recorded
+from keras_vae.factories.tiny import tiny_autoencoder as tiny_autoencoder
 from keras_vae.factories.vq import vq_vae as vq_vae
+from keras_vae.factories.vq_gan import vq_gan as vq_gan
 from keras_vae.model import VAE
 
-FACTORIES = {"mlp_vae": mlp_vae, "conv_vae": conv_vae, "vq_vae": vq_vae}
+FACTORIES = {
+    "mlp_vae": mlp_vae,
+    "conv_vae": conv_vae,
+    "vq_vae": vq_vae,
+    "tiny_autoencoder": tiny_autoencoder,
+    "kl_vae": kl_vae,
+    "vq_gan": vq_gan,
+}
 
 
 def parameters(factory) -> tuple:

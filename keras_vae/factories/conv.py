@@ -96,6 +96,17 @@ def check_image_shape(input_shape, any_size=False):
     return shape if known is input_shape else (*input_shape[:-1], shape[-1])
 
 
+def check_strides(input_shape, strides):
+    """Returns the shape of images whose known sizes a number of strides of 2 divides."""
+    shape = check_image_shape(input_shape, any_size=True)
+    if any(size and size % 2**strides for size in shape[:-1]):
+        raise ValueError(
+            f"The height and width must be multiples of {2**strides}, which {strides} strides of 2 "
+            f"divide. Received: input_shape={input_shape!r}"
+        )
+    return shape
+
+
 def check_activation(activation):
     if networks.is_gated(activation):
         raise ValueError(

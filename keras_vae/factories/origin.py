@@ -31,8 +31,8 @@ def record(model, factory, arguments):
 def recorded(model):
     """The factory that made a model, and arguments that make it as it is now.
 
-    Settings of the objective may have changed since, as `beta` may. None and None if no factory
-    made the model, or if it has another objective now.
+    Settings of the objective may have changed since, as `beta` may, and the units of its codes.
+    None and None if no factory made the model, or if no arguments make it as it is now.
     """
     if not model.made_by:
         return None, None
@@ -43,6 +43,11 @@ def recorded(model):
         return None, None
     before, after = made.settings(), now.settings()
     changed = {key: after[key] for key in after if after[key] != before[key]}
+    for key, default in {"latent_scale": 1.0, "latent_shift": 0.0}.items():
+        if (value := getattr(model, key)) != arguments.get(key, default):
+            if key not in arguments:
+                return None, None  # the factory takes no such argument
+            changed[key] = value
     return model.made_by["factory"], {**arguments, **changed}
 
 

@@ -24,7 +24,7 @@ _OURS = (Latent, Prior, Likelihood, Objective)
 _MOST = {"most": 300, "deepest": 24}
 _MOST_PARTS = 4000  # layers, initializers, ...: each call of one takes a millisecond or so
 _KEYS = {"encoder", "decoder", "latent", "likelihood", "objective"}
-_KEYS |= {"name", "trainable", "seed", "data_shape"}
+_KEYS |= {"latent_scale", "latent_shift", "name", "trainable", "seed", "data_shape"}
 
 
 def describe(model) -> dict:

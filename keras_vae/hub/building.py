@@ -1,6 +1,8 @@
-"""Building an untrained model from the content of a config.json, which may come from anyone."""
+"""Building a model, to be filled, from the content of a config.json, which may come from anyone."""
 
 from functools import partial
+
+import keras
 
 from keras_vae import factories, registry
 from keras_vae.hub import architecture, rules
@@ -9,12 +11,15 @@ from keras_vae.model import VAE
 KEYS = ("factory", "arguments", "architecture")  # of a config.json
 
 
-def build(config: dict) -> VAE:
-    """Builds an untrained model from a factory's name and arguments, or from an architecture.
+def build(config: dict, check=None) -> VAE:
+    """Builds a model from a factory's name and arguments, or from an architecture.
+
+    The weights of its encoder and decoder are zeros, to be read from a file.
 
     Args:
         config: a dict of `factory` and `arguments`, or of `architecture`; see
             `keras_vae.hub.architecture`. Other keys are ignored.
+        check: a function of the model, called before there is memory for its weights.
 
     Raises:
         ValueError: if there is no such factory, it does not take the arguments, or the values are
@@ -29,5 +34,14 @@ def build(config: dict) -> VAE:
         rules.check_plain("arguments", arguments)
         make = partial(factories.build, factory, arguments)
     if not any(config.items() <= entry.items() for entry in registry.entries().values()):
-        rules.check_size(make)  # which takes a tenth of a second or two
-    return make()
+        rules.check_size(make, check)  # which takes a tenth of a second or two
+    return _blank(make)
+
+
+def _blank(make):
+    """Makes a model without random numbers: JAX compiles them for each shape, which takes long."""
+    with keras.StatelessScope():  # which initialises the weights when it ends
+        model = make()
+        for weight in (*model.encoder.weights, *model.decoder.weights):
+            weight._initializer = keras.initializers.Zeros()
+    return model

@@ -13,15 +13,16 @@ import numpy as np
 
 from keras_vae import likelihoods
 from keras_vae.factories import recorded
-from keras_vae.files import read_json, sha256, write_json, write_weights
+from keras_vae.files import sha256, write_json, write_weights
 from keras_vae.hub import architecture
 from keras_vae.hub.building import KEYS, build
 from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.fingerprint import fingerprint
+from keras_vae.hub.small_json import read_small_json
+from keras_vae.layouts import CONFIG, METADATA, WEIGHTS
 from keras_vae.precision import in_float32
 
-FILES = CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-LARGEST_JSON = 2**20  # bytes; ours have less than a hundredth of it
+FILES = (CONFIG, METADATA, WEIGHTS)
 
 
 def read_entry(folder) -> dict:
@@ -30,7 +31,7 @@ def read_entry(folder) -> dict:
     Raises:
         WeightsError: if one of the two files cannot be read, or the metadata prove nothing.
     """
-    config, metadata = _read(Path(folder) / CONFIG), read_metadata(folder)
+    config, metadata = read_small_json(Path(folder) / CONFIG), read_metadata(folder)
     told = {key: value for key, value in metadata.items() if key not in KEYS}
     return {**{key: config[key] for key in KEYS if key in config}, **told}
 
@@ -48,7 +49,7 @@ def read_metadata(folder) -> dict:
         WeightsError: if one of them is missing or is not what it should be.
     """
     path = Path(folder) / METADATA
-    content = _read(path)
+    content = read_small_json(path)
     for key, (rule, holds) in _PROOF.items():
         value = content.get(key)
         if not holds(value):
@@ -109,7 +110,6 @@ def save_to_folder(model, folder):
 def describe(model, weights) -> dict:
     """What metadata.json and the registry say of a model and its file of weights."""
     likelihood, latent = model.likelihood, model.latent
-    in_range = likelihood.observes in ("binary", "levels")
     return {
         "bytes": Path(weights).stat().st_size,
         "sha256": sha256(weights),
@@ -118,7 +118,7 @@ def describe(model, weights) -> dict:
         "likelihood": likelihoods.name_of(likelihood),
         "observes": likelihood.observes,
         "code_length": likelihood.is_code_length,
-        "input_range": [0, 1] if in_range else "any finite number",
+        "input_range": [0, 1] if likelihood.in_unit_range else "any finite number",
         "prior": latent.prior_name,
         "generates": bool(latent.generates),
         "fingerprint": fingerprint(model),
@@ -148,15 +148,6 @@ def _configs(model):
     if factory:
         yield {"factory": factory, "arguments": arguments}
     yield {"architecture": architecture.describe(model)}
-
-
-def _read(path):
-    if path.is_file() and path.stat().st_size > LARGEST_JSON:
-        raise WeightsError(f"{path} has more than the {LARGEST_JSON} bytes allowed.")
-    try:
-        return read_json(path)
-    except ValueError as error:
-        raise WeightsError(str(error)) from error
 
 
 def _is_number(value):

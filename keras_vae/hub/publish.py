@@ -8,15 +8,14 @@ from pathlib import Path
 
 import huggingface_hub
 
-from keras_vae import explorer, plots
+from keras_vae import explorer, plots, registry
 from keras_vae.files import write_bytes
 from keras_vae.hub import cards, folder
 from keras_vae.hub.errors import explain
-from keras_vae.hub.fetch import REPOSITORY
 from keras_vae.hub.loading import load
+from keras_vae.hub.place import REPOSITORY
 from keras_vae.hub.source import resolve
 from keras_vae.precision import in_float32
-from keras_vae.registry import list_models
 
 README, PICTURE, EXPLORER = "README.md", "samples.png", "explorer.html"
 FILES = (*folder.FILES, README, PICTURE, EXPLORER)
@@ -64,16 +63,11 @@ def publish(
     >>> model.fit(x_train)
     >>> keras_vae.publish(model, "me/mine")
     """
-    from huggingface_hub.errors import LocalTokenNotFoundError  # a third of a second
-
-    check_repository(repository)
-    token = token or huggingface_hub.get_token()
-    if not token:
-        raise explain(LocalTokenNotFoundError(), "publishing", repository=repository)
+    token = check(model, repository, token)
     with tempfile.TemporaryDirectory() as staged:
         staged, name = Path(staged), None
         if isinstance(model, (str, os.PathLike)):
-            name = model if model in list_models() else None
+            name = model if model in registry.entries() else None
             _copy(os.fspath(model), staged)
         else:
             folder.save_to_folder(model, staged)
@@ -85,6 +79,24 @@ def publish(
         _present(staged, loaded, entry, name=name, repository=repository, x=x)
         commit_message = commit_message or f"Publish {repository} with keras_vae"
         return upload(staged, repository, token, private, commit_message)
+
+
+def check(model, repository, token=None) -> str:
+    """Refuses what `publish` cannot publish before anything is computed; returns the token.
+
+    Raises:
+        ValueError: if there is no such model, or `repository` is not the id of a repository.
+        AccessError: if there is no token.
+    """
+    from huggingface_hub.errors import LocalTokenNotFoundError  # a third of a second
+
+    if isinstance(model, (str, os.PathLike)):
+        _find(model)
+    check_repository(repository)
+    token = token or huggingface_hub.get_token()
+    if not token:
+        raise explain(LocalTokenNotFoundError(), "publishing", repository=repository)
+    return token
 
 
 def check_repository(repository):
@@ -118,12 +130,18 @@ def upload(staged, repository, token, private, commit_message) -> str:
         raise explain(error, "publishing", repository=repository) from error
 
 
-def _copy(source, staged):
-    """Copies a published model or a model's folder."""
+def _find(source):
     found = resolve(source)
     if found.weights is None:
-        raise ValueError(f"{source} is on the Hub: give a model, a folder or a published name.")
-    entry, weights = found.open()
+        where = "of another library" if found.folder else "on the Hub already"
+        raise ValueError(f"{source} is {where}: give a model, a folder of ours or its name.")
+    return found
+
+
+def _copy(source, staged):
+    """Copies a published model or a model's folder."""
+    found = _find(source)
+    entry, weights, _ = found.open()
     folder.write_entry(staged, {key: entry[key] for key in entry if key not in _HERE})
     shutil.copyfile(weights, staged / folder.WEIGHTS)
     if not found.entry and (Path(source) / README).is_file():

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 
 from keras_vae.checks import LARGEST_SEED
+from keras_vae.hub.errors import WeightsError
 from keras_vae.latents.codebook import BLOCK
 from keras_vae.layer_places import layers_by_place
 
@@ -61,25 +62,31 @@ def check_plain(name, value, most=64, deepest=4):
         raise ValueError(f"{name} must {rule}. Received: {reprlib.repr(value)}")
 
 
-def check_size(make):
+def check_size(make, check=None):
     """Refuses a model that is too large or cannot be made, without asking for its memory.
 
     Args:
         make: a function without arguments that builds the model.
+        check: a further check: a function of the model.
 
     Raises:
-        ValueError: if it raises an error, or the model is too large.
+        ValueError: if it raises an error, or the model is too large; or what `check` raises.
     """
 
     def count():
         with keras.StatelessScope(initialize_variables=False):  # weights have shapes, no memory
-            return _numbers(make())
+            model = make()
+            if check:
+                check(model)
+            return _numbers(model)
 
     state = random.getstate()  # initializers draw their seeds from it; the model's own come next
     try:
         # Keras keeps a list of uninitialised variables per thread: it must go with the thread.
         with ThreadPoolExecutor(1) as thread:
             numbers = thread.submit(count).result()
+    except WeightsError:
+        raise
     except Exception as error:  # of Python, Keras or a backend, from inside a layer
         plain = re.sub(r"\x1b\[\d+m", "", str(error))  # Keras writes in bold
         reason = textwrap.shorten(plain, 500, placeholder="...")

@@ -5,6 +5,8 @@ from keras_vae.latents.base import Draw as Draw
 from keras_vae.latents.base import Latent as Latent
 from keras_vae.latents.base import Use as Use
 from keras_vae.latents.codebook import Codebook as Codebook
+from keras_vae.latents.diffusion import DiffusionLatent as DiffusionLatent
+from keras_vae.latents.diffusion import DiffusionPoint as DiffusionPoint
 from keras_vae.latents.discrete import CodebookUse as CodebookUse
 from keras_vae.latents.discrete import DiscreteLatent as DiscreteLatent
 from keras_vae.latents.gaussian import GaussianLatent as GaussianLatent

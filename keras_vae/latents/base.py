@@ -270,6 +270,15 @@ def perplexity(counts):
     return ops.exp(-ops.sum(p * ops.log(ops.maximum(p, np.finfo("float32").tiny))))
 
 
+def check_no_dict(h_shape, tensors):
+    """Raises ValueError if an encoder returns a dict; `tensors` says what it must return."""
+    if isinstance(h_shape, dict):
+        raise ValueError(
+            f"An encoder must return {tensors}, and this one returns a dict with the keys "
+            f"{', '.join(map(repr, h_shape))}: name the outputs of its keras.Model in that order."
+        )
+
+
 def fold(samples):
     """Folds the sample axis into the batch: `(M, n, ...)` to `(M * n, ...)`."""
     return ops.reshape(samples, (-1, *ops.shape(samples)[2:]))

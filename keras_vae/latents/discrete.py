@@ -6,8 +6,9 @@ import keras
 from keras import ops
 
 from keras_vae.checks import check_whole
-from keras_vae.latents.base import CodeSpec, Draw, Latent, perplexity
+from keras_vae.latents.base import CodeSpec, Draw, Latent, check_no_dict, perplexity
 from keras_vae.priors import get_code_prior
+from keras_vae.replicas import over_replicas
 
 
 class DiscreteLatent(Latent):
@@ -63,6 +64,7 @@ class DiscreteLatent(Latent):
         return self.prior is not None
 
     def spec(self, h_shape):
+        check_no_dict(h_shape, "one tensor, (n, *positions, code_dim)")
         if len(h_shape) < 3 or h_shape[-1] != self.code_dim:
             raise ValueError(
                 f"A {type(self).__name__} takes (n, *positions, code_dim = {self.code_dim}). "
@@ -146,7 +148,8 @@ class CodebookUse(keras.metrics.Metric):
     def update_state(self, codes, sample_weight=None):
         codes = ops.reshape(ops.convert_to_tensor(codes), (-1,))
         ones = ops.ones_like(codes, dtype="float32")
-        self.counts.assign_add(ops.segment_sum(ones, codes, num_segments=self.num_codes))
+        counts = ops.segment_sum(ones, codes, num_segments=self.num_codes)
+        self.counts.assign_add(over_replicas(counts))
 
     def result(self):
         usage = ops.mean(ops.cast(self.counts > 0, "float32"))

@@ -1,12 +1,13 @@
 """The continuous latent: a diagonal Gaussian posterior, sampled by reparameterisation."""
 
+from functools import partial
+
 import keras
 from keras import ops
 
 from keras_vae import normal, priors
-from keras_vae.latents.base import CodeSpec, Draw, Latent, fold
-
-LOG_VAR_MIN, LOG_VAR_MAX = -30.0, 10.0
+from keras_vae.latents.base import CodeSpec, Draw, Latent, check_no_dict, fold
+from keras_vae.replicas import draw_examples
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -25,6 +26,7 @@ class GaussianLatent(Latent):
         seed: seed of the noise of training. Defaults to None, a new one for each layer.
     """
 
+    log_var_bounds = (-30.0, 10.0)
     generates = True
     encodes_as = "mean"
 
@@ -68,13 +70,14 @@ class GaussianLatent(Latent):
             mean, log_var = (ops.cast(t, "float32") for t in h)
         else:
             mean, log_var = ops.split(ops.cast(h, "float32"), 2, axis=-1)
-        return mean, _bound(log_var)
+        return mean, _bound(log_var, *self.log_var_bounds)
 
     def draw(self, h, noise=None, num_samples=1, training=False):
         mean, log_var = self.posterior(h)
         if noise is None:
             shape = (num_samples, *ops.shape(mean))
-            noise = keras.random.normal(shape, dtype="float32", seed=self.seed_generator)
+            normal_of = partial(keras.random.normal, dtype="float32", seed=self.seed_generator)
+            noise = draw_examples(normal_of, shape, axis=1)
         noise = ops.convert_to_tensor(noise, "float32")
         z = mean + ops.exp(0.5 * log_var) * noise  # (M, n, *code_shape)
         log_ratio = self._log_ratio(z, log_var, noise)
@@ -110,6 +113,7 @@ class GaussianLatent(Latent):
 
 def _mean_shape(h_shape):
     """The shape of the posterior mean, `(n, *code_shape)`, from that of the encoder's output."""
+    check_no_dict(h_shape, "a list [mean, log_var], or one tensor with the mean first")
     if isinstance(h_shape[0], (tuple, list)):
         shapes = [tuple(shape) for shape in h_shape]
         if len(shapes) != 2 or shapes[0] != shapes[1]:
@@ -127,8 +131,8 @@ def _mean_shape(h_shape):
     return (*h_shape[:-1], width // 2)
 
 
-def _bound(log_var):
+def _bound(log_var, low, high):
     """Clips, but passes the gradient through, so that a log-variance out of bounds comes back."""
     log_var = ops.clip(log_var, -1e6, 1e6)  # no inf - inf below
-    clipped = ops.stop_gradient(ops.clip(log_var, LOG_VAR_MIN, LOG_VAR_MAX))
+    clipped = ops.stop_gradient(ops.clip(log_var, low, high))
     return clipped + (log_var - ops.stop_gradient(log_var))

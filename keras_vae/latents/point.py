@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vae.latents.base import CodeSpec, Draw, Latent
+from keras_vae.latents.base import CodeSpec, Draw, Latent, check_no_dict
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -30,6 +30,7 @@ class PointLatent(Latent):
     encodes_as = "identity"
 
     def spec(self, h_shape):
+        check_no_dict(h_shape, "one tensor, the code")
         if isinstance(h_shape[0], (tuple, list)):
             raise ValueError(
                 "The encoder of a plain autoencoder must return one tensor. "

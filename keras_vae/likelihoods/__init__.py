@@ -6,17 +6,24 @@ from keras_vae.likelihoods.base import Likelihood as Likelihood
 from keras_vae.likelihoods.base import sum_over_data as sum_over_data
 from keras_vae.likelihoods.bernoulli import Bernoulli as Bernoulli
 from keras_vae.likelihoods.gaussian import Gaussian as Gaussian
+from keras_vae.likelihoods.gaussian import ImageGaussian as ImageGaussian
 from keras_vae.likelihoods.gaussian import LearnedGaussian as LearnedGaussian
 
-LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": Gaussian, "learned_gaussian": LearnedGaussian}
+LIKELIHOODS = {
+    "bernoulli": Bernoulli,
+    "gaussian": Gaussian,
+    "learned_gaussian": LearnedGaussian,
+    "image_gaussian": ImageGaussian,
+}
 
 
 def get(identifier) -> Likelihood:
     """Returns a likelihood from its name, a dict of its name and arguments, or itself.
 
     Args:
-        identifier: `"bernoulli"`, `"gaussian"` (scale 1), `"learned_gaussian"`, a dict such as
-            `{"name": "gaussian", "scale": 0.1}`, or a `Likelihood`.
+        identifier: `"bernoulli"`, `"gaussian"` (scale 1), `"learned_gaussian"`,
+            `"image_gaussian"`, a dict such as `{"name": "gaussian", "scale": 0.1}`, or a
+            `Likelihood`.
 
     Raises:
         ValueError: if it is none of these, or declares what there is not.

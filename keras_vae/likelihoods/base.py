@@ -36,6 +36,11 @@ class Likelihood:
         return 1.0 if self.observes == "counts" else 255.0
 
     @property
+    def in_unit_range(self):
+        """Whether data must be in [0, 1]."""
+        return self.observes in ("binary", "levels")
+
+    @property
     def is_code_length(self):
         """Whether -log p(x|z) is the length of a code, which bits per dimension can express.
 
@@ -93,12 +98,14 @@ class Likelihood:
         """Raises ValueError if the NumPy array `x` (finite, not uint8) is not what is observed."""
         low, high = float(x.min()), float(x.max())
         kind = type(self).__name__
-        excess = max(-low, high - 1) if self.observes in ("binary", "levels") else 0.0
+        excess = max(-low, high - 1) if self.in_unit_range else 0.0
         if excess > _ROUNDING:
             remedy = "Divide by 255, pass uint8" if excess > 0.02 else "Clip them: np.clip(x, 0, 1)"
+            if -1 - _ROUNDING <= low < -0.02 and high <= 1 + _ROUNDING:
+                remedy = "If they are in [-1, 1], pass (x + 1) / 2"
             raise ValueError(
-                f"A {kind} likelihood takes values in [0, 1] (or uint8 images, which are divided "
-                f"by 255). Received values from {low:.7g} to {high:.7g}. {remedy}, or use "
+                f"The likelihood ({kind}) takes values in [0, 1], or uint8, which is divided by "
+                f"255. Received values from {low:.7g} to {high:.7g}. {remedy}, or use "
                 'likelihood="gaussian".'
             )
         if self.observes == "levels" and np.any(np.abs(255 * x - np.rint(255 * x)) > 0.01):

@@ -92,3 +92,17 @@ class LearnedGaussian(_OneScale, keras.layers.Layer):
 
     def get_config(self):
         return {**keras.layers.Layer.get_config(self), "scale": self.initial.scale}
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class ImageGaussian(LearnedGaussian):
+    """A `LearnedGaussian` of images in [0, 1]: other values are refused, such as those of [-1, 1].
+
+    Args:
+        scale: standard deviation before training. Defaults to 0.1.
+    """
+
+    in_unit_range = True
+
+    def __init__(self, scale=0.1, **kwargs):
+        super().__init__(scale, **kwargs)

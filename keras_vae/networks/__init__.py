@@ -7,3 +7,7 @@ from keras_vae.networks.conv import conv_encoder as conv_encoder
 from keras_vae.networks.dense import is_gated as is_gated
 from keras_vae.networks.dense import mlp_decoder as mlp_decoder
 from keras_vae.networks.dense import mlp_encoder as mlp_encoder
+from keras_vae.networks.kl import kl_decoder as kl_decoder
+from keras_vae.networks.kl import kl_encoder as kl_encoder
+from keras_vae.networks.tiny import tiny_decoder as tiny_decoder
+from keras_vae.networks.tiny import tiny_encoder as tiny_encoder

@@ -28,13 +28,13 @@ def get(objective=None, **settings) -> Objective:
         ValueError: if both are given, or a setting is out of its range.
     """
     settings = {**DEFAULTS, **settings}
-    changed = sorted(name for name, value in DEFAULTS.items() if settings[name] != value)
     if objective is not None:
         if not isinstance(objective, Objective):
             raise ValueError(
                 "objective must be an object of keras_vae.objectives, such as ELBO(beta=4.0). "
                 f"Received: {objective!r}"
             )
+        changed = sorted(name for name, value in DEFAULTS.items() if settings[name] != value)
         if changed:
             raise ValueError(
                 f"Give an objective or its settings, not both. Received objective and "

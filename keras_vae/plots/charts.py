@@ -1,5 +1,6 @@
 """Charts of what a model does: rates of latents, use of codes, rate against distortion."""
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -59,6 +60,8 @@ def code_usage(codes, num_codes):
     Raises:
         ValueError: if `codes` holds anything else.
     """
+    if isinstance(codes, keras.layers.Layer):
+        raise ValueError("Pass codes: code_usage(model.encode(x), model.latent.num_codes).")
     num_codes = check_whole("num_codes", num_codes, 1)
     codes = np.asarray(codes)
     if not codes.size or codes.dtype.kind not in "iu" or not 0 <= codes.min() <= codes.max():

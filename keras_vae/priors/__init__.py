@@ -1,6 +1,6 @@
 """Priors p(z) over latents and codes: log-densities in nats per example, and sampling."""
 
-from keras_vae.checks import get_part, name_of_part
+from keras_vae.checks import get_part, name_of_part, shown
 from keras_vae.priors.base import Prior as Prior
 from keras_vae.priors.base import StandardNormal as StandardNormal
 from keras_vae.priors.codes import CodeTransformer as CodeTransformer
@@ -57,5 +57,5 @@ def _get(identifier, kinds, over_codes):
     )
     prior = get_part("Prior", identifier, Prior, kinds, rule)
     if prior.over_codes != over_codes:
-        raise ValueError(f"{rule} Received: {identifier!r}")
+        raise ValueError(f"{rule} Received: {shown(identifier)}")
     return prior
