@@ -105,12 +105,12 @@ def _read_codes(path):
     if not path.is_file():
         raise FileNotFoundError(f"No such file: {path}")
     try:
-        codes = np.load(path, mmap_mode="r", allow_pickle=False)
+        codes = np.lib.format.open_memmap(path, mode="r")  # it may be larger than memory
     except OSError:
         raise
     except Exception as error:  # as of a damaged file
         raise ValueError(f"{path} cannot be read as an .npy of codes: {error}") from error
-    if not isinstance(codes, np.ndarray) or codes.ndim < 2 or not len(codes):
-        found = f"shape {codes.shape}" if isinstance(codes, np.ndarray) else "an .npz"
-        raise ValueError(f"{path} must hold codes (n, ...), as encode writes them. Found: {found}")
+    if codes.ndim < 2 or not len(codes):
+        shape = f"Found shape: {codes.shape}"
+        raise ValueError(f"{path} must hold codes (n, ...), as encode writes them. {shape}")
     return codes

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from numpy.lib.format import MAGIC_PREFIX, open_memmap
 
 Images = Annotated[
     Path | None,
@@ -217,11 +218,12 @@ def _read_file(path, shape):
 
 
 def _read_arrays(path):
-    content = np.load(path, mmap_mode="r", allow_pickle=False)  # an .npy is not copied to memory
-    if isinstance(content, np.ndarray):
-        return content
-    with content:
-        return _images_among(content, path)
+    with open(path, "rb") as file:
+        if file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
+            return open_memmap(path, mode="r")  # it may be larger than memory
+        file.seek(0)
+        content = np.load(file, allow_pickle=False)
+        return content if isinstance(content, np.ndarray) else _images_among(content, path)
 
 
 def _images_among(arrays, path):
