@@ -105,7 +105,10 @@ def interpolate(
     size: Size = None,
     out: Out = None,
 ):
-    """Draws steps between pairs of images in latent space, by default NAME-interpolation.png."""
+    """Draws steps between pairs of images in latent space, by default NAME-interpolation.png.
+
+    The originals are at the ends of each row, beside what they decode to.
+    """
     from keras_vae import plots
 
     check_source(images, dataset)
