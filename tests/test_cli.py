@@ -310,6 +310,34 @@ def test_evaluate_prints_the_figures_of_the_library(here, folder, npz):
     assert "nll_stderr" not in cells and cells["num_samples"][0].strip() == "3"
 
 
+def test_evaluate_measures_what_the_model_was_not_trained_on_and_says_so(tmp_path):
+    folder, out = tmp_path / "pictures", tmp_path / "mine"
+    folder.mkdir()
+    for key, image in enumerate(X):
+        Image.fromarray(image[..., 0]).save(folder / f"{key}.png")
+    small = ["--factory", "mlp_vae", "--latent-dim", 2, "--set", "hidden_units=[4]", "--epochs", 1]
+    assert run("train", "--images", folder, "--out", out, *small).exit_code == 0
+    parts, _ = data.from_pictures(folder)
+    held_out = keras_vae.evaluate(keras_vae.load(out), parts.x_validation, num_samples=2)
+    moved = folder.rename(tmp_path / "moved")  # it is known by its pictures, not by its name
+    result = run("evaluate", out, "--images", moved, "-k", 2, "--json")
+    figures = json.loads(result.stdout)
+    assert figures["images"] == 2 and figures["mse"] == pytest.approx(held_out["mse"], rel=1e-5)
+    assert figures["measured"] == "2 images that it was not trained on"
+    shown = run("evaluate", out, "--images", moved, "-k", 2).stdout
+    assert "2 images that it was not trained on" in " ".join(shown.split())
+    figures = json.loads(run("reconstruct", out, "--images", moved, "--json").stdout)
+    assert figures["measured"] == "2 images that it was not trained on"
+    # Others, and none but those that it was trained on.
+    np.savez(tmp_path / "x.npz", x=parts.x_train)
+    result = run("evaluate", out, "--images", tmp_path / "x.npz", "-k", 2, "--json")
+    assert json.loads(result.stdout)["measured"] == "10 images that it was trained on"
+    assert "was trained on all of these images" in result.stderr
+    np.savez(tmp_path / "x.npz", x=np.concatenate([parts.x_train, 255 - X]))
+    result = run("evaluate", out, "--images", tmp_path / "x.npz", "-k", 2, "--json")
+    assert json.loads(result.stdout)["measured"] == "12 images that it was not trained on"
+
+
 def test_square_brackets_in_a_name_are_no_markup(here, folder, npz):
     shutil.copytree(folder, here / "run[" / "a]")
     result = run("evaluate", "run[/a]", "--images", npz, "--n", 2, "--num-samples", 2)
@@ -469,7 +497,7 @@ def pictures_in(folder):
 
 def test_a_folder_of_pictures_becomes_a_model_that_knows_them(tmp_path):
     folder, out = pictures_in(tmp_path / "pictures"), tmp_path / "mine"
-    command = ["train", "--images", folder, "--size", "8x12", "--out", out, "--epochs", 1]
+    command = ["train", "--images", folder, "--size", "8x12", "--epochs", 1, "--out", out]
     command += ["--set", "filters=[4]", "--set", "hidden_units=[4]"]
     result = run(*command)
     assert result.exit_code == 0, result.output
@@ -479,7 +507,9 @@ def test_a_folder_of_pictures_becomes_a_model_that_knows_them(tmp_path):
     assert model.data_shape == (8, 12, 3)
     assert isinstance(model.likelihood, keras_vae.likelihoods.LearnedGaussian)
     assert model.likelihood.scale != 1  # what was learned is what was saved
+    assert "from 96 numbers each; PCA with 9 components: " in result.stdout
     assert "epoch 1/1" not in run(*command).stdout  # finished: there is nothing to do again
+    assert "epoch 2/2" in run(*command[:6], 2, *command[7:]).stdout
     (folder / "broken.png").unlink()
     assert "Left out" not in run(*command).output
     (folder / "0.jpg").unlink()
@@ -518,12 +548,103 @@ def test_interrupted_training_exits_with_130_and_the_same_command_goes_on(
     stopped = run(*command)
     assert stopped.exit_code == 130
     assert f"The last finished epoch is kept in {out / 'run'}\n" in stopped.stderr
-    assert not (out / "config.json").exists()
+    assert "Saved the model of epoch 1 of 1" in stopped.stdout
+    assert keras_vae.load(out).data_shape == SHAPE
     monkeypatch.undo()
 
     resumed = run(*command)
     assert "epoch 1/2" not in resumed.stdout and "epoch 2/2" in resumed.stdout
     assert keras_vae.load(out).data_shape == SHAPE
+
+
+def test_training_interrupted_before_an_epoch_keeps_nothing(tmp_path, npz, monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "on_epoch_begin", stop)
+    out = tmp_path / "mine"
+    stopped = run("train", "--factory", "mlp_vae", "--data", npz, "--out", out, *TRAIN)
+    assert stopped.exit_code == 130
+    assert stopped.stderr == "Interrupted before the first epoch ended: nothing is kept.\n"
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["generate", "evaluate", "info"])
+def test_an_interrupted_command_is_one_line_and_exit_130(folder, npz, monkeypatch, command):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keras_vae.hub.load", stop)
+    monkeypatch.setattr("keras_vae.registry.info", stop)
+    arguments = ["conv-mnist"] if command == "info" else [folder]
+    result = run(command, *arguments)
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "Interrupted.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--factory", "gan"], "Available: mlp_vae"),
+        (["--likelihood", "poison"], "'poison'"),
+        (["--set", "colour=red"], "'colour'"),
+        (["--set", "filters=[0]"], "each of filters must be a whole number >= 1"),
+        (["--latent-dim", -3], "latent_dim must be"),
+        (["--size", "large"], "one number or HEIGHTxWIDTH"),
+        (["--channels", 2], "1, 3 or 4 channels"),
+        (["--out", "file/mine"], "Not a directory: file/mine"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_a_picture_is_read(here, monkeypatch, arguments, said):
+    pictures_in(here / "pictures")
+    (here / "file").write_text("")
+
+    def fail(*_, **__):
+        raise AssertionError("a picture was read")
+
+    monkeypatch.setattr("keras_vae.data.pictures.read_each", fail)
+    assert said in refused(run("train", "--images", "pictures", "--out", "mine", *arguments))
+    assert sorted(path.name for path in here.iterdir()) == ["file", "pictures"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["generate", "--out", "a.jpg"], "must end in .png"),
+        (["generate", "--out-dir", "file/a"], "Not a directory"),
+        (["reconstruct", "--images", "x.npy", "--out", "none/a.png"], "No such folder"),
+        (["interpolate", "--images", "none.npy"], "No such file: none.npy"),
+        (["evaluate", "--images", "none"], "No such file: none"),
+        (["encode", "--images", "x.npy", "--out", "a.png"], "ends in .npy"),
+        (["decode", "none.npy"], "No such file: none.npy"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_a_model_is_loaded(here, monkeypatch, arguments, said):
+    (here / "file").write_text("")
+    np.save("x.npy", X)
+
+    def fail(*_, **__):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("keras_vae.hub.load", fail)
+    command, *options = arguments
+    assert said in refused(run(command, "conv-mnist", *options))
+    assert sorted(path.name for path in here.iterdir()) == ["file", "x.npy"]
+
+
+def test_more_images_than_fit_in_a_picture_are_refused_before_they_are_made(folder, monkeypatch):
+    monkeypatch.setattr(keras_vae.VAE, "sample_prior", None)
+    assert "A picture may have 100,000,000 pixels" in refused(run("generate", folder, "--n", 10**9))
+
+
+def test_reconstruct_reads_no_more_pictures_than_it_shows(here, folder, monkeypatch):
+    for key in range(30):
+        Image.fromarray(np.full((8, 8), key, "uint8")).save(here / f"{key:02d}.png")
+    opened = []
+    read = data.pictures._read
+    monkeypatch.setattr(data.pictures, "_read", lambda *a: opened.append(a[0]) or read(*a))
+    result = run("reconstruct", folder, "--images", here, "--n", 4, "--json")
+    assert json.loads(result.stdout)["images"] == 4 == len(opened)
+    assert sorted(opened) != sorted(here.glob("*.png"))[:4]
 
 
 def test_an_option_that_the_factory_does_not_take_is_one_sentence(tmp_path, npz):

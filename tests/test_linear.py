@@ -31,7 +31,10 @@ def pca(x, new, count):
     return new - new @ axes[:count].T @ axes[:count], values**2 / len(x)
 
 
-def test_components_are_those_of_the_singular_value_decomposition():
+@pytest.mark.parametrize("few", [0, 60, 100])  # by power iteration, from 48 values, or 90 images
+def test_components_are_those_of_the_singular_value_decomposition(monkeypatch, few):
+    monkeypatch.setattr(linear, "_FEW", few)
+    monkeypatch.setattr(linear, "_MORE", 10)
     center, axes, found, total = linear.principal_components(np.asarray, X, 5)
     residual, expected = pca(X, X, 5)
     np.testing.assert_allclose(center, X.reshape(90, -1).mean(0), atol=1e-6)
@@ -45,6 +48,13 @@ def test_more_components_than_there_are_images_are_no_more(tmp_path):
     got, count = linear.psnr_of_components(TRAIN[:9], HELD_OUT, np.asarray, 30)
     residual, _ = pca(TRAIN[:9], HELD_OUT, 8)
     assert count == 8 and got == pytest.approx(linear.psnr(residual), abs=1e-3)
+
+
+def test_more_latents_than_images_are_a_start_too():
+    model = small(latent_dim=40)
+    training.fit_linear(model, np.concatenate([TRAIN[:6]] * 2), HELD_OUT)
+    left = HELD_OUT - model.reconstruct(HELD_OUT)
+    assert linear.psnr(left) > linear.psnr(pca(TRAIN[:6], HELD_OUT, 5)[0]) - 1.0
 
 
 def test_the_start_is_probabilistic_pca_and_its_bound_is_tight():

@@ -1,5 +1,6 @@
 """Training runs in a folder: resumed runs equal uninterrupted ones."""
 
+import io
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import on_default_backend
 from PIL import Image
+from rich.console import Console
 
 import keras_vae
 from keras_vae import data, training
@@ -17,6 +19,7 @@ from keras_vae.training import train
 from keras_vae.training.checkpoints import Checkpoints, restore_checkpoint
 from keras_vae.training.feeding import epochs_of_batches
 from keras_vae.training.progress import Progress
+from keras_vae.training.progress import _figures as figures
 
 X = np.random.default_rng(0).integers(0, 256, (64, 6, 5, 1), dtype="uint8")
 
@@ -122,8 +125,9 @@ def test_one_bad_example_among_many_is_named_and_nothing_is_written(tmp_path, na
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path):
     folder = tmp_path / "run"
-    with pytest.raises(ValueError, match="needs validation data: give x_validation"):
-        train(model(), X, None, folder, epochs=1, keep_best=True)
+    for option in ({"keep_best": True}, {"keep_start": True}, {"patience": 3}):
+        with pytest.raises(ValueError, match="needs validation data: give x_validation"):
+            train(model(), X, None, folder, epochs=1, **option)
     with pytest.raises(ValueError, match=r"not compiled: call model.compile\(optimizer\)"):
         train(keras_vae.mlp_vae((6, 5, 1), 2, (8,)), X, None, folder, epochs=1)
     unbuilt = keras_vae.VAE(*(keras.Sequential([keras.layers.Dense(4)]) for _ in range(2)))
@@ -155,13 +159,6 @@ def test_beta_rises_over_the_warm_up_to_the_models_own(finished):
 def test_the_best_epoch_is_what_is_kept_if_asked_for(tmp_path, monkeypatch):
     seen = []
 
-    def fresh():  # learns, and then unlearns
-        keras.utils.set_random_seed(3)
-        made = keras_vae.mlp_vae((6, 5, 1), 2, (8,))
-        rate = keras.optimizers.schedules.PiecewiseConstantDecay([8], [0.01, -0.01])
-        made.compile(keras.optimizers.SGD(rate))
-        return made
-
     write = Checkpoints.write
 
     def write_and_remember(self, name):
@@ -169,15 +166,85 @@ def test_the_best_epoch_is_what_is_kept_if_asked_for(tmp_path, monkeypatch):
         seen.append(self.model.get_weights())
 
     monkeypatch.setattr(Checkpoints, "write", write_and_remember)
-    made, history = run(tmp_path, fresh(), epochs=4, keep_best=True)
+    made, history = run(tmp_path, unlearning(), epochs=4, keep_best=True)
     losses = [entry["val_loss"] for entry in history]
     best = int(np.argmin(losses))
     assert best == 1  # two epochs of four steps at the rate that learns
     assert training.best_epoch(history)["epoch"] == 2
-    again, _ = run(tmp_path, fresh(), epochs=4, keep_best=True)
+    again, _ = run(tmp_path, unlearning(), epochs=4, keep_best=True)
     for one, other, expected in zip(made.get_weights(), again.get_weights(), seen[best]):
         np.testing.assert_array_equal(one, expected)
         np.testing.assert_array_equal(other, expected)
+
+
+def unlearning():
+    """A model that learns in the first two epochs of four steps, and then unlearns."""
+    keras.utils.set_random_seed(3)
+    made = keras_vae.mlp_vae((6, 5, 1), 2, (8,))
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([8], [0.01, -0.01])
+    made.compile(keras.optimizers.SGD(rate))
+    return made
+
+
+def test_a_run_stops_where_val_loss_has_not_fallen_and_goes_on_with_more_patience(tmp_path):
+    options = {"keep_best": True, "epochs": 9}
+    made, history = run(tmp_path, unlearning(), patience=2, **options)
+    assert training.best_epoch(history)["epoch"] == 2
+    assert history[-1]["epoch"] == 4  # two epochs after the best
+    again, same = run(tmp_path, unlearning(), patience=2, **options)
+    assert same == history
+    check_equal(again, made)
+    longer, more = run(tmp_path, unlearning(), patience=3, **options)
+    assert [entry["epoch"] for entry in more] == [1, 2, 3, 4, 5]
+    check_equal(longer, made)
+
+
+def test_a_run_goes_on_with_more_epochs_and_is_finished_with_fewer(tmp_path, finished):
+    _, whole, history = finished
+    run(tmp_path, epochs=2, beta_warmup=1)
+    made, longer = run(tmp_path, epochs=3, beta_warmup=1)
+    check_equal(made, whole)
+    assert longer[-1]["loss"] == pytest.approx(history[-1]["loss"], rel=1e-5)
+    again, same = run(tmp_path, epochs=1, beta_warmup=1)
+    assert same == longer
+    check_equal(again, made)
+
+
+def test_the_start_is_epoch_0_if_asked_for_and_may_be_the_best(tmp_path):
+    start = model()
+    start.compile(keras.optimizers.SGD(-0.01))  # unlearns
+    before = start.get_weights()
+    made, history = run(tmp_path, start, epochs=2, keep_best=True, keep_start=True)
+    assert [entry["epoch"] for entry in history] == [0, 1, 2]
+    assert training.best_epoch(history)["epoch"] == 0
+    for one, other in zip(made.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_progress_shows_the_losses_and_the_best_epoch_in_80_columns():
+    history = [
+        {"epoch": 136, "loss": -14951.234, "val_loss": -14950.5, "val_rate": 3.0},
+        {"epoch": 137, "loss": -1234.567, "val_loss": float("nan"), "rate": 1.0},
+    ]
+    console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system=None)
+    progress = Progress(1370, 27, history)
+    progress.bar.live.console = console
+    progress.on_epoch_begin(137)
+    progress.on_train_batch_end(3)
+    progress.bar.update(progress.task, figures=figures(history))
+    console.print(progress.bar.get_renderable())
+    line = console.file.getvalue().splitlines()[0]
+    assert line.startswith("epoch 138/1370 ") and len(line) <= 80
+    assert "loss -1234.6 val_loss nan best -14950 (136)" in line
+
+
+def test_an_epoch_takes_one_variant_of_each_example():
+    x = np.arange(30).reshape(30, 1)  # three variants of ten examples
+    batches = [np.asarray(b[0])[:, 0] for b in epochs_of_batches(x, 4, 5, range(2), variants=3)]
+    assert [len(batch) for batch in batches] == [4, 4, 2] * 2
+    for epoch in (batches[:3], batches[3:]):
+        assert sorted(np.concatenate(epoch) % 10) == list(range(10))
+    assert len(set(np.concatenate(batches))) > 10
 
 
 def test_every_epoch_records_the_time_and_the_memory_that_the_process_took(finished):
@@ -268,9 +335,11 @@ def test_pictures_get_the_same_recipe_in_python_as_in_the_command(tmp_path):
     parts = data.load(tmp_path)
     assert parts.pictures
     expected = {"input_shape": [6, 5, 1], "likelihood": "learned_gaussian"}
-    assert arguments(parts) == expected
+    assert arguments(parts) == {**expected, "linear": True, "latent_dim": 10}
+    assert arguments(parts, arguments={"latent_dim": 3})["latent_dim"] == 3
+    assert training.default_recipe(parts, factory="mlp_vae")["model"]["arguments"] == expected
     chosen = arguments(parts, arguments={"likelihood": "bernoulli"})
-    assert chosen["likelihood"] == "bernoulli"
+    assert chosen == {"input_shape": [6, 5, 1], "likelihood": "bernoulli"}
     assert arguments(parts, factory="vq_vae") == {"input_shape": [6, 5, 1]}
     assert arguments(data.Data(X[:3], X[3:4])) == {"input_shape": [6, 5, 1]}
 

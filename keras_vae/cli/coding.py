@@ -10,11 +10,13 @@ from keras_vae.cli.base import Computing, Name, Out, app
 from keras_vae.cli.sources import (
     Dataset,
     Images,
+    Size,
     check_parent,
     check_source,
     default_out,
     images_for,
     picture_path,
+    picture_shape,
     report,
     save_picture,
 )
@@ -30,6 +32,7 @@ def encode(
     name: Name,
     images: Images = None,
     dataset: Dataset = None,
+    size: Size = None,
     out: Annotated[
         Path | None, typer.Option(help="The .npy file to write. Default: NAME-codes.npy.")
     ] = None,
@@ -48,8 +51,8 @@ def encode(
     check_parent(out)
     check_writable(out)
     model = hub.load(name)
-    batches = _batches(name, model.data_shape, images, dataset)
-    shape = write_rows(out, (model.encode(batch, _BATCH) for batch in batches))
+    batches = _batches(name, picture_shape(model, size), images, dataset)
+    shape = write_rows(out, (model.encode(batch) for batch in batches))
     typer.echo(f"Wrote {out.resolve()}: {shape[0]} codes of shape {shape[1:]}")
 
 
@@ -102,12 +105,12 @@ def _read_codes(path):
     if not path.is_file():
         raise FileNotFoundError(f"No such file: {path}")
     try:
-        codes = np.load(path, mmap_mode="r", allow_pickle=False)
+        codes = np.lib.format.open_memmap(path, mode="r")  # it may be larger than memory
     except OSError:
         raise
     except Exception as error:  # as of a damaged file
         raise ValueError(f"{path} cannot be read as an .npy of codes: {error}") from error
-    if not isinstance(codes, np.ndarray) or codes.ndim < 2 or not len(codes):
-        found = f"shape {codes.shape}" if isinstance(codes, np.ndarray) else "an .npz"
-        raise ValueError(f"{path} must hold codes (n, ...), as encode writes them. Found: {found}")
+    if codes.ndim < 2 or not len(codes):
+        shape = f"Found shape: {codes.shape}"
+        raise ValueError(f"{path} must hold codes (n, ...), as encode writes them. {shape}")
     return codes

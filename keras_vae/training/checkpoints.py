@@ -133,7 +133,9 @@ def epochs_done(history) -> int:
 
 def is_stalled(history, patience) -> bool:
     """Whether the lowest `val_loss` is as many epochs ago as patience allows; 0 allows any."""
-    return bool(patience) and epochs_done(history) - best_epoch(history)["epoch"] >= patience
+    if not (patience and history):
+        return False
+    return epochs_done(history) - best_epoch(history)["epoch"] >= patience
 
 
 def _changed(old, new):

@@ -11,7 +11,8 @@ import numpy as np
 from keras_vae import likelihoods
 
 _BATCH = 1000
-_ENOUGH = 20_000  # images to find components in
+_ENOUGH = 10_000  # images to find components in
+_FEW = 2000  # images or values: the components are computed exactly
 _PASSES = 2  # power iterations; more change the last components only
 _MORE = 32  # components beyond those that are kept, for the accuracy of these
 
@@ -42,11 +43,15 @@ def fit_linear(model, x, x_validation):
     if learned:
         # Of a new image the components leave more than of the images that they were fitted to.
         residual = np.mean(_residual(model.likelihood.read(x_validation), center, axes) ** 2)
-        noise = max(residual * values, total - variances.sum()) / max(1, values - latents)
+        used = np.sum(variances > 1e-9 * total)
+        noise = max(residual * values, total - variances.sum()) / max(1, values - used)
         noise = max(noise, 1e-6)
         model.likelihood.tenth_of_log_var.assign(math.log(noise) / 10)
     else:
         noise = math.exp(float(model.likelihood.log_var))
+    # Latents beyond the components of few images have none.
+    more = ((0, 0), (0, latents - axes.shape[1]))
+    axes, variances = np.pad(axes, more), np.pad(variances, more[1])
     # Tipping & Bishop, eq. 7, 6 and 8, for M = diag(variances).
     variances = np.maximum(variances, noise)  # a component below the noise is not used
     scales = np.sqrt(variances - noise)
@@ -66,7 +71,7 @@ def psnr_of_components(x, x_validation, read, count):
     """Measures what PCA of the training images leaves of the validation images.
 
     Args:
-        x: training images `(n, *data_shape)`, of which the first 20,000 are used.
+        x: training images `(n, *data_shape)`, of which the first 10,000 are used.
         x_validation: validation images.
         read: reads images as values in [0, 1].
         count: number of components.
@@ -86,9 +91,10 @@ def psnr(residual):
 
 
 def principal_components(read, x, count, passes=_PASSES):
-    """Finds the principal components of data by power iteration, in batches.
+    """Finds the principal components of data, in batches.
 
-    Halko, Martinsson & Tropp 2011 (arXiv 0909.4061), algorithm 4.4.
+    Of up to 2,000 images or values exactly, else by power iteration (Halko, Martinsson & Tropp
+    2011, arXiv 0909.4061, algorithm 4.4).
 
     Args:
         read: reads a batch of `x` as float32 values.
@@ -97,8 +103,8 @@ def principal_components(read, x, count, passes=_PASSES):
         passes: power iterations.
 
     Returns:
-        The mean `(values,)`, the components as columns `(values, count)`, the variance along each
-        and that of the data in all. Where the data has fewer components, the variances are 0.
+        The mean `(values,)`, the components as columns `(values, count)` (fewer if there are fewer
+        images or values), the variance along each, and that of the data in all.
     """
     parts = range(0, len(x), _BATCH)
 
@@ -107,22 +113,34 @@ def principal_components(read, x, count, passes=_PASSES):
 
     center = sum(batch.sum(0, dtype="float64") for batch in batches()) / len(x)
     center = center.astype("float32")
-    width = min(count + _MORE, len(center))
-    axes = np.random.default_rng(0).normal(size=(len(center), width)).astype("float32")
-    for _ in range(passes):
+    total = sum(float(np.sum(np.square(b - center), dtype="float64")) for b in batches()) / len(x)
+    if len(x) <= min(_FEW, len(center)):
+        centred = np.concatenate(list(batches())) - center
+        codes, variances = _eigen(centred.astype("float64") @ centred.T / len(x), count)
+        # Where there are no more components, the variance is 0, and so is the axis.
+        scales = np.sqrt(len(x) * np.where(variances > 1e-12 * total, variances, np.inf))
+        return center, (centred.T @ (codes / scales)).astype("float32"), variances, total
+    if len(center) <= _FEW:
+        axes = np.eye(len(center), dtype="float32")
+    else:
+        axes = np.random.default_rng(0).normal(size=(len(center), count + _MORE)).astype("float32")
+        for _ in range(passes):
+            axes = np.linalg.qr(axes)[0]
+            axes = sum((b - center).T @ ((b - center) @ axes) for b in batches())
         axes = np.linalg.qr(axes)[0]
-        axes = sum((b - center).T @ ((b - center) @ axes) for b in batches())
-    axes = np.linalg.qr(axes)[0]
-    total, inner = 0.0, np.zeros((width, width))
+    inner = 0.0
     for batch in batches():
-        batch = batch - center
-        total += float(np.sum(np.square(batch), dtype="float64"))
-        codes = batch @ axes
-        inner += codes.T @ codes
-    variances, turn = np.linalg.eigh(inner / len(x))
-    order = np.argsort(-variances)[:count]
-    axes = axes @ turn[:, order].astype("float32")
-    return center, axes, np.maximum(variances[order], 0), total / len(x)
+        codes = (batch - center) @ axes
+        inner += (codes.T @ codes).astype("float64")
+    turn, variances = _eigen(inner / len(x), count)
+    return center, axes @ turn.astype("float32"), variances, total
+
+
+def _eigen(matrix, count):
+    """The eigenvectors of the largest eigenvalues of a symmetric matrix, and these."""
+    values, vectors = np.linalg.eigh(matrix)
+    order = np.argsort(-values)[:count]
+    return vectors[:, order], np.maximum(values[order], 0)
 
 
 def _residual(x, center, axes):
