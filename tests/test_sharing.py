@@ -281,6 +281,8 @@ def test_a_bad_repository_id_is_refused_before_anything_else(model, name):
 def test_without_a_token_it_says_how_to_log_in_and_asks_nothing(model, loopback):
     with pytest.raises(AccessError, match="hf auth login"):
         keras_vae.publish(model, "tester/mine")
+    with pytest.raises(keras_vae.hub.UnknownModelError, match="Unknown model 'nosuch'"):
+        keras_vae.publish("nosuch", "tester/mine")  # which logging in would not help
     assert loopback.requests == []
 
 
