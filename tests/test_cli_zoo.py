@@ -50,6 +50,7 @@ def small(measured, monkeypatch):
     }
     monkeypatch.setattr(registry, "PRETRAINED", folder)
     monkeypatch.setattr(registry, "entries", lambda: {"small": entry})
+    monkeypatch.setattr(registry, "autoencoders", dict)
     return entry, folder / "x.npz"
 
 
