@@ -513,7 +513,7 @@ def test_a_folder_of_pictures_becomes_a_model_that_knows_them(tmp_path):
     (folder / "broken.png").unlink()
     assert "Left out" not in run(*command).output
     (folder / "0.jpg").unlink()
-    assert "run of another plan (run changed)" in run(*command).stderr.replace("\n", " ")
+    assert "run of another plan (data changed)" in run(*command).stderr.replace("\n", " ")
 
 
 def test_pictures_are_made_grey_or_binary_if_that_is_asked_for(tmp_path):
@@ -661,7 +661,7 @@ def test_training_with_other_settings_in_the_same_folder_is_refused(tmp_path, np
     options = ["--factory", "mlp_vae", "--data", npz, "--out", tmp_path, "--epochs", 1]
     small = ["--set", "hidden_units=[4]", "--latent-dim", 2]
     assert run("train", *options, *small).exit_code == 0
-    assert "another plan" in refused(run("train", *options, *small, "--beta", 2))
+    assert "another plan (beta changed)" in refused(run("train", *options, *small, "--beta", 2))
     np.savez(npz, x_train=X[::-1])
     assert "another plan" in refused(run("train", *options, *small))
 

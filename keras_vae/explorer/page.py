@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from keras_vae.explorer.content import collect
-from keras_vae.files import write_bytes
+from keras_vae.files import check_writable, write_bytes
 
 # Each uses those before it. The first ones run in the page's worker.
 _COMPUTE = ("networks.js", "sampling.js", "model.js", "worker.js")
@@ -59,6 +59,7 @@ def check_path(path):
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"No such folder: {path.parent.absolute()}. Make it first.")
+    check_writable(path)
 
 
 def render(model, x=None, *, labels=None, name=None) -> str:

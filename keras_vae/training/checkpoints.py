@@ -87,10 +87,9 @@ def resume(model, folder: Path, plan: dict) -> list:
     state = read_state(folder)
     plan = json.loads(json.dumps(plan))
     if state["plan"] != plan:
-        keys = {**plan, **state["plan"]}
-        changed = [key for key in keys if state["plan"].get(key) != plan.get(key)]
+        changed = ", ".join(dict.fromkeys(_changed(state["plan"], plan)))
         raise ValueError(
-            f"{folder} holds a run of another plan ({', '.join(changed)} changed): resume that run "
+            f"{folder} holds a run of another plan ({changed} changed): resume that run "
             "with its own settings, or choose an empty folder."
         )
     restore_checkpoint(model, folder / state["checkpoint"])
@@ -137,3 +136,13 @@ def is_stalled(history, patience) -> bool:
     if not (patience and history):
         return False
     return epochs_done(history) - best_epoch(history)["epoch"] >= patience
+
+
+def _changed(old, new):
+    """The names of the settings that differ, those inside of dicts by their own names."""
+    for key in {**new, **old}:
+        values = old.get(key), new.get(key)
+        if all(isinstance(value, dict) for value in values):
+            yield from _changed(*values)
+        elif values[0] != values[1]:
+            yield "data" if key == "sha256" else key  # of data without a name
