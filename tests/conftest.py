@@ -76,7 +76,16 @@ def make():
     return make
 
 
-@pytest.fixture(params=sorted(keras_vae.FACTORIES))
+# The networks of published autoencoders, slow to build: CI tries what all factories share on them.
+DEEP = ("kl_vae", "tiny_autoencoder", "vq_gan")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.long if name in DEEP else ())
+        for name in sorted(keras_vae.FACTORIES)
+    ]
+)
 def factory(request):
     """The name of each factory in turn."""
     return request.param

@@ -291,7 +291,7 @@ def test_traverse_shows_the_latents_of_the_first_image(here, folder, vq_folder, 
     expected = plots.traversal(keras_vae.load(folder), X, units=1, steps=5, span=2.0)
     np.testing.assert_array_equal(picture(here / "small-traversal.png"), as_saved(expected, here))
     said = refused(run("traverse", vq_folder, "--images", npz))
-    assert "needs latents that are real numbers" in said and "explore" in said
+    assert "needs codes that are real numbers" in said and "explore" in said
 
 
 def test_evaluate_prints_the_figures_of_the_library(here, folder, npz):

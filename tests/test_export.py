@@ -171,6 +171,32 @@ def test_another_runtime_can_test_itself_with_the_example_of_the_metadata(export
 
 
 @needs_tensorflow
+@pytest.mark.parametrize("factory", ["mlp_vae", "vq_vae"])
+def test_the_metadata_say_how_to_call_every_graph(exported, factory, format, monkeypatch):
+    """Its lines of Python are run as they stand, in the folder of the export."""
+    _, folder, metadata = exported(factory, format)
+    monkeypatch.chdir(folder)
+    for name, graph in metadata["graphs"].items():
+        example, (input, spec) = metadata["self_test"][name], *graph["inputs"].items()
+        data = np.array(example["inputs"][input], spec["dtype"]).reshape(1, *spec["shape"][1:])
+        found = {input: data}
+        exec("\n".join(graph["call"]), found)
+        for key, value in example["outputs"].items():
+            np.testing.assert_allclose(found[key].ravel(), value, atol=1e-5)
+        assert list(graph["meaning"]) == [input, *graph["outputs"]]
+    if "generator" in metadata["graphs"]:
+        assert "N(0, 1)" in metadata["graphs"]["generator"]["meaning"]["noise"]
+
+
+@needs_tensorflow
+def test_the_metadata_file_is_readable(exported, format):
+    lines = (exported("mlp_vae", format)[1] / "metadata.json").read_text().splitlines()
+    assert '          "shape": ["n", 5, 3, 2],' in lines
+    place = lines.index('  "self_test": {')
+    assert len(lines) - place == 8 and max(map(len, lines[:place])) < 220
+
+
+@needs_tensorflow
 def test_onnx_files_run_in_a_process_without_keras(exported):
     pytest.importorskip("tf2onnx")
     pytest.importorskip("onnxruntime")

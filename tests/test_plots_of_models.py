@@ -8,6 +8,7 @@ from own_kinds import Grid, Poisson, of_map, plain_autoencoder
 import keras_vae
 from keras_vae import plots
 from keras_vae.plots.grids import _TEXT, _tiles
+from keras_vae.plots.units import unit_ranges
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,9 @@ def test_a_traversal_sorts_and_moves_latents_of_other_priors_by_their_codes(draw
     assert words[2::3] == [f"latent {unit}\n{variance[unit]:.2f}" for unit in order]
     row = order.tolist().index(1)
     ends = [float(word) for word in words[3 * row : 3 * row + 2]]
-    assert ends == [-3, pytest.approx(np.rint(np.quantile(codes[:, 1], 0.999)), abs=0.5)]
+    draws = model.latent.sample_prior(1000, np.random.default_rng(0))[:, 1]
+    low, high = (np.quantile(part, q) for part, q in ((draws, 0.001), (codes[:, 1], 0.999)))
+    assert low < -1 and high > 39 and ends == pytest.approx([low, high], rel=0.05)
     plain = drawn["plain"]  # no prior: only between codes of the data
     low, high = np.quantile(plain.encode(grey), (0.001, 0.999), axis=0)
     for label, first, last in zip(
@@ -90,6 +93,15 @@ def test_a_traversal_sorts_and_moves_latents_of_other_priors_by_their_codes(draw
         assert (first, last) == (f"{low[unit]:.2g}", f"{high[unit]:.2g}")
     one = texts(plots.traversal(plain, grey[:1], units=1, steps=2))
     assert float(one[2]) - float(one[1]) == pytest.approx(2, abs=0.1)
+
+
+def test_under_another_prior_a_range_is_that_of_the_codes_and_the_priors_draws(drawn, monkeypatch):
+    latent = drawn["flow"].latent
+    draw = lambda n, rng, shape=None: rng.uniform(5, 9, (n, 3))  # noqa: E731
+    monkeypatch.setattr(latent, "sample_prior", draw)
+    codes = np.random.default_rng(0).uniform(6, 10, (2000, 3)).astype("float32")
+    low, high = unit_ranges(latent, codes)
+    np.testing.assert_allclose([low, high], [[5] * 3, [10] * 3], atol=0.05)
 
 
 def test_latents_on_a_map_are_moved_by_their_place(drawn, grey):
@@ -108,7 +120,8 @@ def test_latents_on_a_map_are_moved_by_their_place(drawn, grey):
 def test_an_interpolation_goes_from_one_reconstruction_to_the_other(drawn, grey, kind):
     model = drawn[kind]
     figure = plots.interpolation(model, grey[:2], grey[2:4], steps=5)
-    tiles = rows_of(figure, 2, 7, 150 // 8)
+    assert texts(figure) == ["original", "0 %", "25 %", "50 %", "75 %", "100 %", "original"] * 2
+    tiles = rows_of(figure, 2, 7, 150 // 8, foot=_TEXT)
     np.testing.assert_array_equal(tiles[:, 0], _tiles(grey[:2], "first"))
     np.testing.assert_array_equal(tiles[:, 6], _tiles(grey[2:4], "second"))
     for column, x in ((1, grey[:2]), (5, grey[2:4])):

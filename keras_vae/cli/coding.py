@@ -10,11 +10,13 @@ from keras_vae.cli.base import Computing, Name, Out, app
 from keras_vae.cli.sources import (
     Dataset,
     Images,
+    Size,
     check_parent,
     check_source,
     default_out,
     images_for,
     picture_path,
+    picture_shape,
     report,
     save_picture,
 )
@@ -30,6 +32,7 @@ def encode(
     name: Name,
     images: Images = None,
     dataset: Dataset = None,
+    size: Size = None,
     out: Annotated[
         Path | None, typer.Option(help="The .npy file to write. Default: NAME-codes.npy.")
     ] = None,
@@ -48,8 +51,8 @@ def encode(
     check_parent(out)
     check_writable(out)
     model = hub.load(name)
-    batches = _batches(name, model.data_shape, images, dataset)
-    shape = write_rows(out, (model.encode(batch, _BATCH) for batch in batches))
+    batches = _batches(name, picture_shape(model, size), images, dataset)
+    shape = write_rows(out, (model.encode(batch) for batch in batches))
     typer.echo(f"Wrote {out.resolve()}: {shape[0]} codes of shape {shape[1:]}")
 
 

@@ -10,6 +10,7 @@ from keras_vae.cli.base import Computing, Json, Name, Out, app
 from keras_vae.cli.sources import (
     Dataset,
     Images,
+    Size,
     check_source,
     load,
     load_to_measure,
@@ -65,6 +66,7 @@ def reconstruct(
     images: Images = None,
     dataset: Dataset = None,
     n: Annotated[int, typer.Option("--n", min=1, help="Number of images.")] = 16,
+    size: Size = None,
     out: Out = None,
     as_json: Json = False,
 ):
@@ -78,7 +80,7 @@ def reconstruct(
 
     check_source(images, dataset)
     out = picture_path(out, name, "reconstructions")
-    model, x, measured = load_to_measure(name, images, dataset, n)
+    model, x, measured = load_to_measure(name, images, dataset, n, size)
     reconstructions = model.reconstruct(x)
     error = np.mean(np.square(model.likelihood.read(x) - reconstructions))
     pairs = plots.to_images(model.likelihood, x, reconstructions)
@@ -100,14 +102,18 @@ def interpolate(
         int, typer.Option("--n", min=1, help="Rows: the first n images to the next n.")
     ] = 6,
     steps: Annotated[int, typer.Option(min=2, help="Decoded images in a row.")] = 9,
+    size: Size = None,
     out: Out = None,
 ):
-    """Draws steps between pairs of images in latent space, by default NAME-interpolation.png."""
+    """Draws steps between pairs of images in latent space, by default NAME-interpolation.png.
+
+    The originals are at the ends of each row, beside what they decode to.
+    """
     from keras_vae import plots
 
     check_source(images, dataset)
     out = picture_path(out, name, "interpolation")
-    model, x = load(name, images, dataset, 2 * n)
+    model, x = load(name, images, dataset, 2 * n, size)
     if len(x) < 2:
         raise ValueError(f"An interpolation needs two images. Received: {len(x)}")
     half = len(x) // 2

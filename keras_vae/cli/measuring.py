@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from keras_vae.cli.base import Computing, Json, Name, app, console, number
-from keras_vae.cli.sources import Dataset, Images, load_to_measure, which
+from keras_vae.cli.sources import Dataset, Images, Size, load_to_measure, which
 
 
 @app.command(cls=Computing, epilog="Example: keras-vae evaluate my-model --images pictures.npz")
@@ -15,6 +15,7 @@ def evaluate(
     images: Images = None,
     dataset: Dataset = None,
     n: Annotated[int | None, typer.Option("--n", min=1, help="Images. Default: all.")] = None,
+    size: Size = None,
     num_samples: Annotated[
         int, typer.Option("--num-samples", "-k", min=1, help="Posterior samples K for the NLL.")
     ] = 100,
@@ -33,7 +34,7 @@ def evaluate(
 
     from keras_vae import evaluation
 
-    model, x, measured = load_to_measure(name, images, dataset, n)
+    model, x, measured = load_to_measure(name, images, dataset, n, size)
     figures = evaluation.evaluate(model, x, num_samples=num_samples, seed=seed)
     figures = {"images": len(x), **which(x, measured), **figures}
     if as_json:

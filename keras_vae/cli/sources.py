@@ -21,6 +21,12 @@ Dataset = Annotated[
     typer.Option(help="A data set such as mnist: its test images. Default: the model's own."),
 ]
 
+Size = Annotated[
+    str | None,
+    typer.Option(help="64, or HEIGHTxWIDTH: of pictures, for a model of images of any size."),
+]
+_OF_DIFFUSION = ("tiny_autoencoder", "kl_vae", "vq_gan")  # factories: made for photographs
+
 
 def check_source(images, dataset):
     """Refuses two sources, a missing file or an unknown data set, before a model is loaded."""
@@ -34,7 +40,7 @@ def check_source(images, dataset):
         raise FileNotFoundError(f"No such file: {images}")
 
 
-def load(name, images, dataset, n=None):
+def load(name, images, dataset, n=None, size=None):
     """Returns a model, and the images given to the command, else those of its own data set.
 
     Args:
@@ -42,15 +48,37 @@ def load(name, images, dataset, n=None):
         images: the command's option; None if it was not given.
         dataset: as well.
         n: how many images are needed at most. Defaults to None, all.
+        size: the command's option.
     """
     from keras_vae import hub
 
     check_source(images, dataset)
     model = hub.load(name)
-    return model, images_for(name, model.data_shape, images, dataset, n)
+    return model, images_for(name, picture_shape(model, size), images, dataset, n)
 
 
-def load_to_measure(name, images, dataset, n=None):
+def picture_shape(model, size=None):
+    """Returns the shape that a model's pictures are fitted to; None where they choose it.
+
+    Args:
+        model: a `keras_vae.VAE`.
+        size: the command's option. Defaults to None: 256 x 256 for autoencoders of diffusion
+            models, which take any size.
+    """
+    from keras_vae.data.pictures import check_size
+
+    shape = model.data_shape
+    if size is not None:
+        chosen = check_size(size)
+        if None not in shape and chosen != shape[:-1]:
+            raise ValueError(f"This model takes images of {shape[0]} x {shape[1]} only.")
+        return (*chosen, shape[-1])
+    if None in shape and (model.made_by or {}).get("factory") in _OF_DIFFUSION:
+        return (256, 256, shape[-1])
+    return shape
+
+
+def load_to_measure(name, images, dataset, n=None, size=None):
     """Does as `load`, but leaves out images that the model was trained on, if there are others.
 
     Returns:
@@ -62,18 +90,19 @@ def load_to_measure(name, images, dataset, n=None):
     check_source(images, dataset)
     known = trained_on(Path(name) / "run")
     model = hub.load(name)
+    shape = picture_shape(model, size)
     if images is None or known is None:
-        x = images_for(name, model.data_shape, images, dataset, n)
+        x = images_for(name, shape, images, dataset, n)
         of = (
             f"test images of {dataset or hub.info(name)['data']['name']}"
             if not images
             else "images"
         )
         return model, x, f"{len(x):,} {of}"
-    x = images_for(name, model.data_shape, images, dataset, n, lambda x: ~known(x))
+    x = images_for(name, shape, images, dataset, n, lambda x: ~known(x))
     if len(x):
         return model, x, f"{len(x):,} images that it was not trained on"
-    x = images_for(name, model.data_shape, images, dataset, n)
+    x = images_for(name, shape, images, dataset, n)
     typer.echo(
         f"{name} was trained on all of these images: its figures on others will be worse.", err=True
     )

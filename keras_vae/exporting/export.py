@@ -12,7 +12,7 @@ from keras_vae import hub
 from keras_vae.exporting import metadata
 from keras_vae.exporting.formats import FORMATS, trace
 from keras_vae.exporting.graphs import NAMES, example_inputs, graphs_of
-from keras_vae.files import read_json, write_json
+from keras_vae.files import read_json
 from keras_vae.hub.folder import METADATA
 from keras_vae.model import VAE
 from keras_vae.precision import in_float32
@@ -75,7 +75,7 @@ def export(model, folder, format: str = "onnx") -> dict:
         staged.mkdir()
         said = {"model": name, **metadata.describe(model, format)}
         said |= _write_graphs(model, format, staged)
-        write_json(staged / METADATA, said)
+        metadata.write(staged / METADATA, said)
         replace_folder(staged, folder)
     return said
 
@@ -95,7 +95,9 @@ def _write_graphs(model, format, folder):
         for batch, got in zip(batches, received):
             expected = graph(batch[name])
             worst = max(worst, _difference(expected, got, name))
-        descriptions[name] = metadata.describe_graph(path, graph.input, batch[name], expected)
+        descriptions[name] = metadata.describe_graph(
+            model, format, path, graph.input, batch[name], expected
+        )
         first = batches[0][name][:1]
         examples[name] = metadata.describe_example(graph.input, first, graph(first))
     return {

@@ -21,6 +21,8 @@ class Format:
         runtime: name of the package that reads it.
         write: a function of a `tf.function` and a path.
         read: a function of a path. It returns a function from named arrays to a dict of arrays.
+        call: a function of a file's name, the name of the input and those of the outputs. It
+            returns lines of Python that run the graph as a user would.
     """
 
     suffix: str
@@ -28,6 +30,7 @@ class Format:
     runtime: str
     write: Callable
     read: Callable
+    call: Callable
 
     def check(self):
         """Raises ValueError if packages are missing."""
@@ -72,6 +75,14 @@ def _read_onnx(path):
     return lambda **inputs: dict(zip(names, session.run(names, inputs)))
 
 
+def _call_onnx(file, input, outputs):
+    return [
+        "import onnxruntime",
+        f'session = onnxruntime.InferenceSession("{file}")',
+        f'{", ".join(outputs)}, = session.run(None, {{"{input}": {input}}})',
+    ]
+
+
 def _write_saved_model(function, path):
     import tensorflow as tf
 
@@ -93,6 +104,15 @@ def _read_saved_model(path):
     return run
 
 
+def _call_saved_model(file, input, outputs):
+    return [
+        "import tensorflow as tf",
+        f'graph = tf.saved_model.load("{file}")',
+        f'outputs = graph.signatures["serving_default"]({input}=tf.constant({input}))',
+        *(f'{name} = outputs["{name}"].numpy()' for name in outputs),
+    ]
+
+
 def _write_tflite(function, path):
     import tensorflow as tf
     from tensorflow.lite.tools import flatbuffer_utils
@@ -112,6 +132,15 @@ def _read_tflite(path):
     return Interpreter(model_path=str(path)).get_signature_runner()
 
 
+def _call_tflite(file, input, outputs):
+    return [
+        "from ai_edge_litert.interpreter import Interpreter",
+        f'graph = Interpreter("{file}")',
+        f"outputs = graph.get_signature_runner()({input}={input})",
+        *(f'{name} = outputs["{name}"]' for name in outputs),
+    ]
+
+
 def _output_names(function):
     """Names of a traced graph's outputs in their order, which the converters do not keep."""
     return list(function.get_concrete_function().structured_outputs)
@@ -128,13 +157,17 @@ FORMATS = {
         "onnxruntime",
         _write_onnx,
         _read_onnx,
+        _call_onnx,
     ),
-    "saved_model": Format("", {}, "tensorflow", _write_saved_model, _read_saved_model),
+    "saved_model": Format(
+        "", {}, "tensorflow", _write_saved_model, _read_saved_model, _call_saved_model
+    ),
     "tflite": Format(
         ".tflite",
         {"ai_edge_litert": "ai-edge-litert"},
         "ai-edge-litert",
         _write_tflite,
         _read_tflite,
+        _call_tflite,
     ),
 }

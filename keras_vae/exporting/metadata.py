@@ -1,12 +1,16 @@
 """What the metadata.json of an export says of its model, its format and its graphs."""
 
 import importlib.metadata
+import json
+import math
 import os
+import re
 from pathlib import Path
 
 from keras_vae import hub, likelihoods
 from keras_vae.exporting.formats import FORMATS, OPSET
 from keras_vae.exporting.graphs import graphs_of
+from keras_vae.files import write_bytes
 
 _FLOATS = {
     "binary": "in [0, 1]",
@@ -45,13 +49,25 @@ def describe(model, format: str) -> dict:
     return description
 
 
-def describe_graph(path, input, x, outputs) -> dict:
+def describe_graph(model, format, path, input, x, outputs) -> dict:
     """A graph's file, inputs and outputs, in their order; n stands for any number of examples."""
+    known = _meanings(model)
     return {
         "file": path.name,
         "inputs": {input: tensor_spec(x)},
         "outputs": {name: tensor_spec(value) for name, value in outputs.items()},
+        "meaning": {name: known[name] for name in (input, *outputs) if name in known},
+        "call": FORMATS[format].call(path.name, input, list(outputs)),
     }
+
+
+def write(path, said):
+    """Writes what is said so that people can read it: short lists and the self-test in a line."""
+    test = said["self_test"]
+    text = json.dumps({**said, "self_test": None}, indent=2)
+    text = re.sub(r"\[\s+([^][{}]{1,70}?)\s+\]", _in_a_line, text)
+    lines = ",\n".join(f"    {json.dumps(key)}: {json.dumps(value)}" for key, value in test.items())
+    write_bytes(path, text.replace('"self_test": null', f'"self_test": {{\n{lines}\n  }}').encode())
 
 
 def describe_example(input, x, outputs) -> dict:
@@ -72,6 +88,26 @@ def model_name(source) -> str:
     source = os.fspath(source)
     is_address = source in hub.list_models() or source.lower().startswith(("hf:", "http"))
     return source if is_address else Path(source).resolve().name
+
+
+def _meanings(model):
+    """What the tensors of graphs hold, by name."""
+    latent, likelihood = model.latent, model.likelihood
+    size, count = math.prod(latent.code_spec.shape), latent.code_spec.num_codes
+    return {
+        "data": f"what is encoded: float32 {_FLOATS[likelihood.observes]}",
+        "z": "codes, such as the first output of the encoder",
+        "codes": f"codes, whole numbers from 0 to {(count or 0) - 1}",
+        "noise": f"independent standard normal numbers, N(0, 1), {size} an image: in NumPy "
+        f'rng.standard_normal((n, {size}), dtype="float32")',
+        "mean": "the mean of q(z|x), which is the code",
+        "log_var": "the log-variance of q(z|x): mean + exp(log_var / 2) * N(0, 1) is a sample",
+        "image": "the mean of p(x|z), in the units of data",
+    }
+
+
+def _in_a_line(match):
+    return f"[{' '.join(match.group(1).split())}]"
 
 
 def _own_version():

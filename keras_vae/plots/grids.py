@@ -79,12 +79,12 @@ def reconstruction_pairs(x, reconstructions, columns=8):
     return _figure(rows, PAIR_GAPS * pairs, ["original", "reconstruction"] * pairs)
 
 
-def labelled_rows(rows, labels, gaps=None, captions=None, title=None):
+def labelled_rows(rows, labels=(), gaps=None, captions=None, title=None):
     """Draws rows of images, each beside its label; private to this package.
 
     Args:
         rows: images for each row, as in `image_grid`, all of one height and width.
-        labels: a text for each row.
+        labels: a text for each row. Defaults to none.
         gaps: pixels above each row. Defaults to None, the same small gap.
         captions: a text below each image of each row. Defaults to None, none.
         title: a text above all rows. Defaults to None, none.

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_vae.checks import as_array, check_whole
 from keras_vae.plots.charts import rate_bars, use_bars
-from keras_vae.plots.grids import PAIR_GAPS, image_grid, labelled_rows, to_images
+from keras_vae.plots.grids import PAIR_GAPS, labelled_rows, to_images
 from keras_vae.plots.units import unit_ranges, unit_values
 
 
@@ -46,8 +46,8 @@ def traversal(model, x, *, units=10, steps=9, span=None):
             use where the rate is not a sum over latents.
         units: number of latents. Defaults to 10, or as many as there are.
         steps: values of each, evenly spaced. Defaults to 9.
-        span: each latent goes from -span to span. Defaults to None: the range of the codes of x,
-            and at least -3 to 3 if the model has a prior.
+        span: each latent goes from -span to span. Defaults to None: the range of the codes of x
+            and of what the prior draws, for a standard normal prior at least -3 to 3.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -88,7 +88,8 @@ def interpolation(model, first, second, steps=9):
         steps: images in a row, both ends' reconstructions among them. Defaults to 9.
 
     Returns:
-        A `matplotlib.figure.Figure`: originals at the ends, decoded codes between.
+        A `matplotlib.figure.Figure`: at the ends the originals, which are marked so, and between
+        them the decoded codes with their share of the way.
 
     Raises:
         ValueError: if these are not as many images of the model's shape.
@@ -113,7 +114,8 @@ def interpolation(model, first, second, steps=9):
     shares = np.linspace(0, 1, steps, dtype="float32")
     between = [decode((1 - share) * ends[0] + share * ends[1]) for share in shares]
     rows = np.stack(to_images(model.likelihood, first, *between, second), axis=1)
-    return image_grid(rows.reshape(-1, *first.shape[1:]), columns=steps + 2)
+    captions = ["original", *(f"{100 * share:.0f} %" for share in shares), "original"]
+    return labelled_rows(rows, captions=[captions] * len(rows))
 
 
 def latent_plane(model, x=None, labels=None, *, steps=21, span=None):
@@ -125,7 +127,7 @@ def latent_plane(model, x=None, labels=None, *, steps=21, span=None):
         labels: a class `(n,)` for each of `x`, for its colour. Defaults to None.
         steps: images a side. Defaults to 21.
         span: the plane goes from -span to span on both axes. Defaults to None: the range of the
-            codes of x, or of the prior, and at least -3 to 3 if the model has one.
+            codes of x and of what the prior draws, for a standard normal prior at least -3 to 3.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -231,7 +233,6 @@ def _check_images(model):
 def _check_real(model, what):
     if model.latent.code_spec.num_codes:
         raise ValueError(
-            f"{what} needs latents that are real numbers, and this model's codes are integers. "
-            "keras_vae.plots.code_maps draws them; keras-vae explore shows them, and lets you "
-            "exchange them."
+            f"{what} needs codes that are real numbers. This model's are integers: keras-vae "
+            "explore shows them and lets you exchange them, keras_vae.plots.code_maps draws them."
         )
