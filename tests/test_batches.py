@@ -1,6 +1,7 @@
 """Data that is not in memory: arrays in files and pipelines, read a batch at a time."""
 
 import itertools
+import tracemalloc
 
 import h5py
 import keras
@@ -116,6 +117,18 @@ def test_no_more_than_a_batch_is_read_at_once(model, x, tmp_path):
     asked = Batches(x)
     keras_vae.evaluate(model, asked, num_samples=2)
     assert asked.asked == [0, 1, 2]  # once
+
+
+def test_evaluation_holds_no_copy_of_the_data(make, tmp_path):
+    model = make("mlp_vae", (64, 64, 1))
+    stored = np.memmap(tmp_path / "x", "uint8", "w+", shape=(512, 64, 64, 1))
+    stored[:] = np.random.default_rng(0).integers(0, 256, stored.shape)
+    keras_vae.evaluate(model, stored[:8], num_samples=1)  # to compile
+    tracemalloc.start()
+    keras_vae.evaluate(model, stored, num_samples=1, batch_size=8)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < stored.size  # of the 4 bytes a value takes as float32
 
 
 def test_arrays_in_files(model, x, tmp_path):
