@@ -13,8 +13,8 @@ from keras import ops
 from keras_vae.checks import as_array, check_whole, is_array
 
 BYTES = (
-    "These look like images of 8 bits, from 0 to 255 as floats, and are taken as they are: nats and "
-    "errors are in those units. Pass uint8, or divide by 255, for the usual range of 0 to 1."
+    "These look like images of 8 bits, from 0 to 255 as floats, and are taken as they are: nats "
+    "and errors are in those units. Pass uint8, or divide by 255, for the usual range of 0 to 1."
 )
 _VALUES = 2**20  # at most so many in one pass: networks widen them a hundredfold
 

@@ -146,8 +146,8 @@ def test_arrays_in_files(model, x, tmp_path):
 def test_a_batch_larger_than_a_pass_is_split(model, x):
     passes = [len(batch) for _, batch in model._batches(iter([x[:7], x[7:]]), 4)]
     assert passes == [4, 3, 3]
-    # At 512 x 512 x 3 a pass of 256 examples would take gigabytes.
-    assert [batches.rows_per_pass(values) for values in (784, 512 * 512 * 3, 10**9)] == [256, 4, 1]
+    # A pass of 256 large images would take gigabytes.
+    assert [batches.rows_per_pass(values) for values in (784, 12288, 10**9)] == [256, 85, 1]
 
 
 def endless(x):
