@@ -71,7 +71,7 @@ def main():
 
 def table(part: str, rows: dict) -> str:
     """The table of a part of a result, in Markdown."""
-    columns = ["per second", "range", "vs Pythae", "in CPU time", "of matmul", "MiB"]
+    columns = ["per second", "range", "vs Pythae", "in CPU time", "of matmul", "MB"]
     lines = [f"| {part} | | {' | '.join(columns)} |", f"|---|---|{'---:|' * len(columns)}"]
     for title, contenders in rows.items():
         for name, row in contenders.items():
@@ -81,7 +81,7 @@ def table(part: str, rows: dict) -> str:
                 _cell(row.get("of pythae"), "{:.2f} x"),
                 _cell(row.get("in cpu of pythae"), "{:.2f} x"),
                 _cell(row.get("of matmul"), "{:.0%}"),
-                f"{row['peak_mib']:,}",
+                f"{row['peak_mib'] * 2**20 / 1e6:,.0f}",
             ]
             lines.append(f"| {title} | {name} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])

@@ -4,6 +4,7 @@ As in `inference`, the random numbers are NumPy's, one stream per example.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 from keras import ops
@@ -11,15 +12,15 @@ from keras import ops
 from keras_vae.checks import check_whole
 from keras_vae.noise import check_noise_seed, noise_streams
 
-# Rows and outputs of the decoder per pass of log_likelihood, to bound the memory.
-_ROWS = 4096
-_VALUES = _ROWS * 28 * 28
+TERMS = ("distortion", "rate", "elbo_variance", "log_likelihood", "log_likelihood_variance")
+_ROWS = 4096  # that the decoder takes at most in a pass of log_likelihood
+_VALUES = _ROWS * 28 * 28  # outputs, as well
 
 
 class Bounds:
     """The methods of a `VAE` that bound log p(x). Uses those of `Inference`."""
 
-    def elbo(self, x, *, num_samples=None, seed=None, batch_size=256):
+    def elbo(self, x, *, num_samples=None, seed=None, batch_size=None):
         """Computes ELBO(x) = -distortion - rate, in nats per example.
 
         The ELBO has beta = 1, whatever beta the model was trained with. Under a Bernoulli
@@ -30,7 +31,7 @@ class Bounds:
             num_samples: Monte Carlo samples of z per example. Defaults to the model's number.
             seed: whole number; the same seed gives the same noise on every backend. Defaults to
                 None, new noise at each call.
-            batch_size: examples per pass. Defaults to 256.
+            batch_size: as in `encode`.
 
         Returns:
             float32 `(n,)`.
@@ -43,7 +44,7 @@ class Bounds:
         distortion, rate = self.distortion_and_rate(x, **arguments)
         return -distortion - rate
 
-    def distortion_and_rate(self, x, *, num_samples=None, seed=None, batch_size=256):
+    def distortion_and_rate(self, x, *, num_samples=None, seed=None, batch_size=None):
         """Computes the two terms of the ELBO.
 
         The distortion is -E_q[log p(x|z)]; the rate is KL(q(z|x) || p(z)) or a code length.
@@ -63,17 +64,17 @@ class Bounds:
         """
         self._check_bound()
         m = self.num_samples if num_samples is None else check_whole("num_samples", num_samples, 1)
-        x, seed = self._check_x(x), check_noise_seed(seed)
-        spec, elbo_parts = self.code_spec(np.shape(x)[1:]), self._compiled(self._elbo_parts)
+        seed = check_noise_seed(seed)
 
         def parts(batch, start):
             streams = noise_streams(seed, start, len(batch))
             observed = self._observe(batch, streams)
-            return elbo_parts(observed, self._noise(streams, m, spec))
+            noise = self._noise(streams, m, self.code_spec(batch.shape[1:]))
+            return self._compiled(self._elbo_parts)(observed, noise)
 
-        return tuple(self._in_batches(parts, x, batch_size, with_start=True).T)
+        return tuple(self._in_batches(parts, x, batch_size).T)
 
-    def log_likelihood(self, x, num_samples=100, *, seed=None, batch_size=64):
+    def log_likelihood(self, x, num_samples=100, *, seed=None, batch_size=None):
         """Importance-weighted bound on log p(x) (Burda et al. 2015, arXiv 1509.00519, eq. 8).
 
         log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x). In expectation it is at least the ELBO, and it
@@ -85,7 +86,7 @@ class Bounds:
                 often use 5000.
             seed: whole number; the same seed gives the same noise on every backend. Defaults to
                 None, new noise at each call.
-            batch_size: examples per pass. Defaults to 64.
+            batch_size: as in `encode`.
 
         Returns:
             float32 `(n,)`, nats per example.
@@ -97,7 +98,7 @@ class Bounds:
         terms = self.importance_terms(x, num_samples, seed=seed, batch_size=batch_size)
         return terms["log_likelihood"].astype("float32")
 
-    def importance_terms(self, x, num_samples=100, *, seed=None, batch_size=64, progress=None):
+    def importance_terms(self, x, num_samples=100, *, seed=None, batch_size=None, progress=None):
         """Estimates the terms of the ELBO and log p(x) of each example, from K samples of q(z|x).
 
         The weights are log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x). Moments are accumulated
@@ -108,7 +109,7 @@ class Bounds:
             num_samples: samples K per example; always 1 if the posterior is a single point.
             seed: whole number; the same seed gives the same noise on every backend. Defaults to
                 None, new noise at each call.
-            batch_size: examples per pass. Defaults to 64.
+            batch_size: as in `encode`.
             progress: a function that is called after every pass with the number of examples done.
                 Defaults to None.
 
@@ -127,43 +128,39 @@ class Bounds:
                 model has no likelihood, as a plain autoencoder.
         """
         self._check_bound()
-        x, seed = self._check_x(x), check_noise_seed(seed)
-        spec = self.code_spec(np.shape(x)[1:])
         num_samples = check_whole("num_samples", num_samples, 1)
+        terms = partial(self._importance_batch, num_samples, check_noise_seed(seed))
+        return dict(zip(TERMS, self._in_batches(terms, x, batch_size, progress).T))
+
+    def _importance_batch(self, num_samples, seed, batch, start=0):
+        """The `TERMS` of a batch, `(n, 5)`."""
+        n, spec = len(batch), self.code_spec(batch.shape[1:])
         total = 1 if spec.noise_shape is None else num_samples
-        encoder, sampled = self._compiled(self._encoded), self._compiled(self._sampled_terms)
-        values = math.prod(self.likelihood.output_shape(np.shape(x)[1:]))
-
-        def terms(batch, start):
-            n = len(batch)
-            streams = noise_streams(seed, start, n)
-            observed = self._observe(batch, streams)
-            h = encoder(observed)
-            chunk = max(1, min(_ROWS // n, _VALUES // (n * values)))
-            log_sum = log_sum_squares = np.full(n, -np.inf)
-            distortion, rate, elbo, squares = np.zeros((4, n))
-            for done in range(0, total, chunk):
-                noise = self._noise(streams, min(chunk, total - done), spec)
-                parts = ops.convert_to_numpy(sampled(observed, h, noise))
-                log_p, log_ratio, rates = parts.astype("float64")  # (k, n)
-                log_w = np.logaddexp.reduce(log_p + log_ratio, axis=0)
-                log_sum = np.logaddexp(log_sum, log_w)
-                log_w = np.logaddexp.reduce(2 * (log_p + log_ratio), axis=0)
-                log_sum_squares = np.logaddexp(log_sum_squares, log_w)
-                if not done:  # squares are centred on the first mean, to avoid cancellation
-                    centre = np.mean(log_p - rates, axis=0)
-                distortion, rate = distortion - log_p.sum(axis=0), rate + rates.sum(axis=0)
-                elbo = elbo + (log_p - rates - centre).sum(axis=0)
-                squares = squares + np.square(log_p - rates - centre).sum(axis=0)
-            variance = (squares - elbo**2 / total) / max(total - 1, 1) / total
-            excess = np.exp(log_sum_squares - 2 * log_sum) - 1 / total
-            log_likelihood = log_sum - np.log(total)
-            means = (distortion / total, rate / total, variance, log_likelihood, excess)
-            return np.stack(means, axis=1)
-
-        names = ("distortion", "rate", "elbo_variance", "log_likelihood", "log_likelihood_variance")
-        parts = self._in_batches(terms, x, batch_size, with_start=True, progress=progress)
-        return dict(zip(names, parts.T))
+        values = math.prod(self.likelihood.output_shape(batch.shape[1:]))
+        chunk = max(1, min(_ROWS // n, _VALUES // (n * values)))
+        streams = noise_streams(seed, start, n)
+        observed = self._observe(batch, streams)
+        h, sampled = self._compiled(self._encoded)(observed), self._compiled(self._sampled_terms)
+        log_sum = log_sum_squares = np.full(n, -np.inf)
+        distortion, rate, elbo, squares = np.zeros((4, n))
+        for done in range(0, total, chunk):
+            noise = self._noise(streams, min(chunk, total - done), spec)
+            parts = ops.convert_to_numpy(sampled(observed, h, noise))
+            log_p, log_ratio, rates = parts.astype("float64")  # (k, n)
+            log_w = np.logaddexp.reduce(log_p + log_ratio, axis=0)
+            log_sum = np.logaddexp(log_sum, log_w)
+            log_w = np.logaddexp.reduce(2 * (log_p + log_ratio), axis=0)
+            log_sum_squares = np.logaddexp(log_sum_squares, log_w)
+            if not done:  # squares are centred on the first mean, to avoid cancellation
+                centre = np.mean(log_p - rates, axis=0)
+            distortion, rate = distortion - log_p.sum(axis=0), rate + rates.sum(axis=0)
+            elbo = elbo + (log_p - rates - centre).sum(axis=0)
+            squares = squares + np.square(log_p - rates - centre).sum(axis=0)
+        variance = (squares - elbo**2 / total) / max(total - 1, 1) / total
+        excess = np.exp(log_sum_squares - 2 * log_sum) - 1 / total
+        log_likelihood = log_sum - np.log(total)
+        means = (distortion / total, rate / total, variance, log_likelihood, excess)
+        return np.stack(means, axis=1)
 
     def _check_bound(self):
         if self.latent.no_bound:

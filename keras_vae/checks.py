@@ -8,6 +8,7 @@ import re
 import numpy as np
 
 LARGEST_SEED = 2**31 - 1  # the limit of PyTorch
+_VALUES = 2**22  # that are checked at once
 
 
 def check_whole(name, value, minimum):
@@ -119,7 +120,7 @@ def scale(x):
     return values / np.float32(255) if x.dtype == np.uint8 else values
 
 
-def check_data(x, data_shape, likelihood, name="x"):
+def check_data(x, data_shape, likelihood, name="x", is_first=True):
     """Returns `x` as a NumPy array; ValueError unless it is a valid batch for the model.
 
     Args:
@@ -127,6 +128,8 @@ def check_data(x, data_shape, likelihood, name="x"):
         data_shape: shape of one example.
         likelihood: the likelihood, which defines the allowed values.
         name: the name of the data in the message.
+        is_first: whether these are all of the data, or its first batch. A later batch may well hold
+            black images only.
     """
     x = as_array(x, name)
     expected = ", ".join("any" if size is None else str(size) for size in ("n", *data_shape))
@@ -138,23 +141,37 @@ def check_data(x, data_shape, likelihood, name="x"):
         )
     if x.shape[0] == 0:
         raise ValueError(f"{name} must hold at least one example. Received shape: {x.shape}")
-    if x.dtype == np.uint8 and x.max() == 1 and likelihood.uint8_scale != 1:
+    if is_first and x.dtype == np.uint8 and x.max() == 1 and likelihood.uint8_scale != 1:
         raise ValueError(
             f"{name} is uint8, which is read as images of 256 levels, but holds only 0 and 1. Pass "
             f'{name}.astype("float32") if these are binary values.'
         )
     if x.dtype == np.uint8 or x.dtype == bool:
         return x
-    with np.errstate(over="ignore"):
-        finite = np.isfinite(x.astype("float32") if x.dtype.itemsize > 4 else x)
-    if not finite.all():
+    step = max(1, _VALUES // max(1, math.prod(x.shape[1:])))  # a copy of all may not fit in memory
+    parts = [slice(start, start + step) for start in range(0, len(x), step)]
+    bad = {}  # the number of values that are not finite, by example
+    for part in parts:
+        finite = _finite(x[part])
+        if not finite.all():
+            counts = np.sum(~finite.reshape(len(finite), -1), axis=1)
+            bad |= {part.start + int(i): int(counts[i]) for i in np.flatnonzero(counts)}
+    if bad:
         raise ValueError(
-            f"{name} must be finite. Received {int(np.sum(~finite))} values that are NaN, infinite "
-            f"or beyond float32, the first in example {int(np.argwhere(~finite)[0][0])}. Remove "
-            "those examples."
+            f"{name} must be finite. Received {sum(bad.values())} values that are NaN, infinite or "
+            f"beyond float32, the first in example {min(bad)}. Remove those examples."
         )
-    likelihood.check(x)
+    for part in parts:
+        try:
+            likelihood.check(x[part])
+        except ValueError:
+            likelihood.check(x)  # whose message is about all values
     return x
+
+
+def _finite(x):
+    with np.errstate(over="ignore"):
+        return np.isfinite(x.astype("float32") if x.dtype.itemsize > 4 else x)
 
 
 def check_sample_weight(sample_weight, n):

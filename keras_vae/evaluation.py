@@ -3,12 +3,17 @@
 import math
 
 import numpy as np
+from keras import ops
 
 from keras_vae import progress
-from keras_vae.checks import as_array, check_whole
+from keras_vae.batches import joined
+from keras_vae.bounds import TERMS
+from keras_vae.checks import check_whole
+
+_WINDOW = 11  # pixels a side of SSIM's window
 
 
-def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
+def evaluate(model, x, *, num_samples=100, seed=0, batch_size=None) -> dict:
     """Measures a model on data, with a progress bar in a terminal.
 
     All likelihoods are in nats per example, with every constant, at beta = 1; the same K posterior
@@ -18,12 +23,15 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
 
     Args:
         model: a `keras_vae.VAE`.
-        x: data `(n, *data_shape)`. Under a Bernoulli likelihood the likelihoods are those of a
-            binary image drawn from each grey one; the errors are those of the image as given.
+        x: data `(n, *data_shape)`, or whatever else `model.encode` takes, such as a pipeline. It is
+            read once, a batch at a time, and only its codes stay in memory. Measure data that the
+            model was not trained on: figures of its training data are better. Under a Bernoulli
+            likelihood the likelihoods are those of a binary image drawn from each grey one; the
+            errors are those of the image as given.
         num_samples: samples K of the posterior per example. Defaults to 100; published tables of
             NLL use 5000. Ignored where the posterior is a single point, as in a VQ model.
         seed: whole number that fixes the noise, on every backend. Defaults to 0.
-        batch_size: examples per pass. Defaults to 256. The memory used does not grow with K.
+        batch_size: examples per pass, as in `model.encode`. The memory used does not grow with K.
 
     Returns:
         A dict of means over the examples:
@@ -36,6 +44,8 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
         `mse`: squared error of `reconstruct(x)` per value, of the data as the networks read it;
         `mse_sampled`: the same of decoded posterior samples;
         `psnr`: -10 log10(mse), in dB, for a range of 1;
+        `ssim`: the mean structural similarity of images of at least 11 x 11 and their
+        reconstructions (Wang et al. 2004: Gaussian window of 11 x 11, sigma 1.5, a range of 1);
         `num_samples`: K;
         and `elbo_stderr`, `rate_stderr`, `distortion_stderr`, `nll_stderr`, `mse_stderr`,
         `elbo_mc_stderr`, `nll_mc_stderr`. Also the use of the latent: `active_units` (those with
@@ -48,23 +58,24 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
         ValueError: if `x` is not data that the model takes or an argument is out of range.
     """
     check_whole("num_samples", num_samples, 1)
-    code = model.encode(x, batch_size)
-    per_example = {"mse": _squared_error(model, x, model.decode(code, batch_size))}
-    result, terms = {}, {}
+    check_whole("seed", seed, 0)
+    parts = []
+    with progress.bar("examples", len(x) if hasattr(x, "shape") else None) as done:
+        for start, batch in model._batches(x, batch_size):
+            parts.append(_measure(model, batch, start, num_samples, seed))
+            done(start + len(batch))
+    unit_rates = sum(part.pop("unit_rates", 0.0) for part in parts)
+    all_of = {name: joined([part[name] for part in parts]) for name in parts[0]}
+    code, size = all_of.pop("code"), math.prod(batch.shape[1:])
+    per_example, result = {key: all_of[key] for key in ("mse", "ssim") if key in all_of}, {}
     if not model.latent.no_bound:
-        with progress.bar("examples", len(code)) as done:
-            terms = model.importance_terms(
-                x, num_samples, seed=seed, batch_size=batch_size, progress=done
-            )
         per_example |= {
-            "elbo": -terms["distortion"] - terms["rate"],
-            "distortion": terms["distortion"],
-            "rate": terms["rate"],
-            "nll": -terms["log_likelihood"],
+            "elbo": -all_of["distortion"] - all_of["rate"],
+            "distortion": all_of["distortion"],
+            "rate": all_of["rate"],
+            "nll": -all_of["log_likelihood"],
         }
-        z = model.sample_posterior(x, seed, batch_size=batch_size)
-        sampled = _squared_error(model, x, model.decode(z, batch_size))
-        result["mse_sampled"] = float(np.mean(sampled))
+        result["mse_sampled"] = float(np.mean(all_of["mse_sampled"]))
     for name, values in per_example.items():
         result[name] = float(np.mean(values, dtype="float64"))
         error = float(np.std(values) / math.sqrt(len(values)))
@@ -72,22 +83,41 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=256) -> dict:
     result["psnr"] = -10 * math.log10(result["mse"]) if result["mse"] else math.inf
     result |= model.latent.use(code).figures
     if model.latent.has_unit_rates:
-        rates = np.mean(model.latent_rates(x, batch_size), axis=0, dtype="float64")
-        result["latent_rates"] = rates.tolist()
-    if not terms:
+        result["latent_rates"] = (unit_rates / len(code)).tolist()
+    if model.latent.no_bound:
         return result
     if model.likelihood.is_code_length:
-        result["bits_per_dim"] = result["nll"] / (math.prod(np.shape(x)[1:]) * math.log(2))
+        result["bits_per_dim"] = result["nll"] / (size * math.log(2))
     is_point = model.latent.code_spec.noise_shape is None
     result["num_samples"] = 1 if is_point else num_samples
     for name, key in (("elbo", "elbo_variance"), ("nll", "log_likelihood_variance")):
-        error = math.sqrt(max(0.0, terms[key].sum())) / len(code)
+        error = math.sqrt(max(0.0, all_of[key].sum())) / len(code)
         one_of_many = not is_point and num_samples == 1
         result[f"{name}_mc_stderr"] = None if one_of_many else error
     return result
 
 
-def _squared_error(model, x, images):
-    """Mean over the values of each example, `(n,)`."""
-    residual = model.likelihood.read(as_array(x)) - images
-    return np.mean(np.square(residual), axis=tuple(range(1, residual.ndim)), dtype="float64")
+def _measure(model, batch, start, num_samples, seed):
+    """Figures of each example of a batch, `(n,)`, its codes, and the sum of their unit rates."""
+
+    x = model.likelihood.read(batch)
+
+    def squared_error(images):
+        residual = x - images
+        return np.mean(np.square(residual), axis=tuple(range(1, residual.ndim)), dtype="float64")
+
+    code = ops.convert_to_numpy(model._encode_batch(batch))
+    images = model._decode_batch(code)
+    figures = {"code": code, "mse": squared_error(images)}
+    if x.ndim == 4 and min(x.shape[1:3]) >= _WINDOW:
+        ssim = ops.image.ssim(x, images, filter_size=_WINDOW, data_format="channels_last")
+        figures["ssim"] = ops.convert_to_numpy(ssim)
+    if model.latent.no_bound:
+        return figures
+    terms = model._importance_batch(num_samples, seed, batch, start)
+    z = ops.convert_to_numpy(model._sample_batch(seed, batch, start))
+    figures |= dict(zip(TERMS, terms.T)) | {"mse_sampled": squared_error(model._decode_batch(z))}
+    if model.latent.has_unit_rates:
+        rates = ops.convert_to_numpy(model._rate_batch(batch, start))
+        figures["unit_rates"] = rates.sum(axis=0, dtype="float64")
+    return figures

@@ -1,20 +1,49 @@
 """Reading, writing and hashing files; writes are atomic, so no partial file is ever read."""
 
+import contextlib
+import errno
 import hashlib
+import io
 import json
 import os
+import tempfile
 from pathlib import Path
 
 
 def write_bytes(path, content: bytes):
-    """Writes a file atomically: under a temporary name in the same folder, then renamed."""
+    """Writes a file atomically: under a temporary name in the same folder, then renamed.
+
+    Raises:
+        OSError: if it cannot be written, as on a full disk; the error names the file.
+    """
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yields a temporary path beside `path`; what is written to it is then renamed to `path`.
+
+    If that fails, nothing is left of it, and the OSError names `path`.
+    """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        with _naming(path):
+            yield partial
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_weights(model, path):
+    """Writes the weights of a Keras model to a `.weights.h5` file, as `write_bytes` does.
+
+    The file is made in memory, since HDF5 crashes the process if the disk is full.
+    """
+    content = _WeightsInMemory()
+    model.save_weights(content)
+    write_bytes(path, content.getbuffer())
 
 
 def write_json(path, content):
@@ -22,12 +51,18 @@ def write_json(path, content):
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def read_json(path) -> dict:
+def read_json(path, largest: int | None = None) -> dict:
     """Reads a file that holds a JSON object.
 
+    Args:
+        path: the file.
+        largest: how many bytes it may have. Defaults to None, any number.
+
     Raises:
-        ValueError: if the file cannot be read or is not a JSON object.
+        ValueError: if the file cannot be read, is too large or is not a JSON object.
     """
+    if largest and Path(path).is_file() and Path(path).stat().st_size > largest:
+        raise ValueError(f"{path} has more than the {largest} bytes allowed.")
     try:
         content = json.loads(Path(path).read_text())
     except (OSError, ValueError, RecursionError) as error:
@@ -37,7 +72,44 @@ def read_json(path) -> dict:
     return content
 
 
+def megabytes(count: int) -> str:
+    """A number of bytes as it is shown, in megabytes of 10^6 bytes: `"3.9 MB"`."""
+    return f"{count / 1e6:.1f} MB"
+
+
 def sha256(path) -> str:
     """Returns the SHA-256 of a file in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_writable(path):
+    """Raises OSError unless a file can be written at `path`; folders above it may be missing.
+
+    It leaves nothing behind. For use before long work whose result goes there.
+    """
+    absolute = Path(path).absolute()
+    folder = next(parent for parent in absolute.parents if parent.exists())
+    with _naming(path):
+        if absolute.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """Names a file in an OSError; that of a write to an open file names none, or a temporary."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise type(error)(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+class _WeightsInMemory(io.BytesIO):
+    """Keras takes it for a file of weights, by its name."""
+
+    def __str__(self):
+        return "memory.weights.h5"

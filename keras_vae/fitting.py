@@ -7,8 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.backends import pipe_arrays, speed_up_adam
+from keras_vae import batches
+from keras_vae.backends import pipe_arrays, share_gradients, share_variables, speed_up_adam
 from keras_vae.checks import as_array, check_sample_weight, is_array
+from keras_vae.replicas import gather_replicas, over_replicas, replicas
 
 
 class Fitting:
@@ -30,6 +32,7 @@ class Fitting:
                 )
         self.__dict__.pop("_graphs", None)  # parts may have changed
         super().compile(optimizer=speed_up_adam(keras.optimizers.get(optimizer)), **kwargs)
+        share_gradients(self.optimizer)
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -64,6 +67,7 @@ class Fitting:
             arguments["validation_data"] = self._check_triple(*validation, "validation_data")
         self._check_logits(arguments["x"])
         self.objective.end_ramps()  # of a fit that was interrupted
+        self._start_alike(arguments["x"])
         # A pipeline has an order of its own; Keras warns if it is asked to shuffle one.
         shuffle = {"shuffle": is_array(arguments["x"])}
         return super().fit(**pipe_arrays({**shuffle, **arguments}))
@@ -74,16 +78,18 @@ class Fitting:
         The noise is the same at every call.
         """
         self._compile_if_needed()
+        within_fit = kwargs.get("_use_cached_eval_dataset")
         noise = [v for v in self.variables if v.name == "seed_generator_state"]
         states = [ops.convert_to_numpy(variable.value) for variable in noise]
-        if not kwargs.get("_use_cached_eval_dataset"):
+        if not within_fit:
             arguments = pipe_arrays(self._check_call(keras.Model.evaluate, x, y, *args, **kwargs))
         else:
             arguments = {"x": x, "y": y, **kwargs}
         try:
             for key, variable in enumerate(noise):
                 variable.assign(np.array([key, 0]))
-            return super().evaluate(**arguments)
+            logs = super().evaluate(**arguments)
+            return _average_logs(logs) if within_fit else logs
         finally:
             for state, variable in zip(states, noise):
                 variable.assign(state)
@@ -131,6 +137,20 @@ class Fitting:
         if not self.compiled:
             self.compile(keras.optimizers.Adam(1e-3))
 
+    def _start_alike(self, x):
+        """Gives all processes of a training run the state of the first; checks their data."""
+        if replicas() == 1:
+            return
+        self.optimizer.build(self.trainable_variables)
+        share_variables([*self.variables, *self.optimizer.variables])
+        own = ops.convert_to_tensor([len(x) if hasattr(x, "__len__") else 0], "int32")
+        lengths = ops.convert_to_numpy(gather_replicas(own))
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                "Each process must have as many examples as the others, or they would wait for "
+                f"each other for ever. Received, by process: {', '.join(map(str, lengths))}"
+            )
+
     def _check_logits(self, x):
         """Raises ValueError if a decoder that should return logits returns probabilities."""
         if self.likelihood.mean_activation != "sigmoid" or self.made_by or not self.built:
@@ -174,6 +194,7 @@ class Fitting:
 
     def _check_triple(self, x, y=None, sample_weight=None, name="x"):
         """Checks data and weights; returns placeholder labels if Keras needs them for weights."""
+        batches.check_kind(x, name)
         if not is_array(x):
             return self._check_first_batch(x, name), y, sample_weight
         x = self._check_x(x, name)
@@ -185,25 +206,25 @@ class Fitting:
 
     def _check_first_batch(self, pipeline, name):
         """Checks the first batch of a pipeline; the pipeline returned still yields that batch."""
+        batches.check_pipeline(pipeline, name)
+        is_dataset = isinstance(pipeline, keras.utils.PyDataset)
+        first = pipeline[0] if is_dataset else next(iter(pipeline), None)
         if isinstance(pipeline, types.GeneratorType):
-            first = next(pipeline, None)
             pipeline = _chain(first, pipeline)
-        elif isinstance(pipeline, keras.utils.PyDataset):
-            first = pipeline[0]
-        elif hasattr(pipeline, "__iter__"):
-            first = next(iter(pipeline), None)
-        else:
-            raise ValueError(
-                f"{name} must be an array of shape (n, *data_shape) or a pipeline of such batches "
-                f"(tf.data, PyDataset, torch DataLoader, generator). Received: {pipeline!r}"
-            )
         if first is None:
             raise ValueError(f"{name} must hold at least one batch. Received an empty pipeline.")
-        batch, y, _ = keras.utils.unpack_x_y_sample_weight(first)
-        if type(batch).__name__ == "PerReplica":  # from a distributed tf.data pipeline
-            batch = batch.values[0]
+        y = keras.utils.unpack_x_y_sample_weight(first)[1]
+        batch = batches.data_of(first, name)
         _check_no_target(self._check_x(batch, f"the first batch of {name}"), y)
         return pipeline
+
+
+def _average_logs(logs):
+    """The mean of logs over the processes of a training run, for callbacks that decide by them."""
+    if replicas() == 1:
+        return logs
+    total = over_replicas(ops.convert_to_tensor(list(logs.values()), "float32"))
+    return dict(zip(logs, (ops.convert_to_numpy(total) / replicas()).tolist()))
 
 
 def _chain(first, rest):

@@ -4,69 +4,69 @@ Random numbers come from NumPy, one stream per example, so a seed gives the same
 backend and with every batch size.
 """
 
+import math
+from functools import partial
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_vae import batches
 from keras_vae.backends import compile_method
 from keras_vae.checks import as_array, check_data, check_sizes, check_whole
 from keras_vae.noise import check_noise_seed, noise_streams, normal_noise
+from keras_vae.tiling import Tiling
 
 
-class Inference:
+class Inference(Tiling):
     """The methods of a trained `VAE`; they use its encoder, latent, decoder and likelihood."""
 
-    def encode(self, x, batch_size=256):
+    def encode(self, x, batch_size=None, *, tile_size=None):
         """Encodes data deterministically.
 
         Args:
             x: data `(n, *data_shape)`: uint8, or float in the likelihood's range. Grey values are
-                encoded without binarisation.
-            batch_size: examples per pass. Defaults to 256.
+                encoded without binarisation. An array in a file (HDF5, np.memmap) is read a batch
+                at a time, and so is a pipeline of batches (tf.data, PyDataset, torch DataLoader,
+                generator) that comes to an end; its labels are ignored.
+            batch_size: examples per pass at most. Defaults to None, 256 or fewer if they are large.
+            tile_size: side of the overlapping tiles, in pixels, that the encoder takes one by one
+                to save memory; their codes are blended. For models of any size whose codes are
+                maps. Defaults to None, the whole image.
 
         Returns:
             The posterior mean, float32 `(n, *code_shape)`; for a VQ model integer codes
             `(n, *positions)`.
 
         Raises:
-            ValueError: if `x` is not valid data for the model.
+            ValueError: if `x` is not valid data for the model, or has no end.
         """
-        x = self._check_x(x)
-        code = self._compiled(self._code)
-        return self._in_batches(lambda batch: code(self._tensor(batch)), x, batch_size)
+        encode = partial(self._encode_batch, tile=self._check_tile(tile_size))
+        return self._in_batches(encode, x, batch_size)
 
-    def sample_posterior(self, x, seed=None, *, batch_size=256):
+    def sample_posterior(self, x, seed=None, *, batch_size=None):
         """Samples z = mean + eps * stddev from q(z|x), one sample per example.
 
         Args:
             x: data, as in `encode`.
             seed: whole number; the same seed gives the same noise. Defaults to None, new noise at
                 each call.
-            batch_size: examples per pass. Defaults to 256.
+            batch_size: as in `encode`.
 
         Returns:
             Codes `(n, *code_shape)`. The posterior of a VQ model is a single point, so its
             sample is the code that `encode` returns.
         """
-        x, spec = self._check_x(x), self.code_spec(np.shape(x)[1:])
-        if spec.noise_shape is None:
-            return self.encode(x, batch_size)
-        seed, sampled = check_noise_seed(seed), self._compiled(self._sampled_code)
+        return self._in_batches(partial(self._sample_batch, check_noise_seed(seed)), x, batch_size)
 
-        def sample(batch, start):
-            noise = self._noise(noise_streams(seed, start, len(batch)), 1, spec)
-            return sampled(self._tensor(batch), noise)
-
-        return self._in_batches(sample, x, batch_size, with_start=True)
-
-    def latent_rates(self, x, batch_size=256):
+    def latent_rates(self, x, batch_size=None):
         """Computes the rate of each latent unit, for models whose rate is a sum over units.
 
         For a `GaussianLatent` under N(0, I) it is KL(q(z_j|x) || N(0, 1)) for each latent j.
 
         Args:
             x: data, as in `encode`.
-            batch_size: examples per pass. Defaults to 256.
+            batch_size: as in `encode`.
 
         Returns:
             float32 `(n, *units)`, nats. A latent whose rate is near zero on all data has collapsed.
@@ -83,22 +83,16 @@ class Inference:
                 "The rate of this model is not a sum over its latents, unlike that of a Gaussian "
                 "latent under the standard normal prior. evaluate(model, x) gives the total rate."
             )
-        x, spec = self._check_x(x), self.code_spec(np.shape(x)[1:])
-        unit_rates = self._compiled(self._unit_rates)
+        return self._in_batches(self._rate_batch, x, batch_size)
 
-        def rates(batch, start):
-            noise = self._noise(noise_streams(0, start, len(batch)), 1, spec)
-            return unit_rates(self._tensor(batch), noise)
-
-        return self._in_batches(rates, x, batch_size, with_start=True)
-
-    def decode(self, z, batch_size=256):
+    def decode(self, z, batch_size=None, *, tile_size=None):
         """Decodes codes to the mean of p(x|z).
 
         Args:
             z: codes `(n, *code_shape)`, as returned by `encode`; for a VQ model integers
                 `(n, *positions)` or vectors `(n, *positions, code_dim)`.
-            batch_size: examples per pass. Defaults to 256.
+            batch_size: as in `encode`.
+            tile_size: as in `encode`, in pixels of the image.
 
         Returns:
             float32 `(n, *data_shape)`.
@@ -108,14 +102,24 @@ class Inference:
         """
         self.check_built()
         z = self.latent.check_code(as_array(z, "z"))
-        decoded = self._compiled(self._decoded)
-        return self._in_batches(lambda batch: decoded(ops.convert_to_tensor(batch)), z, batch_size)
+        shape = self.example_shape()
+        enlarged = math.prod(shape) / math.prod(self.code_spec(shape).shape)
+        rows = batches.rows_per_pass(enlarged * math.prod(z.shape[1:]), batch_size)
+        tile = self._check_tile(tile_size)
+        return batches.joined(
+            [self._decode_batch(z[start : start + rows], tile) for start in range(0, len(z), rows)]
+        )
 
-    def reconstruct(self, x, batch_size=256):
+    def reconstruct(self, x, batch_size=None, *, tile_size=None):
         """Returns `decode(encode(x))`, float32 `(n, *data_shape)`. Deterministic."""
-        return self.decode(self.encode(x, batch_size), batch_size)
+        tile = self._check_tile(tile_size)
 
-    def generate(self, n, seed=None, *, size=None, batch_size=256):
+        def reconstruct(batch, start):
+            return self._decode_batch(self._encode_batch(batch, tile=tile), tile)
+
+        return self._in_batches(reconstruct, x, batch_size)
+
+    def generate(self, n, seed=None, *, size=None, batch_size=None):
         """Draws `n` codes from the prior and decodes them.
 
         Args:
@@ -124,7 +128,7 @@ class Inference:
                 None, new images at each call.
             size: height and width of the images, for a model that takes images of any size.
                 Defaults to None, the model's own size.
-            batch_size: images per pass. Defaults to 256.
+            batch_size: images per pass at most. Defaults to None, as in `encode`.
 
         Returns:
             float32 `(n, *data_shape)`: the means of p(x|z).
@@ -132,6 +136,22 @@ class Inference:
         Raises:
             ValueError: if the model has no prior to draw from (such as a VQ-VAE without a code
                 prior), if `size` is missing, or if the model cannot make images of that size.
+        """
+        return self.decode(self.sample_prior(n, seed, size=size), batch_size)
+
+    def sample_prior(self, n, seed=None, *, size=None):
+        """Draws `n` codes from the prior, those that `generate` decodes.
+
+        Args:
+            n: number of codes.
+            seed: as in `generate`.
+            size: as there.
+
+        Returns:
+            Codes `(n, *code_shape)`, as `decode` takes them.
+
+        Raises:
+            ValueError: as `generate` does.
         """
         self.check_built()
         n = check_whole("n", n, 1)
@@ -144,13 +164,12 @@ class Inference:
                 "generate(16, size=(64, 64))."
             )
         rng = np.random.default_rng(check_noise_seed(seed))
-        return self.decode(
-            self.latent.sample_prior(n, rng, self.code_spec(shape).shape), batch_size
-        )
+        return self.latent.sample_prior(n, rng, self.code_spec(shape).shape)
 
-    def _check_x(self, x, name="x"):
+    def _check_x(self, x, name="x", is_first=True):
+        batches.check_kind(x, name)
         self._build_for(x)
-        x = check_data(x, self.data_shape, self.likelihood, name)
+        x = check_data(x, self.data_shape, self.likelihood, name, is_first)
         self._check_shape(x.shape[1:])
         return x
 
@@ -230,14 +249,45 @@ class Inference:
             return None
         return ops.convert_to_tensor(normal_noise(streams, num_samples, spec.noise_shape))
 
-    @staticmethod
-    def _in_batches(function, x, batch_size, with_start=False, progress=None):
-        batch_size = check_whole("batch_size", batch_size, 1)
-        parts = []
-        for start in range(0, len(x), batch_size):
-            batch = x[start : start + batch_size]
-            part = function(batch, start) if with_start else function(batch)
-            parts.append(ops.convert_to_numpy(part))
+    def _in_batches(self, function, x, batch_size=None, progress=None):
+        """Applies a function of `(batch, start)` to data; returns the results as one array."""
+        results = []
+        for start, batch in self._batches(x, batch_size):
+            results.append(ops.convert_to_numpy(function(batch, start)))
             if progress is not None:
                 progress(start + len(batch))
-        return np.concatenate(parts)
+        return batches.joined(results)
+
+    def _batches(self, x, batch_size=None):
+        """Yields `(start, batch)`: checked batches of data, and how many examples came before."""
+        start = 0
+        for name, part in batches.parts(x, batch_size):
+            part = self._check_x(part, name, is_first=start == 0)
+            rows = batches.rows_per_pass(math.prod(part.shape[1:]), batch_size)
+            for i in range(0, len(part), rows):
+                batch = part[i : i + rows]
+                yield start, batch
+                start += len(batch)
+
+    def _encode_batch(self, batch, start=0, tile=None):
+        if tile is not None:
+            return self._encode_tiles(batch, tile)
+        return self._compiled(self._code)(self._tensor(batch))
+
+    def _sample_batch(self, seed, batch, start=0):
+        spec = self.code_spec(batch.shape[1:])
+        if spec.noise_shape is None:
+            return self._encode_batch(batch)
+        noise = self._noise(noise_streams(seed, start, len(batch)), 1, spec)
+        return self._compiled(self._sampled_code)(self._tensor(batch), noise)
+
+    def _rate_batch(self, batch, start=0):
+        spec = self.code_spec(batch.shape[1:])
+        noise = self._noise(noise_streams(0, start, len(batch)), 1, spec)
+        return self._compiled(self._unit_rates)(self._tensor(batch), noise)
+
+    def _decode_batch(self, code, tile=None):
+        code = ops.convert_to_tensor(code)
+        if tile is not None:
+            return self._decode_tiles(code, tile)
+        return ops.convert_to_numpy(self._compiled(self._decoded)(code))

@@ -13,6 +13,7 @@ from keras_vae.checks import check_axes
 from keras_vae.fitting import Fitting
 from keras_vae.inference import Inference
 from keras_vae.latents import GaussianLatent, Latent
+from keras_vae.replicas import draw_examples, update_mean
 from keras_vae.scaling import Scaling
 
 
@@ -205,7 +206,8 @@ class VAE(Fitting, Bounds, Inference, Scaling, keras.Model):
     def call(self, inputs, training=False):
         """Reconstructions of data; for the dict of a training or test step, the `Terms`."""
         if isinstance(inputs, dict):
-            uniform = partial(keras.random.uniform, dtype="float32", seed=self.seed_generator)
+            draw = partial(keras.random.uniform, dtype="float32", seed=self.seed_generator)
+            uniform = partial(draw_examples, draw)
             x = self.likelihood.observe(self._read(inputs["data"]), uniform)
             return self.terms(x, training=training)
         code = self.latent.code(self._encoded(self._read(inputs), training))
@@ -258,8 +260,8 @@ class VAE(Fitting, Bounds, Inference, Scaling, keras.Model):
         if sample_weight is not None:
             weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
             y_pred = y_pred._replace(weight=weight)
-        self.distortion_tracker.update_state(y_pred.weigh(y_pred.distortion))
-        self.rate_tracker.update_state(y_pred.weigh(y_pred.rate))
+        update_mean(self.distortion_tracker, y_pred.weigh(y_pred.distortion))
+        update_mean(self.rate_tracker, y_pred.weigh(y_pred.rate))
         self.latent.track(y_pred.draw, 1.0 if y_pred.weight is None else y_pred.weight)
         loss = self.objective.loss(self, y_pred, training)
         loss = check_axes(loss, 0, f"What {_kind(self.objective)}.loss returns")

@@ -4,8 +4,46 @@ import itertools
 
 import keras
 import numpy as np
+from keras import ops
+
+from keras_vae.checks import check_whole
 
 OVERLAP = 0.25  # of a tile
+
+
+class Tiling:
+    """What `Inference` does with tiles."""
+
+    def _check_tile(self, tile_size):
+        """Returns the side of a tile in pixels and in codes, or None; ValueError if refused."""
+        if tile_size is None:
+            return None
+        self.check_built()
+        shape = self.example_shape()
+        codes = self.code_spec(shape).shape
+        if None not in self.data_shape or len(codes) < len(shape) - 1:
+            raise ValueError(
+                "tile_size is for models that take images of any size and whose codes are maps."
+            )
+        step = shape[0] // codes[0]
+        size = check_whole("tile_size", tile_size, step)
+        if size % step:
+            raise ValueError(f"tile_size must be a multiple of {step}. Received: {tile_size}")
+        return size, size // step
+
+    def _encode_tiles(self, batch, tile):
+        encoded, (size, side) = self._compiled(self._encoded), tile
+        h = in_tiles(lambda part: encoded(self._tensor(part)), batch, size, size // side)
+        return self.latent.code(keras.tree.map_structure(ops.convert_to_tensor, h))
+
+    def _decode_tiles(self, code, tile):
+        outputs = self._compiled(self._decoder_outputs)
+        vectors = ops.convert_to_numpy(self.latent.decoder_input(code))
+        blended = in_tiles(lambda part: outputs(ops.convert_to_tensor(part)), vectors, tile[1], 1)
+        return ops.convert_to_numpy(self.likelihood.mean(ops.convert_to_tensor(blended)))
+
+    def _decoder_outputs(self, decoder_input):
+        return self.decoder(decoder_input, training=False)
 
 
 def in_tiles(network, x, size, step):
@@ -16,7 +54,7 @@ def in_tiles(network, x, size, step):
     the network, not equal.
 
     Args:
-        network: a function from `(n, *sizes, channels)` to an array, or a list of arrays, whose
+        network: a function from `(n, *sizes, channels)` to a tensor, or a list of tensors, whose
             sizes are the same multiple, or fraction, of those of its input.
         x: an array `(n, *sizes, channels)`.
         size: of a tile, along every axis; axes that are shorter are not divided.
@@ -30,7 +68,8 @@ def in_tiles(network, x, size, step):
     for tile in itertools.product(*spans):
         outputs = network(x[(slice(None), *tile)])
         structure = outputs
-        outputs = [np.asarray(output, "float32") for output in keras.tree.flatten(outputs)]
+        flat = keras.tree.flatten(outputs)
+        outputs = [ops.convert_to_numpy(output).astype("float32") for output in flat]
         if sums is None:
             sums = [np.zeros(_whole(x, tile, output), "float32") for output in outputs]
             weights = [np.zeros(part.shape[1:-1] + (1,), "float32") for part in sums]

@@ -1,6 +1,6 @@
 """Published figures: measured under a named protocol, and recomputed to verify them."""
 
-from keras_vae import data, hub
+from keras_vae import data, hub, registry
 from keras_vae.evaluation import evaluate
 from keras_vae.hub.fingerprint import fingerprint, tolerance
 
@@ -55,7 +55,7 @@ def verify(name: str, *, source=None, quick=False) -> list[dict]:
     Raises:
         ValueError: if there is no such model, or its weights are not the published ones.
     """
-    entry = hub.info(name)
+    entry = published_entry(name)
     model = hub.load(name)
     got = fingerprint(model)
     published = entry["fingerprint"] or [None] * len(got)
@@ -70,6 +70,21 @@ def verify(name: str, *, source=None, quick=False) -> list[dict]:
         model, metrics["protocol"], source=source, num_samples=metrics["num_samples"]
     )
     return rows + checks(got, metrics, entry["tolerances"])
+
+
+def published_entry(name: str) -> dict:
+    """Returns the registry entry of a published model.
+
+    Raises:
+        ValueError: if there is no such model, or it is one of your own.
+    """
+    if name not in hub.list_models():
+        registry.check_source(name)
+        raise ValueError(
+            f"{name!r} is not one of the published models, whose figures can be verified. "
+            f"keras-vae evaluate {name} measures it."
+        )
+    return hub.info(name)
 
 
 def checks(got: dict, published: dict, tolerances: dict) -> list[dict]:

@@ -137,54 +137,6 @@ def test_arrays_without_a_batch_size_make_as_many_steps_as_asked_for(make, binar
     assert of_steps == pytest.approx(of_size, rel=1e-6)
 
 
-REPLICAS = """
-import keras, numpy as np, tensorflow as tf
-import keras_vae
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-x = np.random.default_rng(0).random((8, 4, 4, 1), dtype="float32")
-
-def make(**settings):
-    return keras_vae.vq_vae((4, 4, 1), 4, 2, (4,), blocks=0, seed=0, **settings)
-
-for update in ("fixed", "ema"):
-    found = []
-    for strategy in (tf.distribute.get_strategy(), both):
-        keras.utils.set_random_seed(0)
-        with strategy.scope():  # without noise: each sees the same loss
-            model = make(codebook_update=update, revive_below=0.0)
-            codebook = model.latent.codebook
-            codebook.frequency.assign(np.full(4, 0.25))  # as if the codes were placed
-            model.compile(keras.optimizers.SGD(1e-3))
-        batches = tf.data.Dataset.from_tensor_slices((x,)).batch(8)
-        batches = strategy.experimental_distribute_dataset(batches)
-        losses = model.evaluate(x, batch_size=8, verbose=0, return_dict=True)
-        history = model.fit(batches, epochs=2, verbose=0).history
-        arrays = [model.get_weights()[1], keras.ops.convert_to_numpy(codebook.vectors)]
-        found.append([losses["loss"], *history["loss"], *np.concatenate(arrays, axis=None)])
-    np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
-    assert abs(found[0][1] - found[0][2]) > 1e-3 * abs(found[0][1])  # it has learned
-    with both.scope():  # codes placed and revived by draws
-        model = make(codebook_update=update)
-        codebook = model.latent.codebook
-        before = codebook.anchor.numpy()
-        model.compile(keras.optimizers.SGD(1e-3))
-    model.fit(x, batch_size=8, epochs=2, verbose=0)
-    for variable in (codebook.anchor, codebook.frequency):
-        np.testing.assert_array_equal(*(value.numpy() for value in variable.value.values))
-    assert update == "fixed" or abs(codebook.anchor.numpy() - before).min() > 1e-4
-"""
-
-
-@on_tensorflow
-@pytest.mark.long
-def test_two_replicas_train_as_one():
-    command = [sys.executable, "-c", REPLICAS]  # devices are set up once in a process
-    process = subprocess.run(command, capture_output=True, text=True)
-    assert process.returncode == 0, process.stderr
-
-
 @on_tensorflow
 def test_the_graphs_of_many_models_are_no_reason_to_warn(make, caplog):
     for _ in range(4):

@@ -77,11 +77,11 @@ def test_a_published_model_is_shown_its_own_test_images(here, folders, monkeypat
     "arguments",
     [
         [],
-        ["a", "--images", "x.npy", "--dataset", "mnist"],
-        ["a", "--dataset", "cifar"],
-        ["a", "--port", "8000"],
-        ["a", "--serve", "--port", "0"],
-        ["a", "--serve", "--port", "65536"],
+        ["mlp-mnist", "--images", "x.npy", "--dataset", "mnist"],
+        ["mlp-mnist", "--dataset", "cifar"],
+        ["mlp-mnist", "--port", "8000"],
+        ["mlp-mnist", "--serve", "--port", "0"],
+        ["mlp-mnist", "--serve", "--port", "65536"],
     ],
 )
 def test_wrong_usage_is_exit_2(here, arguments):
@@ -96,6 +96,8 @@ def test_what_cannot_be_shown_is_one_sentence(here, folders):
     assert "shows images of shape" in refused(run(folders["vectors"]))
     missing = refused(run(folders["mlp_vae"], "--out", "none/a.html"))
     assert missing == f"Error: No such folder: {here / 'none'}. Make it first."
+    for out in ("a.png", "a", "html"):
+        assert "its path must end in .html" in refused(run(folders["mlp_vae"], "--out", out))
     assert list(here.iterdir()) == []
 
 

@@ -97,6 +97,10 @@ def test_verify_refuses_other_weights_and_other_names_before_it_measures(small, 
     entry, npz = small
     monkeypatch.setattr(verification, "published_metrics", lambda *_, **__: pytest.fail("measured"))
     assert "Did you mean 'small'?" in refused(run("verify", "small", "smal", "--data", npz))
+    own = run("verify", npz.parent, "--quick")  # the folder that holds the published weights
+    assert "not one of the published models" in refused(own)
+    wrong = run("verify", "small", "--data", npz.parent)
+    assert wrong.exit_code == 2 and "an .npz file with the array x_test" in wrong.stderr
     entry["fingerprint"] = [entry["fingerprint"][0] + 1, *entry["fingerprint"][1:]]
     assert "are not the published ones" in refused(run("verify", "small", "--quick"))
     entry["sha256"] = "0" * 64

@@ -116,3 +116,29 @@ def test_one_example_cannot_tell_how_others_differ(mlp):
 def test_a_number_is_no_data(mlp):
     with pytest.raises(ValueError, match=r"must have shape \(n, "):
         keras_vae.evaluate(mlp, 3.0)
+
+
+def test_ssim_is_the_mean_over_windows_of_the_formula():
+    """Wang et al. 2004, eq. 13, in plain NumPy."""
+    model = keras_vae.mlp_vae((13, 12, 3), 2, (4,), likelihood="gaussian", seed=0)
+    x = np.random.default_rng(0).random((3, 13, 12, 3))
+    y = model.reconstruct(x).astype("float64")
+    window = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    window = np.outer(window, window) / window.sum() ** 2
+
+    def mean(values):
+        views = np.lib.stride_tricks.sliding_window_view(values, (11, 11), axis=(1, 2))
+        return np.sum(views * window, axis=(-1, -2))
+
+    mx, my = mean(x), mean(y)
+    variances, covariance = mean(x**2) - mx**2 + mean(y**2) - my**2, mean(x * y) - mx * my
+    c1, c2 = 0.01**2, 0.03**2
+    ssim = (2 * mx * my + c1) * (2 * covariance + c2)
+    ssim /= (mx**2 + my**2 + c1) * (variances + c2)
+    result = keras_vae.evaluate(model, x, num_samples=1)
+    assert result["ssim"] == pytest.approx(ssim.mean(), rel=1e-4)
+    assert result["ssim_stderr"] > 0
+
+
+def test_images_smaller_than_the_window_have_no_ssim(mlp):
+    assert "ssim" not in keras_vae.evaluate(mlp, X[:2], num_samples=1)

@@ -7,7 +7,7 @@ import pytest
 
 import keras_vae
 from keras_vae.hub import WeightsError
-from keras_vae.hub.small_json import LARGEST_JSON
+from keras_vae.layouts import LARGEST_JSON
 
 loopback, files, served = loopback_hub.loopback, loopback_hub.files, loopback_hub.served
 MINE = "hf://me/mine"

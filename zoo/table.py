@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from keras_vae import hub, likelihoods, registry
-from keras_vae.files import write_bytes
+from keras_vae.files import megabytes, write_bytes
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN = "<!-- models: written by python -m zoo.table -->\n"
@@ -24,7 +24,7 @@ def table() -> str:
             nll = f"{metrics['nll']:.2f} (K = {metrics['num_samples']})"
             figures = f"| {metrics['elbo']:.2f} | {nll}"
         rows.append(
-            f"| `{name}` | {entry['parameters'] / 1e6:.2f} M | {entry['bytes'] / 2**20:.1f} MB "
+            f"| `{name}` | {entry['parameters'] / 1e6:.2f} M | {megabytes(entry['bytes'])} "
             f"{figures} | {metrics['mse']:.2e} | {_use(entry)} |"
         )
     return "\n".join(rows) + "\n"

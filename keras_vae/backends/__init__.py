@@ -29,9 +29,13 @@ pipe_arrays = getattr(_backend, "pipe_arrays", _unchanged)
 ordered_batches = getattr(_backend, "ordered_batches", _generate_batches)
 # An optimizer that updates faster, with the same formula and state.
 speed_up_adam = getattr(_backend, "speed_up_adam", _unchanged)
-# One replica's share of a loss, the sum over replicas, and the first replica's values for all.
-share_loss = getattr(_backend, "share_loss", _unchanged)
+# Several replicas (devices, or processes) may each train on a part of every batch: see `replicas`.
+replicas = getattr(_backend, "replicas", lambda: 1)
+replica = getattr(_backend, "replica", lambda: 0)
 over_replicas = getattr(_backend, "over_replicas", _unchanged)
-of_first_replica = getattr(_backend, "of_first_replica", _unchanged)
+gather_replicas = getattr(_backend, "gather_replicas", _unchanged)
+share_loss = getattr(_backend, "share_loss", _unchanged)
+share_gradients = getattr(_backend, "share_gradients", _unchanged)
+share_variables = getattr(_backend, "share_variables", _unchanged)
 # Keras's layer, or an equivalent that is faster.
 transposed_convolution = getattr(_backend, "transposed_convolution", keras.layers.Conv2DTranspose)

@@ -101,25 +101,35 @@ def ordered_batches(x, batch_size, order, epochs):
     return batches.with_options(options)
 
 
-def share_loss(loss):
-    """One replica's share of a loss, a mean over its own examples: Keras sums the gradients."""
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return loss / replicas if replicas > 1 else loss
+def replicas():
+    """The number of replicas that share a batch here: 1 outside of a step of theirs."""
+    if tf.distribute.get_replica_context() is None:  # such as while a model is built in their scope
+        return 1
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def replica():
+    """Which of the replicas this is."""
+    return tf.distribute.get_replica_context().replica_id_in_sync_group
 
 
 def over_replicas(values):
-    """The sum of the values of all replicas, within a step."""
-    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+    """The sum of a tensor, or of each of several, over all replicas, with its gradient."""
+    if replicas() == 1:
         return values
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
-def of_first_replica(values):
-    """The values of the first replica, on all replicas."""
-    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+def gather_replicas(values):
+    """The rows of all replicas, one after another; each has as many."""
+    if replicas() == 1:
         return values
-    first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
-    return over_replicas(tf.where(first, values, tf.zeros_like(values)))
+    return tf.distribute.get_replica_context().all_gather(values, axis=0)
+
+
+def share_loss(loss):
+    """What a replica contributes of a loss that is the same on all: Keras sums the gradients."""
+    return loss / replicas() if replicas() > 1 else loss
 
 
 def speed_up_adam(optimizer):

@@ -1,6 +1,9 @@
-"""PyTorch: inference without gradients."""
+"""PyTorch: inference without gradients, and training in the processes of torch.distributed."""
+
+import types
 
 import torch
+from torch import distributed
 
 
 def accelerator():
@@ -11,3 +14,94 @@ def accelerator():
 def compile_method(function, layer):
     """Returns `function` with gradients turned off."""
     return torch.no_grad()(function)
+
+
+def replicas():
+    """The number of processes that share a batch here: 1 where no gradient is computed.
+
+    So training steps are common to all processes, and each may evaluate for itself.
+    """
+    return _processes() if torch.is_grad_enabled() else 1
+
+
+def replica():
+    """Which of the processes this is."""
+    return distributed.get_rank()
+
+
+def over_replicas(values):
+    """The sum of a tensor, or of each of several, over all processes, with its gradient."""
+    if replicas() == 1:
+        return values
+    if isinstance(values, list):
+        return [_Sum.apply(value) for value in values]
+    return _Sum.apply(values)
+
+
+def gather_replicas(values):
+    """The rows of all processes, one after another; each has as many. Without a gradient."""
+    if replicas() == 1:
+        return values
+    rows = [torch.empty_like(values) for _ in range(replicas())]
+    distributed.all_gather(rows, values.contiguous())
+    return torch.cat(rows)
+
+
+def share_gradients(optimizer):
+    """Has an optimizer average the gradients of all processes, as DistributedDataParallel does."""
+    optimizer.apply = types.MethodType(_apply_averaged, optimizer)
+
+
+def share_variables(variables):
+    """Gives variables the values of the first process.
+
+    Raises:
+        ValueError: if the processes have different models.
+    """
+    if _processes() == 1:
+        return
+    shapes = [None] * _processes()
+    distributed.all_gather_object(shapes, [tuple(variable.shape) for variable in variables])
+    if any(other != shapes[0] for other in shapes):
+        raise ValueError(
+            "fit trains one model in all processes of torch.distributed, and theirs differ: make "
+            "it with the same arguments in each."
+        )
+    for variable in variables:
+        value = variable.value.detach().clone()
+        distributed.broadcast(value, src=0)
+        variable.assign(value)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over processes. All use it, so its gradient is the sum of their gradients."""
+
+    @staticmethod
+    def forward(_, tensor):
+        tensor = tensor.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(tensor)
+        return tensor
+
+    @staticmethod
+    def backward(_, gradient):
+        return _Sum.forward(_, gradient)
+
+
+def _processes():
+    ready = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if ready else 1
+
+
+def _apply_averaged(self, gradients, trainable_variables=None):
+    """`keras.optimizers.Optimizer.apply` of gradients that are averaged first."""
+    known = [gradient for gradient in gradients if gradient is not None]
+    if _processes() > 1 and known:
+        flat = torch.cat([gradient.reshape(-1) for gradient in known])
+        distributed.all_reduce(flat)
+        parts = torch.split(flat / _processes(), [gradient.numel() for gradient in known])
+        averaged = iter(parts)
+        gradients = [
+            gradient if gradient is None else next(averaged).reshape_as(gradient).to(gradient.dtype)
+            for gradient in gradients
+        ]
+    return type(self).apply(self, gradients, trainable_variables)

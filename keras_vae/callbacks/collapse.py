@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_vae.batches import check_end, check_kind
 from keras_vae.checks import check_number
 
 
@@ -16,8 +17,12 @@ class CollapseWatch(keras.callbacks.Callback):
     in use, a line says what may help.
 
     Args:
-        x: data `(n, *data_shape)`, such as a thousand images of the validation set.
+        x: data `(n, *data_shape)`, such as a thousand images of the validation set; or a pipeline
+            of batches that can be read at every epoch.
         warn_below: share of latents or codes below which to warn. Defaults to 0.5.
+
+    Raises:
+        ValueError: if `x` has no end or can be read only once, as a generator.
 
     Example:
 
@@ -26,6 +31,13 @@ class CollapseWatch(keras.callbacks.Callback):
 
     def __init__(self, x, warn_below=0.5):
         super().__init__()
+        check_kind(x)
+        check_end(x)
+        if hasattr(x, "__next__"):
+            raise ValueError(
+                f"x is read at every epoch, and a {type(x).__name__} can be read once: pass an "
+                "array, a dataset, or list(...) of its batches joined with np.concatenate."
+            )
         self.x = x
         self.warn_below = check_number("warn_below", warn_below, 0, 1)
 

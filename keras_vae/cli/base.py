@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from keras_vae import __version__, registry
+from keras_vae.cli import interrupts
 from keras_vae.progress import in_terminal
 
 
@@ -20,6 +21,9 @@ class _Sentences(TyperGroup):
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("Interrupted.", err=True)
+            raise typer.Exit(interrupts.CODE) from None
         except BrokenPipeError:
             raise  # `keras-vae list | head` is no error
         except (ValueError, OSError) as error:
@@ -35,7 +39,8 @@ class Computing(TyperCommand):
             import keras
 
             keras.ops.zeros(1)  # the backend looks for devices now, and not in mid-command
-        return super().invoke(ctx)
+        with interrupts.grace(1):
+            return super().invoke(ctx)
 
 
 @contextlib.contextmanager
@@ -99,26 +104,28 @@ def complete_model(incomplete: str):
     return [name for name in registry.list_models() if name.startswith(incomplete)]
 
 
+def _check_model(ctx: typer.Context, name: str):
+    """Refuses a name that is no model before Keras is loaded."""
+    if not ctx.resilient_parsing:  # as completion parses
+        registry.check_source(name)
+    return name
+
+
 def complete(*words):
     """A completion of an option by one of a few words."""
     return lambda incomplete: [word for word in words if word.startswith(incomplete)]
 
 
-Published = Annotated[str, typer.Argument(help="A published model.", autocompletion=complete_model)]
 Name = Annotated[
     str,
     typer.Argument(
         help="A published model, a folder made by train, or hf://NAMESPACE/NAME.",
         autocompletion=complete_model,
+        callback=_check_model,
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="The PNG file to write, in an existing folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
-
-
-def main():
-    """Runs the command."""
-    app(prog_name="keras-vae")
 
 
 def console():

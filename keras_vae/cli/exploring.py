@@ -31,6 +31,7 @@ def explore(
     It needs no network. --serve serves it to this machine only, and writes a file only with --out.
     """
     from keras_vae import explorer, hub, registry
+    from keras_vae.explorer.page import check_path
     from keras_vae.files import write_bytes
 
     check_source(images, dataset)
@@ -38,13 +39,15 @@ def explore(
         raise typer.BadParameter("--port belongs to --serve: give both.")
     if out is None and not serve:
         out = default_out(name, "explorer", "html")
-    if out is not None and not out.resolve().parent.is_dir():
-        raise FileNotFoundError(f"No such folder: {out.resolve().parent}. Make it first.")
+    if out is not None:
+        check_path(out)
     model = hub.load(name)
     title = Path(name).resolve().name
-    x = None  # the data of a user's own model is not known
-    if images is not None or dataset is not None or name in registry.entries():
-        x = images_for(name, model.data_shape, images, dataset)
+    # The data of a user's own model is not known.
+    given = images is not None or dataset is not None or name in registry.entries()
+    explorer.check(model, given)
+    n = None if images is None else 1000
+    x = images_for(name, model.data_shape, images, dataset, n) if given else None
     page = explorer.render(model, x, name=title)
     if out is not None:
         write_bytes(out, page.encode())

@@ -11,6 +11,12 @@ from keras_vae.cli.base import Computing, Name, app, complete
 FORMAT_NAMES = ("onnx", "saved_model", "tflite")
 
 
+def _check_format(name: str):
+    if name not in FORMAT_NAMES:
+        raise typer.BadParameter(f"Must be one of {', '.join(FORMAT_NAMES)}. Got: {name}")
+    return name
+
+
 @app.command(
     cls=Computing, epilog="Example: keras-vae export conv-mnist --format onnx --out conv-mnist-onnx"
 )
@@ -21,10 +27,15 @@ def export(
         typer.Option(
             help=f"One of {', '.join(FORMAT_NAMES)}.",
             autocompletion=complete(*FORMAT_NAMES),
+            callback=_check_format,
         ),
     ] = "onnx",
     out: Annotated[
         Path | None, typer.Option(help="The folder to write. Default: NAME-FORMAT.")
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pixels a side, for a model that takes images of any size."),
     ] = None,
 ):
     """Exports encoder, decoder and generator to files that need no Keras, and tests them.
@@ -35,8 +46,17 @@ def export(
     from keras_vae.exporting import FORMATS
     from keras_vae.exporting import export as write
 
+    if out and out.suffix.lower() in (".onnx", ".tflite", ".zip"):
+        raise typer.BadParameter(f"--out is a folder, in which the files go. Got: {out}")
     out = out or Path(f"{Path(name).resolve().name}-{format}")
-    metadata = write(name, out, format)
+    model = name
+    if size is not None:
+        from keras_vae import hub
+
+        model = hub.load(name, compile=False)
+        shape = (*[size] * (len(model.data_shape) - 1), model.data_shape[-1])
+        model = hub.load(name, input_shape=shape, compile=False)
+    metadata = write(model, out, format)
     difference = metadata["self_test"]["largest_difference"]
     files = ", ".join(graph["file"] for graph in metadata["graphs"].values())
     typer.echo(f"Read back by {FORMATS[format].runtime}: largest difference {difference:.2g}")

@@ -7,7 +7,17 @@ import numpy as np
 import typer
 
 from keras_vae.cli.base import Computing, Json, Name, Out, app
-from keras_vae.cli.sources import Dataset, Images, default_out, load, save_picture
+from keras_vae.cli.sources import (
+    Dataset,
+    Images,
+    check_source,
+    load,
+    load_to_measure,
+    picture_path,
+    save_picture,
+    which,
+)
+from keras_vae.cli.writing import OutDir, check_out_dir, write_images
 
 
 @app.command(
@@ -22,17 +32,29 @@ def generate(
         typer.Option(help="64, or HEIGHTxWIDTH: for a model that takes images of any size."),
     ] = None,
     out: Out = None,
+    out_dir: OutDir = None,
 ):
-    """Generates images and writes them as one picture, by default NAME-samples.png."""
+    """Generates images and writes them as one picture, by default NAME-samples.png.
+
+    With --out-dir each image is written to a file of its own.
+    """
     from keras_vae import hub, plots
     from keras_vae.data.pictures import check_size
 
     size = None if size is None else check_size(size)
+    check_out_dir(out, out_dir)
+    out = None if out_dir else picture_path(out, name, "samples")
     model = hub.load(name)
     if size is None and None in model.data_shape:
         raise ValueError("This model takes images of any size: choose one, such as --size 64.")
-    images = plots.to_images(model.likelihood, model.generate(n, seed=seed, size=size))
-    save_picture(plots.image_grid(*images), out or default_out(name, "samples"))
+    if out_dir is None and len(model.data_shape) == 3:
+        plots.check_grid(n, *(size or model.data_shape[:2]))
+    codes = model.sample_prior(n, seed, size=size)
+    if out_dir is not None:
+        write_images(model, codes, out_dir)
+        return
+    images = plots.to_images(model.likelihood, model.decode(codes))
+    save_picture(plots.image_grid(*images), out)
 
 
 @app.command(
@@ -42,28 +64,30 @@ def reconstruct(
     name: Name,
     images: Images = None,
     dataset: Dataset = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="Number of images, from the first on.")] = 16,
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of images.")] = 16,
     out: Out = None,
     as_json: Json = False,
 ):
     """Writes a picture of images above their reconstructions, by default NAME-reconstructions.png.
 
-    Prints the mean squared error per pixel, of the values that the model reads.
+    Prints the mean squared error per pixel, of the values that the model reads. Of a folder, the
+    pictures are drawn from all of it; those that the model was trained on are left out if there
+    are others.
     """
     from keras_vae import plots
 
-    model, x = load(name, images, dataset)
-    x = x[:n]
+    check_source(images, dataset)
+    out = picture_path(out, name, "reconstructions")
+    model, x, measured = load_to_measure(name, images, dataset, n)
     reconstructions = model.reconstruct(x)
     error = np.mean(np.square(model.likelihood.read(x) - reconstructions))
-    out = out or default_out(name, "reconstructions")
     pairs = plots.to_images(model.likelihood, x, reconstructions)
     plots.save(plots.reconstruction_pairs(*pairs), out)
     if as_json:
-        figures = {"mse": float(error), "images": len(x), "picture": str(out.resolve())}
-        typer.echo(json.dumps(figures, indent=2))
+        figures = {"mse": float(error), "images": len(x), **which(x, measured)}
+        typer.echo(json.dumps({**figures, "picture": str(out.resolve())}, indent=2))
         return
-    typer.echo(f"Mean squared error per pixel, {len(x)} images: {error:.6g}")
+    typer.echo(f"Mean squared error per pixel, {measured}: {error:.6g}")
     typer.echo(f"Wrote {out.resolve()}")
 
 
@@ -81,13 +105,13 @@ def interpolate(
     """Draws steps between pairs of images in latent space, by default NAME-interpolation.png."""
     from keras_vae import plots
 
-    model, x = load(name, images, dataset)
-    x = x[: 2 * n]
+    check_source(images, dataset)
+    out = picture_path(out, name, "interpolation")
+    model, x = load(name, images, dataset, 2 * n)
     if len(x) < 2:
         raise ValueError(f"An interpolation needs two images. Received: {len(x)}")
     half = len(x) // 2
-    figure = plots.interpolation(model, x[:half], x[half : 2 * half], steps)
-    save_picture(figure, out or default_out(name, "interpolation"))
+    save_picture(plots.interpolation(model, x[:half], x[half : 2 * half], steps), out)
 
 
 @app.command(cls=Computing, epilog="Example: keras-vae traverse conv-mnist --units 5")
@@ -109,6 +133,7 @@ def traverse(
     """
     from keras_vae import plots
 
-    model, x = load(name, images, dataset)
-    figure = plots.traversal(model, x[:1000], units=units, steps=steps, span=span)
-    save_picture(figure, out or default_out(name, "traversal"))
+    check_source(images, dataset)
+    out = picture_path(out, name, "traversal")
+    model, x = load(name, images, dataset, 1000)
+    save_picture(plots.traversal(model, x, units=units, steps=steps, span=span), out)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from keras_vae.cli.base import Computing, Json, Name, app, console, number
-from keras_vae.cli.sources import Dataset, Images, load
+from keras_vae.cli.sources import Dataset, Images, load_to_measure, which
 
 
 @app.command(cls=Computing, epilog="Example: keras-vae evaluate my-model --images pictures.npz")
@@ -25,24 +25,25 @@ def evaluate(
 
     For a Bernoulli model, grey images are binarised by sampling. Published figures are measured on
     binary images that are drawn once: keras-vae verify recomputes those.
+    Images that the model was trained on (keras-vae train records them) are left out if there are
+    others. What was measured is said.
     """
     from rich.table import Table
     from rich.text import Text
 
     from keras_vae import evaluation
 
-    model, x = load(name, images, dataset)
-    x = x[:n]
+    model, x, measured = load_to_measure(name, images, dataset, n)
     figures = evaluation.evaluate(model, x, num_samples=num_samples, seed=seed)
-    figures = {"images": len(x), **figures}
+    figures = {"images": len(x), **which(x, measured), **figures}
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
         return
     # As Text, because square brackets in a string would be markup.
-    table = Table("quantity", title=Text(f"{name}, {len(x)} images"))
+    table = Table("quantity", title=Text(f"{name}, {measured}"))
     for heading in ("value", "standard error"):
         table.add_column(heading, justify="right")
     for key, value in figures.items():
-        if not (key.endswith("stderr") or isinstance(value, list)):
+        if not (key.endswith("stderr") or isinstance(value, list) or key == "measured"):
             table.add_row(key, number(value), number(figures.get(f"{key}_stderr")))
     console().print(table)

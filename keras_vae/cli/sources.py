@@ -9,8 +9,10 @@ import typer
 Images = Annotated[
     Path | None,
     typer.Option(
+        "--images",
+        "--data",
         help="A picture, a folder of pictures, an .npy, or an .npz (its x_test, x, x_train or only "
-        "array)."
+        "array).",
     ),
 ]
 Dataset = Annotated[
@@ -20,72 +22,131 @@ Dataset = Annotated[
 
 
 def check_source(images, dataset):
-    """Refuses two sources, or an unknown data set, before a model is loaded."""
+    """Refuses two sources, a missing file or an unknown data set, before a model is loaded."""
     from keras_vae import data
 
     if images is not None and dataset is not None:
         raise typer.BadParameter("Give --images or --dataset, not both.")
     if dataset is not None and data.find(dataset) is None:
         raise typer.BadParameter(f"--dataset must be one of {', '.join(data.DATASETS)}.")
+    if images is not None and not images.exists():
+        raise FileNotFoundError(f"No such file: {images}")
 
 
-def load(name, images, dataset):
-    """Returns a model, and the images given to the command, else those of its own data set."""
+def load(name, images, dataset, n=None):
+    """Returns a model, and the images given to the command, else those of its own data set.
+
+    Args:
+        name: of the model.
+        images: the command's option; None if it was not given.
+        dataset: as well.
+        n: how many images are needed at most. Defaults to None, all.
+    """
     from keras_vae import hub
 
     check_source(images, dataset)
     model = hub.load(name)
-    return model, images_for(name, model.data_shape, images, dataset)
+    return model, images_for(name, model.data_shape, images, dataset, n)
 
 
-def images_for(name, shape, images, dataset):
-    """Returns the images given to a command, else a published model's own test images."""
+def load_to_measure(name, images, dataset, n=None):
+    """Does as `load`, but leaves out images that the model was trained on, if there are others.
+
+    Returns:
+        The model, the images, and words that say which they are.
+    """
+    from keras_vae import hub
+    from keras_vae.training import trained_on
+
+    check_source(images, dataset)
+    known = trained_on(Path(name) / "run")
+    model = hub.load(name)
+    if images is None or known is None:
+        x = images_for(name, model.data_shape, images, dataset, n)
+        of = (
+            f"test images of {dataset or hub.info(name)['data']['name']}"
+            if not images
+            else "images"
+        )
+        return model, x, f"{len(x):,} {of}"
+    x = images_for(name, model.data_shape, images, dataset, n, lambda x: ~known(x))
+    if len(x):
+        return model, x, f"{len(x):,} images that it was not trained on"
+    x = images_for(name, model.data_shape, images, dataset, n)
+    typer.echo(
+        f"{name} was trained on all of these images: its figures on others will be worse.", err=True
+    )
+    return model, x, f"{len(x):,} images that it was trained on"
+
+
+def which(x, measured):
+    """For JSON: the words of `load_to_measure`, if they say more than how many images there are."""
+    return {} if measured == f"{len(x):,} images" else {"measured": measured}
+
+
+def images_for(name, shape, images, dataset, n=None, wanted=None):
+    """Returns the images given to a command, else a published model's own test images.
+
+    Args:
+        name: of the model.
+        shape: of its data.
+        images: the command's option; None if it was not given.
+        dataset: as well.
+        n: how many images are needed at most. Defaults to None, all.
+        wanted: a function of images that says which of them to return. Defaults to None, all.
+    """
     from keras_vae import data, registry
 
     if images is not None:
-        return read_images(images, shape)
+        return read_images(images, shape, n, wanted)
     if dataset is None:
         if name not in registry.entries():
             raise ValueError(
                 f"The data that {name} was trained on is not recorded: give --images or --dataset."
             )
         dataset = registry.info(name)["data"]["name"]
-    return data.load(dataset).x_test
+    return data.load(dataset).x_test[:n]
 
 
-def read_images(path, shape):
+def read_images(path, shape, n=None, wanted=None):
     """Reads images `(n, height, width, channels)`; pictures are fitted to the shape.
 
-    For a model of any size, pictures get the size that `read_folder` chooses.
+    For a model of any size, pictures get the size that `read_folder` chooses. `n` and `wanted` are
+    as in `images_for`; of a folder, the n pictures are drawn from all of it.
     """
-    any_size = None in shape
     if path.is_dir():
         from keras_vae import progress
         from keras_vae.data.pictures import check_shape, read_folder
 
         check_shape(shape)
+        size = None if None in shape else shape[:2]
         with progress.bar("Reading pictures") as read:
-            x, refused = read_folder(path, None if any_size else shape[:2], shape[2], read)
-        report(refused)
+            x, left = read_folder(path, size, shape[2], read, n, wanted)
+        report(left)
         return x
     if not path.is_file():
         raise FileNotFoundError(f"No such file: {path}")
-    if path.suffix.lower() not in (".npz", ".npy"):
-        from keras_vae.data.pictures import check_shape, common_shape, read_picture
+    x = _read_file(path, shape)
+    return x[slice(None) if wanted is None else wanted(x)][:n]
 
-        check_shape(shape)
-        if any_size:
-            shape = (*common_shape([path])[0], shape[2])
-        return read_picture(path, shape)[None]
-    try:
-        x = np.atleast_1d(_read_arrays(path))
-    except (OSError, ValueError):
-        raise
-    except Exception as error:  # zipfile and zlib raise their own
-        raise ValueError(f"{path} cannot be read: {error}") from error
-    with_channel = (*x.shape[1:], 1)
-    fits = all(size in (None, got) for size, got in zip(shape, with_channel))
-    return x[..., None] if fits and len(shape) == len(with_channel) else x
+
+def picture_path(out, name, what):
+    """Returns the PNG file that a command writes; refuses it if it cannot be written there."""
+    from keras_vae.files import check_writable
+
+    out = default_out(name, what) if out is None else out
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"A picture's path must end in .png. Received: {out}")
+    check_parent(out)
+    check_writable(out)
+    return out
+
+
+def check_parent(out):
+    """Raises FileNotFoundError if the folder of a file to write is missing."""
+    folder = out.absolute().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"No such folder: {folder}. Make it first.")
 
 
 def default_out(name, what, suffix="png"):
@@ -101,12 +162,29 @@ def save_picture(figure, out):
     typer.echo(f"Wrote {out.resolve()}")
 
 
-def report(refused):
-    """Reports which files of a folder were left out and why, the first ten."""
-    for reason in list(refused.values())[:10]:
-        typer.echo(f"Left out: {reason}", err=True)
-    if len(refused) > 10:
-        typer.echo(f"Left out: {len(refused) - 10} more.", err=True)
+def report(left):
+    """Reports which files of a folder were left out and why."""
+    for line in left.lines():
+        typer.echo(f"Left out: {line}", err=True)
+
+
+def _read_file(path, shape):
+    if path.suffix.lower() not in (".npz", ".npy"):
+        from keras_vae.data.pictures import check_shape, common_shape, read_picture
+
+        check_shape(shape)
+        if None in shape:
+            shape = (*common_shape([path])[0], shape[2])
+        return read_picture(path, shape)[None]
+    try:
+        x = np.atleast_1d(_read_arrays(path))
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # zipfile and zlib raise their own
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    with_channel = (*x.shape[1:], 1)
+    fits = all(size in (None, got) for size, got in zip(shape, with_channel))
+    return x[..., None] if fits and len(shape) == len(with_channel) else x
 
 
 def _read_arrays(path):

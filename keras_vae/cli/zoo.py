@@ -1,4 +1,4 @@
-"""Commands about published models: list, info, verify, download, publish."""
+"""Commands about models as they are kept: list, info, verify, download, publish."""
 
 import json
 import sys
@@ -7,18 +7,12 @@ from typing import Annotated
 
 import typer
 
-from keras_vae.cli.base import (
-    Computing,
-    Json,
-    Name,
-    Published,
-    app,
-    complete_model,
-    console,
-    number,
-)
+from keras_vae.cli.base import Computing, Json, Name, app, complete_model, console, number
 from keras_vae.cli.sources import read_images
+from keras_vae.files import megabytes
 from keras_vae.progress import in_terminal
+
+_OF_LIKELIHOODS = ("elbo", "nll", "distortion", "bits_per_dim")
 
 
 @app.command("list", epilog="Example: keras-vae list '*mnist*'")
@@ -26,9 +20,11 @@ def list_models(
     pattern: Annotated[str, typer.Argument(help="Which names, such as '*mnist*'.")] = "*",
     as_json: Json = False,
 ):
-    """Lists the published models."""
-    from rich.table import Table
+    """Lists the published models: our own, and autoencoders of others, which load downloads.
 
+    ELBO and NLL are those of binary images. A model of real values has densities instead, in other
+    units: info shows them.
+    """
     from keras_vae import registry
 
     entries = {name: registry.info(name) for name in registry.list_models(pattern)}
@@ -40,20 +36,63 @@ def list_models(
         published = ", ".join(registry.list_models()) or "none"
         typer.echo(f"No published model matches {pattern!r}. Available: {published}.")
         return
+    ours = {name: entry for name, entry in entries.items() if "files" not in entry}
+    if ours:
+        _list_ours(ours)
+    if others := {name: entry for name, entry in entries.items() if name not in ours}:
+        _list_others(others)
+
+
+def _list_ours(entries):
+    from rich.table import Table
+
     table = Table("model", "factory", "data")
     for heading in ("ELBO, nats", "NLL, nats", "MSE", "parameters", "size"):
         table.add_column(heading, justify="right")
     for name, entry in entries.items():
-        metrics = [number(entry["metrics"].get(key)) for key in ("elbo", "nll", "mse")]
-        size = f"{entry['bytes'] / 1e6:.1f} MB"
+        # Densities share no column with probabilities.
+        shown = ("elbo", "nll", "mse") if entry["code_length"] else ("mse",)
+        metrics = [
+            number(entry["metrics"].get(key) if key in shown else None)
+            for key in ("elbo", "nll", "mse")
+        ]
         what = name, entry["factory"], entry["data"]["name"]
-        table.add_row(*what, *metrics, f"{entry['parameters']:,}", size)
+        table.add_row(*what, *metrics, f"{entry['parameters']:,}", megabytes(entry["bytes"]))
+    console().print(table)
+    densities = [name for name, entry in entries.items() if not entry["code_length"]]
+    if densities:
+        typer.echo(
+            f"{', '.join(densities)}: a density of real values, in other units than these ELBOs. "
+            f"See: keras-vae info {densities[0]}"
+        )
+
+
+def _list_others(entries):
+    from rich.table import Table
+
+    table = Table("autoencoder", "codes", "for", "licence")
+    for heading in ("parameters", "download"):
+        table.add_column(heading, justify="right")
+    for name, entry in entries.items():
+        what = name, entry["codes"], entry["use"], entry["licence"]
+        sizes = [file["bytes"] for file in entry["files"]]
+        size = "-" if None in sizes else megabytes(sum(sizes))
+        table.add_row(*what, f"{entry['parameters']:,}", size)
     console().print(table)
 
 
 @app.command(epilog="Example: keras-vae info conv-mnist")
-def info(name: Published, as_json: Json = False):
-    """Shows what is known of a published model: arguments, data, licence, measured numbers."""
+def info(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A published model, a folder made by train, or a .keras file.",
+            autocompletion=complete_model,
+        ),
+    ],
+    as_json: Json = False,
+):
+    """Shows what is known of a model: arguments, size; if published, data and measured numbers."""
     from rich.table import Table
 
     from keras_vae import registry
@@ -66,12 +105,59 @@ def info(name: Published, as_json: Json = False):
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for key, value in entry.items():
-        if isinstance(value, dict):
-            value = "\n".join(f"{part}: {number(item)}" for part, item in value.items())
-        elif key == "fingerprint":
-            value = ", ".join(map(number, value))
-        table.add_row(key, str(value))
+        if value is None and key == "fingerprint":
+            value = f"not known yet: keras-vae verify {name} computes it"
+        if value not in (None, ""):
+            table.add_row(key, _shown(key, value, entry))
     console().print(table, markup=False)
+
+
+def _shown(key, value, entry):
+    """A part of an entry as text; without control characters, as anyone may have written it."""
+    if key == "bytes" and isinstance(value, int):
+        return f"{value:,} ({megabytes(value)})"
+    if key == "architecture":
+        return "described layer by layer: --json shows it"
+    if key == "fingerprint" and not isinstance(value, str):
+        return ", ".join(map(number, value))
+    if key == "metrics":
+        value = _with_errors(value, entry.get("code_length"))
+    if key == "files":
+        return "\n".join(_plain(_file(file)) for file in value)
+    if isinstance(value, dict):
+        return "\n".join(f"{_plain(part)}: {_plain(item)}" for part, item in value.items())
+    return f"{value:,}" if key == "parameters" else _plain(value)
+
+
+def _file(file):
+    """A file of another library: its name, or a dict of its name, bytes and sha256."""
+    if isinstance(file, str):
+        return file
+    size = "size unknown" if file["bytes"] is None else f"{file['bytes']:,} bytes"
+    return f"{file['name']}: {size}, sha256 {file['sha256']}"
+
+
+def _with_errors(metrics, code_length):
+    """Each figure beside its standard error; densities are called so."""
+    figures = {}
+    for key, value in metrics.items():
+        error = metrics.get(f"{key}_stderr")
+        if not key.endswith("_stderr"):
+            figures[key] = number(value) + ("" if error is None else f" ± {error:.2g}")
+            if code_length is False and key in _OF_LIKELIHOODS:
+                figures[key] += " (a density: not comparable with figures of binary images)"
+    return figures
+
+
+def _plain(value):
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return number(value)
+    text = value if isinstance(value, str) else json.dumps(value)
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 @app.command(cls=Computing, epilog="Example: keras-vae verify conv-mnist")
@@ -91,16 +177,18 @@ def verify(
     """Recomputes the published figures on this machine; exits with 1 if one differs."""
     from rich.table import Table
 
-    from keras_vae import hub, verification
+    from keras_vae import verification
 
-    entries = {name: hub.info(name) for name in names}
+    if data is not None and not (data.suffix == ".npz" and data.is_file()):
+        raise typer.BadParameter(f"--data must be an .npz file with the array x_test. Got: {data}")
+    entries = {name: verification.published_entry(name) for name in names}
     rows = []
     for name in entries:
         if in_terminal(sys.stderr):  # stdout is the table's
             typer.echo(f"Measuring {name}" + (" (minutes)" if not quick else ""), err=True)
         found = verification.verify(name, source=data, quick=quick)
         rows += [{"model": name, **row} for row in found]
-    failed = [row for row in rows if not row["pass"]]
+    failed = [row for row in rows if row["pass"] is False]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
@@ -109,12 +197,25 @@ def verify(
             table.add_column(heading, justify="right")
         table.add_column("pass")
         for row in rows:
-            figures = (f"{row['got']:.7g}", f"{row['published']:.7g}", f"{row['tolerance']:.2g}")
-            passed = "yes" if row["pass"] else "[red]NO[/red]"
+            figures = [
+                "-" if row[key] is None else f"{row[key]:.{digits}g}"
+                for key, digits in (("got", 7), ("published", 7), ("tolerance", 2))
+            ]
+            passed = {True: "yes", False: "[red]NO[/red]", None: "-"}[row["pass"]]
             table.add_row(row["model"], row["quantity"], *figures, passed)
         console().print(table)
         for name, entry in entries.items():
-            typer.echo(f"{name}: sha256 of the weights is {entry['sha256']}, as published.")
+            files = entry.get("files", [entry])
+            sha256 = ", ".join(file["sha256"] for file in files)
+            typer.echo(f"{name}: sha256 of the weights is {sha256}, as published.")
+            if entry["fingerprint"] is None:
+                got = [row["got"] for row in rows if row["model"] == name]
+                typer.echo(
+                    f"No one has computed a fingerprint of {name} before: please report it, so "
+                    f"that later ones are compared with it. {json.dumps(got)}"
+                )
+        if not quick and all("metrics" in entry for entry in entries.values()):
+            typer.echo("Measured on test images, on which no model was trained or selected.")
         if failed:
             typer.echo(f"{len(failed)} of {len(rows)} figures differ from the published ones.")
     if failed:
@@ -166,23 +267,26 @@ def publish(
         str | None,
         typer.Option(
             "--data",
-            help="A data set such as mnist, an .npz or a folder of pictures; the card shows 16.",
+            help="A data set such as mnist, or as --images of other commands: the card shows 16.",
         ),
     ] = None,
     as_json: Json = False,
 ):
     """Publishes a model on the Hugging Face Hub, in one commit, with its card."""
     from keras_vae import data, hub, registry
+    from keras_vae.hub.publish import check
 
     if (namespace is None) == (repository is None):
         raise typer.BadParameter("Give --namespace or --repository, one of them.")
     repository = repository or f"{namespace}/{Path(name).resolve().name}"
-    x = None
-    if source is not None and Path(source).is_dir():
-        x = read_images(Path(source), hub.load(name, compile=False).data_shape)
+    check(name, repository)  # before data are read
+    x, dataset = None, source and data.find(source)
+    if dataset is not None:
+        x = data.load(dataset).x_test
+    elif source is not None and Path(source).is_dir():
+        x = read_images(Path(source), hub.load(name, compile=False).data_shape, 1000)
     elif source is not None:
-        parts = data.load(source)
-        x = parts.x_validation if parts.x_test is None else parts.x_test
+        x = read_images(Path(source), hub.load(name, compile=False).data_shape)
     commit = hub.publish(name, repository, private=private, licence=licence, x=x)
     if as_json:
         typer.echo(json.dumps({"repository": repository, "commit": commit}, indent=2))

@@ -43,8 +43,8 @@ def load(source: str, *, data_dir=None) -> Data:
         return read_npz(source)
     if Path(source).is_dir():
         parts, refused = from_pictures(source)
-        if refused:
-            reasons = "; ".join(refused.values())
+        if refused or refused.frames:
+            reasons = " ".join(refused.lines())
             warnings.warn(f"Left out {len(refused)} files: {reasons}", stacklevel=2)
         return parts
     raise ValueError(
@@ -63,7 +63,7 @@ def from_pictures(folder, size=None, channels=None, progress=None) -> tuple[Data
         progress: called with the number of files read so far and with that of all files.
 
     Returns:
-        The data, and a dict of the files left out: `{path: reason}`.
+        The data, and a dict of the files left out: `{path: reason}`; its `lines()` say it in short.
 
     Raises:
         FileNotFoundError: if there is no such folder.

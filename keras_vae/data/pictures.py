@@ -1,20 +1,33 @@
-"""Picture files of any kind and size, read as images of one shape; unreadable ones are reported."""
+"""Picture files of any kind and size, read as images of one shape; what is left out is reported."""
 
+import contextlib
+import functools
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+from keras_vae.data.folders import LeftOut, find_files
+
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _LARGEST_DEFAULT = 64  # pixels a side
+# Known by the first bytes of a file, whatever its name. Others need their extension.
+_KNOWN_BY_CONTENT = (
+    *("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PPM", "PSD", "QOI", "TIFF", "WEBP"),
+)
+# Pillow cannot decode these, or starts another program to do so.
+_NEVER = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
+_ANIMATED = ("AVIF", "FLI", "GIF", "HEIF", "PNG", "TIFF", "WEBP")
 
 
-def read_folder(folder, size=None, channels=None, progress=None):
-    """Reads all pictures in a folder and its subfolders, in the order of their names.
+def read_folder(folder, size=None, channels=None, progress=None, limit=None, wanted=None):
+    """Reads the pictures in a folder, its subfolders and linked folders, in the order of names.
 
-    Each is rotated as its EXIF data says, cropped about its centre to the proportions of the size,
-    and resized. Transparent areas become white, unless there are four channels.
+    Everything that Pillow reads is a picture, whatever its name; of an animation the first frame.
+    16-bit and float pictures are scaled to 8 bits. Each picture is rotated as its EXIF data says,
+    cropped about its centre to the proportions of the size, and resized. Transparent areas become
+    white, unless there are four channels.
 
     Args:
         folder: the folder.
@@ -23,39 +36,48 @@ def read_folder(folder, size=None, channels=None, progress=None):
         channels: 1 (grey), 3 (RGB) or 4 (RGBA). Defaults to None: 1 if all pictures are grey, else
             3.
         progress: called with the number of files read so far and with that of all files.
+        limit: number of pictures to read, drawn from the whole folder, always the same ones.
+            Defaults to None, all.
+        wanted: a function of images that says of each whether it is wanted; others are not
+            returned. Defaults to None, all are.
 
     Returns:
         The images, uint8 `(n, height, width, channels)`, and a dict of the files left out:
-        `{path: reason}`.
+        `{path: reason}` (a `LeftOut`, which also counts the frames of animations).
 
     Raises:
         FileNotFoundError: if there is no such folder.
         ValueError: if no picture in it can be read.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"No such folder: {folder}")
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    paths = sorted(path for path in found if path.is_file())
-    if not paths:
-        raise ValueError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}).")
-    images, refused = [], {}
+    left = LeftOut()
+    paths = find_files(folder, left)
     if size is None or channels is None:
         common_size, common_channels = common_shape(paths)
         size, channels = size or common_size, channels or common_channels
-    check_shape((*size, channels))
+    shape = check_shape((*size, channels))
+    if limit is not None and limit < len(paths):
+        paths = [paths[key] for key in np.random.RandomState(0).permutation(len(paths))]
+    images, seen = [], 0
     for count, path in enumerate(paths, 1):
+        if len(images) == limit:
+            break
         try:
-            images.append(read_picture(path, (*size, channels)))
+            image, frames = _read(path, shape)
+            seen += 1
+            if wanted is None or wanted(image[None])[0]:
+                images.append(image)
+            if frames > 1:
+                left.frames[path] = frames - 1
         except (OSError, ValueError) as error:
-            refused[path] = str(error)
+            left[path] = str(error)
+            if isinstance(error, _NoPicture) and not _format_of_suffix(path):
+                left.others.append(path)
         if progress is not None:
-            progress(count, len(paths))
-    if not images:
-        raise ValueError(
-            f"None of the {len(paths)} pictures in {folder} can be read: {refused[paths[-1]]}"
-        )
-    return np.stack(images), refused
+            progress(count, len(paths) if limit is None else None)
+    if not seen:
+        reasons = " ".join(left.lines(most=1)) or "It is empty."
+        raise ValueError(f"{folder} holds no pictures that can be read. {reasons}")
+    return np.array(images, "uint8").reshape(-1, *shape), left
 
 
 def read_picture(path, shape):
@@ -63,35 +85,19 @@ def read_picture(path, shape):
 
     Raises:
         OSError: if the file cannot be opened.
-        ValueError: if it is not a picture with 8 bits per channel, or is damaged.
+        ValueError: if it is not a picture, is damaged, or holds values of unknown scale.
     """
-    from PIL import Image, ImageOps
-
-    check_shape(shape)
-    with _open(path) as picture:
-        try:
-            picture = ImageOps.exif_transpose(picture)
-            if "A" in picture.getbands() or "transparency" in picture.info:
-                picture = picture.convert("RGBA")
-                if shape[-1] != 4:
-                    white = Image.new("RGBA", picture.size, "white")
-                    picture = Image.alpha_composite(white, picture)
-            picture = picture.convert(_MODES[shape[-1]])
-            size = (shape[1], shape[0])
-            if picture.size != size:
-                picture = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
-        except Exception as error:  # Pillow may raise anything for a damaged file
-            raise ValueError(f"{path} cannot be read: {error}") from error
-    return np.asarray(picture).reshape(shape)
+    return _read(path, check_shape(shape))[0]
 
 
 def check_shape(shape):
-    """Raises ValueError unless a shape is `(height, width, channels)` of 1, 3 or 4 channels."""
+    """Returns a shape; ValueError unless it is `(height, width, channels)` of 1, 3 or 4."""
     if len(shape) != 3 or shape[-1] not in _MODES:
         raise ValueError(
             "A picture has a height, a width and 1, 3 or 4 channels; use an .npz for other data. "
             f"Received shape: {tuple(shape)}"
         )
+    return tuple(shape)
 
 
 def check_size(text):
@@ -107,33 +113,98 @@ def check_size(text):
     return int(height), int(width or height)
 
 
-def _open(path):
-    from PIL import Image
-
-    try:
-        picture = Image.open(path)
-    except OSError as error:
-        # Pillow's own error, of a file that is no picture, has no errno.
-        raise error if error.errno else ValueError(f"{path} is not a picture.") from error
-    except Exception as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-    if picture.mode[0] in "IF":
-        picture.close()
-        raise ValueError(f"{path} must have 8 bits per channel. Received mode: {picture.mode}")
-    return picture
-
-
 def common_shape(paths):
     """Returns the size and channels that `read_folder` chooses for pictures, from their headers."""
     sizes, grey = set(), True
     for path in paths:
-        try:
-            with _open(path) as picture:
-                sizes.add((picture.height, picture.width))
-                grey = grey and picture.mode in ("1", "L", "LA")
-        except (OSError, ValueError):
-            continue
+        with contextlib.suppress(OSError, ValueError), _opened(path) as picture:
+            turned = picture.getexif().get(0x0112, 1) >= 5  # orientation: by a quarter
+            sizes.add(picture.size if turned else picture.size[::-1])
+            grey = grey and picture.mode[:2] in ("1", "L", "LA", "F", "I", "I;")
     size = (_LARGEST_DEFAULT, _LARGEST_DEFAULT)
     if len(sizes) == 1 and max(map(max, sizes)) <= _LARGEST_DEFAULT:
         size = sizes.pop()
     return size, 1 if grey else 3
+
+
+class _NoPicture(ValueError):
+    pass
+
+
+def _read(path, shape):
+    """Reads a picture as an image of a shape, and counts its frames."""
+    from PIL import Image, ImageOps
+
+    with _opened(path) as picture:
+        frames = getattr(picture, "n_frames", 1) if picture.format in _ANIMATED else 1
+        picture = _with_8_bits(ImageOps.exif_transpose(picture))
+        if "A" in picture.getbands() or "transparency" in picture.info:
+            picture = picture.convert("RGBA")
+            if shape[-1] != 4:
+                white = Image.new("RGBA", picture.size, "white")
+                picture = Image.alpha_composite(white, picture)
+        picture = picture.convert(_MODES[shape[-1]])
+        size = (shape[1], shape[0])
+        if picture.size != size:
+            picture = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+        return np.asarray(picture).reshape(shape), frames
+
+
+def _with_8_bits(picture):
+    """Scales a grey picture of 16 bits, or of floats, to 8 bits; returns others as they are."""
+    from PIL import Image
+
+    if picture.mode[0] not in "IF":
+        return picture
+    largest, rule = (1, "floats from 0 to 1") if picture.mode == "F" else (65535, "16-bit numbers")
+    values = np.asarray(picture).astype("float64")
+    if not (values.min() >= -1e-6 and values.max() <= largest * (1 + 1e-6)):  # NaN, too
+        raise ValueError(
+            f"its values must be {rule}. Received: {values.min():g} to {values.max():g}"
+        )
+    return Image.fromarray(np.rint(np.clip(values / largest, 0, 1) * 255).astype("uint8"))
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """An open picture; whatever goes wrong with it is a ValueError that names the file.
+
+    Pillow's warnings, such as that of a large picture, do not name it, and are not shown.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            picture = _image_module().open(path, formats=_formats(path))
+        except OSError as error:
+            # Pillow's own error, of a file that is no picture, has no errno.
+            raise error if error.errno else _NoPicture(f"{path} is not a picture.") from error
+        except Exception as error:  # Pillow may raise anything for a damaged file
+            raise _NoPicture(f"{path} cannot be read: {error}") from error
+        with picture:
+            try:
+                yield picture
+            except Exception as error:
+                raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+@functools.cache
+def _image_module():
+    from PIL import Image
+
+    with contextlib.suppress(ImportError):
+        import pillow_heif  # reads .heic, if the user has it
+
+        pillow_heif.register_heif_opener()
+    return Image
+
+
+def _format_of_suffix(path):
+    """The format that the extension of a file suggests, if it is one that can be read."""
+    image = _image_module()
+    name = image.registered_extensions().get(Path(path).suffix.lower())
+    return name if name in image.OPEN and name not in _NEVER else None
+
+
+def _formats(path):
+    formats = dict.fromkeys((*_KNOWN_BY_CONTENT, _format_of_suffix(path)))
+    return [name for name in formats if name in _image_module().OPEN]

@@ -5,6 +5,7 @@ and draw and encode images.
 """
 
 from keras_vae.explorer.content import NotExplorableError as NotExplorableError
+from keras_vae.explorer.content import check as check
 from keras_vae.explorer.page import render as render
 from keras_vae.explorer.page import write as write
 from keras_vae.explorer.serving import server as server

@@ -28,8 +28,8 @@ def collect(model, x=None, name=None) -> dict:
         NotExplorableError: if the page cannot show the model.
         ValueError: if `x` is not data that the model takes.
     """
-    _check(model, x)
     given = x is not None
+    check(model, given)
     x = as_array(x)[:_MEASURED] if given else model.generate(4 * _SHOWN, seed=0)
     x = check_data(x, model.data_shape, model.likelihood)
     store, latent, codes = Store(), model.latent, model.encode(x)
@@ -55,8 +55,16 @@ def collect(model, x=None, name=None) -> dict:
     return {**content, "weights": store.pack()}
 
 
-def _check(model, x):
-    """Refuses, before anything is computed, what the page has no way to show."""
+def check(model, given: bool):
+    """Refuses, before anything is computed, a model that the page has no way to show.
+
+    Args:
+        model: a `keras_vae.VAE`.
+        given: whether there are images of the user's to begin with.
+
+    Raises:
+        NotExplorableError: if the page cannot show the model.
+    """
     shape = model.data_shape
     if shape is None or len(shape) != 3 or shape[-1] not in (1, 3):
         raise NotExplorableError(
@@ -75,9 +83,10 @@ def _check(model, x):
             f"The explorer takes models of up to {_LARGEST:,} parameters, to limit the file's "
             f"size. Received: {model.count_params():,}"
         )
-    if x is None and not model.latent.generates:
+    if not (given or model.latent.generates):
         raise NotExplorableError(
-            "A model without a prior generates no images to begin with: give some, as x."
+            "A model without a prior generates no images to begin with: give some, as x, or with "
+            "--images or --dataset."
         )
     if not all(np.isfinite(ops.convert_to_numpy(w)).all() for w in model.weights):
         raise NotExplorableError("The model's weights are not finite: its training diverged.")

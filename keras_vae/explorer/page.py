@@ -6,6 +6,7 @@ import html
 import json
 import re
 from importlib import resources
+from pathlib import Path
 
 from keras_vae.explorer.content import collect
 from keras_vae.files import write_bytes
@@ -25,7 +26,7 @@ def write(model, path, x=None, *, name=None):
     Args:
         model: a `keras_vae.VAE` of images with 1 or 3 channels, made by a factory, or from the
             layers that the factories use.
-        path: the file to write.
+        path: the file to write, ending in .html, in a folder that exists.
         x: images `(n, height, width, channels)`. The file holds the first 16; the use of the
             latents is measured on the first 2,000. Defaults to None, images that the model
             generates.
@@ -33,14 +34,27 @@ def write(model, path, x=None, *, name=None):
 
     Raises:
         NotExplorableError: if the page cannot show the model; a ValueError.
-        ValueError: if `x` is not data that the model takes.
+        ValueError: if `x` is not data that the model takes, or the path does not end in .html.
+        FileNotFoundError: if the folder does not exist.
 
     Example:
 
     >>> from keras_vae import explorer
     >>> explorer.write(keras_vae.load("conv-mnist"), "explorer.html", x_test)
     """
+    check_path(path)
     write_bytes(path, render(model, x, name=name).encode())
+
+
+def check_path(path):
+    """Refuses a path that the page cannot be written to, or that no browser would open."""
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(
+            f"The explorer is a web page, and its path must end in .html. Received: {path}"
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"No such folder: {path.parent.absolute()}. Make it first.")
 
 
 def render(model, x=None, *, name=None) -> str:

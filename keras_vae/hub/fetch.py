@@ -11,10 +11,11 @@ from huggingface_hub import constants
 
 from keras_vae.files import sha256, write_bytes
 from keras_vae.hub.errors import HubError, NotFoundError, WeightsError, explain
-from keras_vae.hub.folder import CONFIG, FILES, METADATA, WEIGHTS, read_metadata
+from keras_vae.hub.folder import FILES, read_metadata
 from keras_vae.hub.formats import diffusers, tensor_files
 from keras_vae.hub.place import COMMIT, Place
-from keras_vae.hub.small_json import LARGEST_JSON, read_small_json
+from keras_vae.hub.small_json import read_small_json
+from keras_vae.layouts import CONFIG, LARGEST_JSON, METADATA, WEIGHTS
 
 LARGEST_WEIGHTS = 2**31  # bytes of a model of another library, in all its files
 
@@ -38,7 +39,7 @@ def fetch(place: Place, published: dict | None = None) -> Path:
     try:
         commit = _commit(place)
         folder = _file(place, commit, CONFIG).parent
-        is_foreign = diffusers.is_config(read_small_json(folder / CONFIG))
+        is_foreign = "_class_name" in read_small_json(folder / CONFIG)
         if published and is_foreign != ("files" in published):
             raise WeightsError(f"{place} does not hold the published model, but another one.")
         fetch_weights = _fetch_tensors if is_foreign else _fetch_ours
@@ -111,7 +112,7 @@ def _cached(place):
     if not path:
         return None
     try:
-        if diffusers.is_config(read_small_json(path)):
+        if "_class_name" in read_small_json(path):
             complete = all(file.is_file() for file in diffusers.weights_in(path.parent))
         else:
             complete = all((path.parent / file).is_file() for file in FILES)

@@ -13,15 +13,16 @@ import numpy as np
 
 from keras_vae import likelihoods
 from keras_vae.factories import recorded
-from keras_vae.files import sha256, write_json
+from keras_vae.files import sha256, write_json, write_weights
 from keras_vae.hub import architecture
 from keras_vae.hub.building import KEYS, build
 from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.fingerprint import fingerprint
 from keras_vae.hub.small_json import read_small_json
+from keras_vae.layouts import CONFIG, METADATA, WEIGHTS
 from keras_vae.precision import in_float32
 
-FILES = CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+FILES = (CONFIG, METADATA, WEIGHTS)
 
 
 def read_entry(folder) -> dict:
@@ -97,7 +98,7 @@ def save_to_folder(model, folder):
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as staged:
         staged = Path(staged)
-        clone.save_weights(staged / WEIGHTS)
+        write_weights(clone, staged / WEIGHTS)
         saved_with = {"keras": keras.version(), "backend": keras.backend.backend()}
         facts = {**describe(clone, staged / WEIGHTS), "saved_with": saved_with}
         write_entry(staged, {**config, **facts})

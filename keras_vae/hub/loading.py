@@ -1,10 +1,12 @@
 """Loading: a model from its source, proven by its size, its sha256 and its fingerprint."""
 
+import warnings
 from functools import partial
 from pathlib import Path
 
 import keras
 
+from keras_vae.checks import check_sizes
 from keras_vae.hub.building import build
 from keras_vae.hub.fetch import fetch
 from keras_vae.hub.fingerprint import check_fingerprint
@@ -16,6 +18,7 @@ from keras_vae.precision import in_float32
 def load(
     source,
     *,
+    input_shape: tuple | None = None,
     revision: str | None = None,
     cache_dir=None,
     token: str | bool | None = None,
@@ -31,7 +34,11 @@ def load(
     Args:
         source: the name of a published model (its weights come with this package); a model on the
             Hugging Face Hub, `"hf://org/repo"` or `"hf://org/repo@revision"`; or a folder that
-            `save_to_folder` or `keras-vae train` wrote, such as `"./my-model"`.
+            `save_to_folder` or `keras-vae train` wrote, such as `"./my-model"`. Autoencoders of
+            diffusers (AutoencoderKL, AutoencoderTiny, VQModel) are loaded from the Hub, where they
+            may lie in a subfolder (`"hf://org/repo/vae"`), or from a folder.
+        input_shape: shape of the data, for a model that takes images of any size: the model then
+            takes this one only, as `export` and the explorer need. Defaults to None, as it is.
         revision: a branch, tag or commit of the model on the Hub. Defaults to the weights of this
             package for a published model, and to the branch `"main"` of any other.
         cache_dir: folder for downloads. Defaults to the cache of huggingface_hub (HF_HOME).
@@ -65,12 +72,37 @@ def load(
         kind.read(model, weights)
         if entry["fingerprint"] is not None:  # not known of every model of another library
             check_fingerprint(model, entry["fingerprint"], str(source))
-    if keras.config.dtype_policy().name != "float32":
+    if input_shape is not None:
+        entry = _of_shape(entry, input_shape, model.data_shape)
+    if input_shape is not None or keras.config.dtype_policy().name != "float32":
         proven, model = model, build(entry)
         model.set_weights(proven.get_weights())
+    if not entry.get("float16", True) and model.encoder.compute_dtype == "float16":
+        warnings.warn(_OVERFLOWS.format(source), stacklevel=2)
     if compile:
         model.compile(keras.optimizers.Adam(1e-3))
     return model
+
+
+_OVERFLOWS = (
+    "The activations of {!r} (Stable Diffusion XL) overflow in float16 and give NaN. Use the "
+    "policy mixed_bfloat16, or load 'sdxl-vae-fp16-fix', which was trained to stay in range."
+)
+
+
+def _of_shape(entry, input_shape, data_shape):
+    """The entry of a model of any size, for data of one shape only."""
+    shape = check_sizes("input_shape", input_shape)
+    fits = len(shape) == len(data_shape) and all(
+        size in (None, wanted) for size, wanted in zip(data_shape, shape)
+    )
+    if not fits:
+        raise ValueError(f"input_shape must fit {data_shape}. Received: {input_shape}")
+    if "arguments" not in entry:
+        raise ValueError(
+            "input_shape is for models of a factory; this one has networks of its own."
+        )
+    return {**entry, "arguments": {**entry["arguments"], "input_shape": list(shape)}}
 
 
 def download(
@@ -86,7 +118,8 @@ def download(
         token: as for `load`.
 
     Returns:
-        The folder in the cache: config.json, metadata.json and model.weights.h5. `load` takes it.
+        The folder in the cache: config.json, metadata.json and model.weights.h5; of a model of
+        another library its own files. `load` takes it.
 
     Raises:
         UnknownModelError: if there is no such model.
@@ -96,5 +129,6 @@ def download(
     """
     found = resolve(source, revision=revision, cache_dir=cache_dir, token=token)
     if found.place is None:
-        raise ValueError(f"{str(source)!r} is on this machine: there is nothing to download.")
+        what = "is a folder on this machine" if found.entry is None else "comes with this package"
+        raise ValueError(f"{str(source)!r} {what}: there is nothing to download.")
     return fetch(found.place, found.entry)

@@ -63,12 +63,7 @@ def publish(
     >>> model.fit(x_train)
     >>> keras_vae.publish(model, "me/mine")
     """
-    from huggingface_hub.errors import LocalTokenNotFoundError  # a third of a second
-
-    check_repository(repository)
-    token = token or huggingface_hub.get_token()
-    if not token:
-        raise explain(LocalTokenNotFoundError(), "publishing", repository=repository)
+    token = check(model, repository, token)
     with tempfile.TemporaryDirectory() as staged:
         staged, name = Path(staged), None
         if isinstance(model, (str, os.PathLike)):
@@ -84,6 +79,24 @@ def publish(
         _present(staged, loaded, entry, name=name, repository=repository, x=x)
         commit_message = commit_message or f"Publish {repository} with keras_vae"
         return upload(staged, repository, token, private, commit_message)
+
+
+def check(model, repository, token=None) -> str:
+    """Refuses what `publish` cannot publish before anything is computed; returns the token.
+
+    Raises:
+        ValueError: if there is no such model, or `repository` is not the id of a repository.
+        AccessError: if there is no token.
+    """
+    from huggingface_hub.errors import LocalTokenNotFoundError  # a third of a second
+
+    if isinstance(model, (str, os.PathLike)):
+        _find(model)
+    check_repository(repository)
+    token = token or huggingface_hub.get_token()
+    if not token:
+        raise explain(LocalTokenNotFoundError(), "publishing", repository=repository)
+    return token
 
 
 def check_repository(repository):
@@ -117,12 +130,17 @@ def upload(staged, repository, token, private, commit_message) -> str:
         raise explain(error, "publishing", repository=repository) from error
 
 
-def _copy(source, staged):
-    """Copies a published model or a model's folder."""
+def _find(source):
     found = resolve(source)
     if found.weights is None:
-        where = "a folder of another library" if found.folder else "on the Hub"
-        raise ValueError(f"{source} is {where}. Give a model, a folder of our own or its name.")
+        where = "of another library" if found.folder else "on the Hub already"
+        raise ValueError(f"{source} is {where}: give a model, a folder of ours or its name.")
+    return found
+
+
+def _copy(source, staged):
+    """Copies a published model or a model's folder."""
+    found = _find(source)
     entry, weights, _ = found.open()
     folder.write_entry(staged, {key: entry[key] for key in entry if key not in _HERE})
     shutil.copyfile(weights, staged / folder.WEIGHTS)

@@ -5,14 +5,14 @@ import warnings
 from pathlib import Path
 from types import ModuleType
 
-from keras_vae import registry
+from keras_vae import layouts, registry
 from keras_vae.checks import check_path
 from keras_vae.hub import formats
 from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.fetch import fetch
-from keras_vae.hub.folder import CONFIG, METADATA, WEIGHTS, check_file, read_entry
+from keras_vae.hub.folder import check_file, read_entry
 from keras_vae.hub.place import Place, parse
-from keras_vae.registry import UnknownModelError, info, list_models
+from keras_vae.registry import WEIGHTS, info, is_model, list_models, unknown
 
 _REINSTALL = "It is not on the Hub. Reinstall it: pip install --force-reinstall keras-vae"
 
@@ -23,9 +23,9 @@ class Source:
 
     Args:
         entry: the registry's entry of a published model; None: it is read beside the weights.
-        weights: the file of weights on this machine; None: it is only on the Hub, or a folder's.
+        weights: the file of our own weights on this machine; None: there is none.
         place: the model on the Hub; None: it is only on this machine.
-        folder: a folder on this machine with a model of another library.
+        folder: a folder on this machine with a model of another library; None: there is none.
     """
 
     entry: dict | None = None
@@ -34,7 +34,7 @@ class Source:
     folder: Path | None = None
 
     def open(self) -> tuple[dict, Path, ModuleType]:
-        """Returns the entry, the weights, which are the entry's, and the format that reads them.
+        """Returns the entry, the file or folder of its weights, and the format that reads them.
 
         Raises:
             WeightsError: if the weights are missing or damaged, and are not on the Hub either.
@@ -50,13 +50,11 @@ class Source:
                     raise WeightsError(f"{error} {_REINSTALL if self.entry else ''}") from error
                 warnings.warn(f"{error} Loading {self.place} instead.", stacklevel=3)
         folder = self.folder or fetch(self.place, self.entry)
-        if foreign := formats.find(folder):
-            return (
-                {"fingerprint": None, **(self.entry or {}), **foreign.read_entry(folder)},
-                folder,
-                foreign,
-            )
-        return self.entry or read_entry(folder), folder / WEIGHTS, formats.keras_h5
+        if layouts.library(folder) == "keras_vae":
+            return self.entry or read_entry(folder), folder / WEIGHTS, formats.keras_h5
+        known = {"fingerprint": None, **(self.entry or {})}
+        kind = formats.find(folder)
+        return {**known, **kind.read_entry(folder)}, folder, kind
 
 
 def resolve(source, *, revision=None, cache_dir=None, token=None, local_files_only=False) -> Source:
@@ -70,29 +68,20 @@ def resolve(source, *, revision=None, cache_dir=None, token=None, local_files_on
     options = {"cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
     if source in list_models():
         entry = info(source)
-        where = entry.get("subfolder", "")
+        is_ours, where = source in registry.entries(), entry.get("subfolder", "")
         if revision is not None:
             return Source(entry, place=Place(entry["repository"], revision, where, **options))
         pin = entry["revision"]
         place = pin and Place(entry["repository"], pin, where, **options)
-        if "file" not in entry:
-            return Source(entry, place=place)
-        return Source(entry, registry.PRETRAINED / entry["file"], place)
+        return Source(entry, registry.PRETRAINED / entry["file"] if is_ours else None, place)
     # Joining paths drops a slash, and addresses are copied from browsers: both get the rule.
     if source.lower().startswith(("hf:", "https:", "http:")):
         return Source(place=Place(*parse(source, revision), **options))
-    folder = Path(source)
-    if not folder.is_dir():
-        info(source)  # says that there is no such model
-    is_ours = all((folder / file).is_file() for file in (CONFIG, METADATA))
-    if not is_ours and not formats.find(folder):
-        files = "config.json, metadata.json and model.weights.h5"
-        raise UnknownModelError(
-            f"{source!r} holds no model, as save_to_folder writes it: {files}; "
-            "nor an autoencoder of diffusers."
-        )
+    if not is_model(source):
+        raise unknown(source)
     if not (revision is cache_dir is token is None):
         raise ValueError(
             f"revision, cache_dir and token are for models on the Hub. {source!r} is a folder."
         )
-    return Source(weights=folder / WEIGHTS) if is_ours else Source(folder=folder)
+    is_ours = layouts.library(source) == "keras_vae"
+    return Source(weights=Path(source, WEIGHTS)) if is_ours else Source(folder=Path(source))

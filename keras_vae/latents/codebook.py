@@ -1,10 +1,13 @@
 """A codebook: K vectors, nearest-neighbour search, their update and the revival of dead codes."""
 
+from functools import partial
+
 import keras
+import numpy as np
 from keras import ops
 
-from keras_vae.backends import of_first_replica, over_replicas
 from keras_vae.checks import check_number, check_whole
+from keras_vae.replicas import batch_size, draw_examples, gather_replicas, over_replicas, replicas
 
 UPDATES = ("ema", "gradient", "fixed")
 BLOCK = 8192  # codes compared at once, to limit memory use
@@ -132,7 +135,7 @@ class Codebook:
         k, vectors = self.num_codes, ops.stop_gradient(self.vectors)
         flat = ops.stop_gradient(flat)
         error = ops.sum(ops.square(flat - ops.take(vectors, codes, axis=0)), axis=-1)
-        total = over_replicas(ops.cast(ops.shape(flat)[0], "float32"))
+        total = batch_size(flat)
         counts = ops.segment_sum(ops.ones_like(flat[:, 0]), codes, num_segments=k)
         share = over_replicas(counts) / total
         frequency = self.decay * self.frequency + (1 - self.decay) * share
@@ -144,18 +147,24 @@ class Codebook:
             vectors = ops.where(used, running / ops.maximum(frequency[:, None], 1e-30), vectors)
         is_new = ops.max(self.frequency) == 0
         dead = ops.logical_or(is_new, frequency <= self.revive_below / k)
-        vectors = ops.where(dead[:, None], self._draw(flat, error), vectors)
+        vectors = ops.where(dead[:, None], self._draw(flat, error, total), vectors)
         if self.offset is not None:
             vectors = vectors - ops.stop_gradient(ops.convert_to_tensor(self.offset))
         self.anchor.assign(vectors)
         self.frequency.assign(ops.where(dead, 1 / k, ops.maximum(frequency, 1e-20)))
 
-    def _draw(self, flat, error):
-        """Draws K vectors without replacement, in proportion to their error."""
-        uniform = keras.random.uniform(
-            ops.shape(error), minval=1e-7, dtype="float32", seed=self._seed_generator
+    def _draw(self, flat, error, total):
+        """Draws K of the batch's `total` vectors without replacement, in proportion to error."""
+        draw = partial(
+            keras.random.uniform, minval=1e-7, dtype="float32", seed=self._seed_generator
         )
+        uniform = draw_examples(draw, ops.shape(error))
         # The Gumbel trick: the K smallest are K draws without replacement.
-        order = ops.argsort(ops.log(-ops.log(uniform)) - ops.log(error + 1e-12))
-        picks = ops.take(order, ops.arange(self.num_codes, dtype="int32") % ops.shape(order)[0])
-        return of_first_replica(ops.take(flat, picks, axis=0))
+        key = ops.log(-ops.log(uniform)) - ops.log(error + 1e-12)
+        if replicas() > 1:  # the K of all replicas are among the K of each, which may have fewer
+            key = ops.pad(key, ((0, self.num_codes),), constant_values=np.inf)
+            flat = ops.pad(flat, ((0, self.num_codes), (0, 0)))
+            own = ops.argsort(key)[: self.num_codes]
+            key, flat = (gather_replicas(ops.take(t, own, axis=0)) for t in (key, flat))
+        picks = ops.arange(self.num_codes, dtype="int32") % ops.cast(total, "int32")
+        return ops.take(flat, ops.take(ops.argsort(key), picks), axis=0)

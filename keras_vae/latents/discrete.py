@@ -8,6 +8,7 @@ from keras import ops
 from keras_vae.checks import check_whole
 from keras_vae.latents.base import CodeSpec, Draw, Latent, perplexity
 from keras_vae.priors import get_code_prior
+from keras_vae.replicas import over_replicas
 
 
 class DiscreteLatent(Latent):
@@ -146,7 +147,8 @@ class CodebookUse(keras.metrics.Metric):
     def update_state(self, codes, sample_weight=None):
         codes = ops.reshape(ops.convert_to_tensor(codes), (-1,))
         ones = ops.ones_like(codes, dtype="float32")
-        self.counts.assign_add(ops.segment_sum(ones, codes, num_segments=self.num_codes))
+        counts = ops.segment_sum(ones, codes, num_segments=self.num_codes)
+        self.counts.assign_add(over_replicas(counts))
 
     def result(self):
         usage = ops.mean(ops.cast(self.counts > 0, "float32"))

@@ -1,10 +1,13 @@
 """The continuous latent: a diagonal Gaussian posterior, sampled by reparameterisation."""
 
+from functools import partial
+
 import keras
 from keras import ops
 
 from keras_vae import normal, priors
 from keras_vae.latents.base import CodeSpec, Draw, Latent, fold
+from keras_vae.replicas import draw_examples
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -73,7 +76,8 @@ class GaussianLatent(Latent):
         mean, log_var = self.posterior(h)
         if noise is None:
             shape = (num_samples, *ops.shape(mean))
-            noise = keras.random.normal(shape, dtype="float32", seed=self.seed_generator)
+            normal_of = partial(keras.random.normal, dtype="float32", seed=self.seed_generator)
+            noise = draw_examples(normal_of, shape, axis=1)
         noise = ops.convert_to_tensor(noise, "float32")
         z = mean + ops.exp(0.5 * log_var) * noise  # (M, n, *code_shape)
         log_ratio = self._log_ratio(z, log_var, noise)

@@ -6,6 +6,7 @@ from keras import ops
 from keras_vae.checks import check_number
 from keras_vae.latents.codebook import Codebook
 from keras_vae.latents.discrete import DiscreteLatent
+from keras_vae.replicas import update_mean
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -84,7 +85,7 @@ class VectorQuantizer(DiscreteLatent):
 
     def track(self, draw, weight=1.0):
         super().track(draw)
-        self.commitment_tracker.update_state(weight * draw.terms["commitment"])
+        update_mean(self.commitment_tracker, weight * draw.terms["commitment"])
 
     def get_config(self):
         own = {

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae.checks import check_number, check_whole
+from keras_vae.replicas import batch_mean
 
 
 class Terms(NamedTuple):
@@ -50,8 +51,11 @@ class Terms(NamedTuple):
         return values * ops.reshape(self.weight, (-1, *[1] * (len(values.shape) - 1)))
 
     def mean(self, values):
-        """The mean over the batch of values `(n, ...)`, each times its sample weight."""
-        return ops.mean(self.weigh(values), axis=0)
+        """The mean over the batch of values `(n, ...)`, each times its sample weight.
+
+        The batch is that of all replicas, where several share it.
+        """
+        return batch_mean(self.weigh(values))
 
 
 class Objective(keras.layers.Layer):

@@ -39,10 +39,16 @@ def image_grid(images, columns=None):
     """
     tiles = _tiles(images, "images")
     if columns is None:
-        columns = math.ceil(math.sqrt(len(tiles)))
+        columns = _square(len(tiles))
     columns = check_whole("columns", columns, 1)
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     return _figure(rows, [_GAP] * len(rows))
+
+
+def check_grid(n, height, width):
+    """Raises ValueError if `image_grid` would refuse n images of a size, as too large a picture."""
+    columns = _square(n)
+    _canvas([_GAP] * math.ceil(n / columns), columns, height, width)
 
 
 def reconstruction_pairs(x, reconstructions, columns=8):
@@ -156,19 +162,9 @@ def _figure(rows, gaps, labels=(), captions=None, title=None):
     from matplotlib.figure import Figure
 
     columns, height, width, _ = rows[0].shape
-    largest = min(_TILE // max(height, width), _SIDE // max(len(rows) * height, columns * width))
-    zoom = max(1, largest)
-    height, width = zoom * height, zoom * width
     margin, head, foot = 110 * bool(labels), _TEXT * bool(title), _TEXT * bool(captions)
-    shape = (
-        head + len(rows) * (height + foot) + sum(gaps) + _GAP,
-        margin + columns * (width + _GAP) + _GAP,
-    )
-    if math.prod(shape) > _LARGEST:
-        raise ValueError(
-            f"A picture may have {_LARGEST:,} pixels. These images would make {shape[0]:,} x "
-            f"{shape[1]:,}: take fewer, or other columns."
-        )
+    zoom, shape = _canvas(gaps, columns, height, width, margin, head, foot)
+    height, width = zoom * height, zoom * width
     canvas = np.full((*shape, 4), 255, "uint8")
     figure = Figure((shape[1] / _DPI, shape[0] / _DPI), dpi=_DPI, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
@@ -191,3 +187,27 @@ def _figure(rows, gaps, labels=(), captions=None, title=None):
         top += height + foot
     axes.imshow(canvas, interpolation="nearest", aspect="auto")
     return figure
+
+
+def _canvas(gaps, columns, height, width, margin=0, head=0, foot=0):
+    """How much images are enlarged, and the size of the picture of them; ValueError if too large.
+
+    A gap is above each row of images.
+    """
+    rows = len(gaps)
+    largest = min(_TILE // max(height, width), _SIDE // max(rows * height, columns * width))
+    zoom = max(1, largest)
+    shape = (
+        head + rows * (zoom * height + foot) + sum(gaps) + _GAP,
+        margin + columns * (zoom * width + _GAP) + _GAP,
+    )
+    if math.prod(shape) > _LARGEST:
+        raise ValueError(
+            f"A picture may have {_LARGEST:,} pixels. These images would make {shape[0]:,} x "
+            f"{shape[1]:,}: take fewer, or other columns."
+        )
+    return zoom, shape
+
+
+def _square(n):
+    return math.ceil(math.sqrt(n))

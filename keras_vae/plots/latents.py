@@ -231,6 +231,7 @@ def _check_images(model):
 def _check_real(model, what):
     if model.latent.code_spec.num_codes:
         raise ValueError(
-            f"{what} needs codes that are real numbers. This model's are integers: code_maps and "
-            "code_usage show them."
+            f"{what} needs latents that are real numbers, and this model's codes are integers. "
+            "keras_vae.plots.code_maps draws them; keras-vae explore shows them, and lets you "
+            "exchange them."
         )

@@ -17,3 +17,4 @@ from keras_vae.training.recipes import stages as stages
 from keras_vae.training.run import apply_average as apply_average
 from keras_vae.training.run import best_epoch as best_epoch
 from keras_vae.training.run import train as train
+from keras_vae.training.seen import trained_on as trained_on

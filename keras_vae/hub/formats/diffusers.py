@@ -9,8 +9,9 @@ from keras_vae.hub.formats import autoencoder_kl, autoencoder_tiny, conversion, 
 from keras_vae.hub.formats.settings import Settings
 from keras_vae.hub.formats.tensor_files import TensorFiles, shards
 from keras_vae.hub.small_json import read_small_json
+from keras_vae.layouts import CONFIG
 
-CONFIG, STEM = "config.json", "diffusion_pytorch_model"
+STEM = "diffusion_pytorch_model"
 # What a folder may hold, the first that is there.
 WEIGHTS = (
     f"{STEM}.safetensors",
@@ -26,11 +27,6 @@ CONVERTERS = {
 }
 # Of a config, what says nothing of the network.
 _NOTES = {"sample_size", "force_upcast"}
-
-
-def is_config(content) -> bool:
-    """Whether the content of a config.json is that of a model of diffusers."""
-    return isinstance(content, dict) and "_class_name" in content
 
 
 def read_entry(folder) -> dict:
@@ -50,7 +46,11 @@ def read_entry(folder) -> dict:
     except (TypeError, KeyError, IndexError) as error:
         raise WeightsError(f"{path} describes no {kind}: {error!r}") from error
     settings.finish()
-    return {"factory": converter.FACTORY, "arguments": arguments, "class": kind}
+    entry = {"factory": converter.FACTORY, "arguments": arguments, "class": kind}
+    # The VAE of Stable Diffusion XL, known by its scale; its fp16-fix says that no upcast is due.
+    if kind == "AutoencoderKL" and arguments["latent_scale"] == 0.13025:
+        entry["float16"] = not config.get("force_upcast", True)
+    return entry
 
 
 def weights_in(folder) -> list[Path]:

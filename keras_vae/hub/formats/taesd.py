@@ -4,20 +4,13 @@ The tensors have the numbers of the layers, and say by their shapes how the netw
 """
 
 import re
-from pathlib import Path
 
 from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.formats import conversion
 from keras_vae.hub.formats.tensor_files import TensorFiles
+from keras_vae.layouts import TAESD_SIDES, taesd_files
 
-SIDES = ("encoder", "decoder")
 _RULES = ((r"layer(\d+)", r"\1"), (r"_(conv|pool)(\d)", r".\1.\2"))
-
-
-def files_in(folder) -> list[Path]:
-    """Returns the encoder's file and the decoder's; none unless there is exactly one of each."""
-    pairs = [sorted(Path(folder).glob(f"*{side}.safetensors")) for side in SIDES]
-    return [pair[0] for pair in pairs] if all(len(pair) == 1 for pair in pairs) else []
 
 
 def read_entry(folder) -> dict:
@@ -34,7 +27,7 @@ def read_entry(folder) -> dict:
         channels, colours = shapes["encoder.0.weight"][:2]
         latent_channels = shapes["decoder.1.weight"][1]
     except (KeyError, IndexError, ValueError) as error:
-        names = " and ".join(path.name for path in files_in(folder))
+        names = " and ".join(path.name for path in taesd_files(folder))
         raise WeightsError(f"{names} in {folder} hold no tiny autoencoder (TAESD).") from error
     arguments = {
         "input_shape": [None, None, colours],
@@ -58,7 +51,7 @@ def read(model, path):
         WeightsError: if a number is not finite.
     """
     wanted = conversion.networks(model, _RULES)
-    for side, file in zip(SIDES, files_in(path)):
+    for side, file in zip(TAESD_SIDES, taesd_files(path)):
         tensors = ((f"{side}.{name}", tensor) for name, tensor in TensorFiles([file]))
         conversion.fill(wanted, tensors)
 
@@ -66,6 +59,6 @@ def read(model, path):
 def _shapes(folder):
     return {
         f"{side}.{name}": shape
-        for side, path in zip(SIDES, files_in(folder))
+        for side, path in zip(TAESD_SIDES, taesd_files(folder))
         for name, shape in TensorFiles([path]).shapes.items()
     }

@@ -1,0 +1,141 @@
+"""Several devices, or processes, train and measure as one does."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import pytest
+
+ON = keras.backend.backend()
+
+# 9 images in batches of 4: the last batch leaves the second replica nothing.
+COMMON = """
+import json, sys
+import keras, numpy as np
+import keras_vae
+
+x = (np.random.default_rng(0).random((9, 4, 4, 1)) > 0.5).astype("float32")
+weight = np.linspace(0.5, 2, 9).astype("float32")
+
+def mlp(**settings):
+    return keras_vae.mlp_vae((4, 4, 1), 2, (6,), seed=0, **settings)
+
+def vq(**settings):
+    return keras_vae.vq_vae((4, 4, 1), 4, 2, (4,), blocks=0, seed=0, **settings)
+
+CASES = {
+    "elbo": lambda: mlp(likelihood="learned_gaussian"),
+    "capacity": lambda: mlp(capacity=3.0, beta=20.0),
+    "free_bits": lambda: mlp(free_bits=0.3, beta=20.0),
+    "dreg": lambda: mlp(importance_weighted="dreg", num_samples=3),
+    "vq": vq,
+    "vq_gradient": lambda: vq(codebook_update="gradient"),
+}
+
+def weights_of(model):
+    return {f"weight {i}": w.ravel().tolist() for i, w in enumerate(model.get_weights())}
+"""
+
+TWO_DEVICES = """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+for name, make in CASES.items():
+    found = []
+    for strategy in (tf.distribute.get_strategy(), both):
+        keras.utils.set_random_seed(0)
+        with strategy.scope():
+            model = make()
+            model.compile(keras.optimizers.SGD(1e-3))
+        options = {"sample_weight": weight if name in ("elbo", "vq") else None}
+        held_out = (x, None, options["sample_weight"])
+        common = {"batch_size": 4, "verbose": 0}
+        logs = model.fit(
+            x, epochs=2, shuffle=False, validation_data=held_out, **common, **options
+        ).history
+        tested = model.evaluate(x, return_dict=True, **common, **options)
+        images = model.predict(x, **common)
+        found.append({**logs, "tested": list(tested.values()), "images": images.ravel().tolist()})
+        found[-1].update(weights_of(model))
+    print(json.dumps([name, *found]))
+"""
+
+TWO_PROCESSES = """
+import torch
+from torch import distributed
+name, how, rank, count, store = *sys.argv[1:3], *map(int, sys.argv[3:5]), sys.argv[5]
+if count > 1:
+    at = f"file://{store}"
+    distributed.init_process_group("gloo", init_method=at, rank=rank, world_size=count)
+size = 4 // count
+mine = np.concatenate([x[:8].reshape(2, count, size, 4, 4, 1)[:, rank]])
+mine = mine.reshape(-1, 4, 4, 1)
+keras.utils.set_random_seed(0)
+model = CASES[name]()
+logs = {}
+if how == "fit":
+    model.compile(keras.optimizers.SGD(1e-3))
+    if rank:  # what the first process has counts
+        model.set_weights([w + 1 for w in model.get_weights()])
+    logs = model.fit(mine, batch_size=size, epochs=2, shuffle=False, verbose=0).history
+    if count > 1:
+        assert np.isfinite(model.evaluate(mine[: size * (rank + 1)], verbose=0)).all()  # by itself
+        try:
+            model.fit(mine[: rank + 1], verbose=0)
+            raise AssertionError("must be refused")
+        except ValueError as error:
+            assert "by process: 1, 2" in str(error), error
+else:
+    wrapped = torch.nn.parallel.DistributedDataParallel(model) if count > 1 else model
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1e-3)
+    for start in [0, size] * 2:
+        optimizer.zero_grad()
+        batch = torch.from_numpy(mine[start : start + size])
+        loss = model.compute_loss(y_pred=wrapped({"data": batch}, training=True))
+        loss.backward()
+        optimizer.step()
+print(json.dumps([name, {**logs, **weights_of(model)}]))
+"""
+
+
+@pytest.mark.skipif(ON != "tensorflow", reason="a strategy of TensorFlow")
+@pytest.mark.long
+def test_two_devices_train_and_measure_as_one_though_one_gets_no_example():
+    command = [sys.executable, "-c", COMMON + TWO_DEVICES]  # devices are set up once in a process
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    cases = [json.loads(line) for line in process.stdout.splitlines()]
+    assert len(cases) == 6
+    for name, one, two in cases:
+        assert one.keys() == two.keys()
+        for key in one:
+            assert two[key] == pytest.approx(one[key], rel=1e-4, abs=1e-5), (name, key)
+
+
+@pytest.mark.skipif(ON != "torch", reason="processes of PyTorch")
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "how"), [("capacity", "fit"), ("vq", "fit"), ("vq_gradient", "ddp")]
+)
+def test_two_processes_train_as_one(name, how, tmp_path):
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", COMMON + TWO_PROCESSES, name, how, rank, count, tmp_path / "at"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank, count in (("0", "1"), ("0", "2"), ("1", "2"))
+    ]
+    found = []
+    for process in processes:
+        output, error = process.communicate(timeout=500)
+        assert process.returncode == 0, error
+        found.append(json.loads(output)[1])
+    one, *both = found
+    for logs in both:
+        assert logs.keys() == one.keys()
+        for key in one:
+            assert logs[key] == pytest.approx(one[key], rel=1e-4, abs=1e-5), key
