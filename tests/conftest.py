@@ -39,6 +39,8 @@ if not ON_DEFAULT_BACKEND:
         "test_download_faults.py",
         "test_download_machines.py",
         "test_explorer_page.py",
+        "test_foreign_files.py",
+        "test_foreign_hub.py",
         "test_hdf5.py",
         "test_pictures.py",
         "test_plots.py",

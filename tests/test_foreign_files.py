@@ -123,9 +123,7 @@ def test_a_missing_an_extra_or_a_misshapen_tensor_is_named(refused, tensors, kin
     refused(of(kind, more), "The model has no decoder.lora.weight, which the file holds")
 
 
-@pytest.mark.parametrize(
-    "shape", [(16, 4), (4, 16), (64,), (8, 8, 1), (1, 1, 8, 8), (8, 8, 1, 1, 1)]
-)
+@pytest.mark.parametrize("shape", [(16, 4), (64,), (8, 8, 1), (1, 1, 8, 8)])
 def test_a_matrix_of_attention_is_never_given_another_shape(refused, tensors, shape):
     given = tensors["AutoencoderKL"]
     name = "encoder.mid_block.attentions.0.to_q.weight"
@@ -219,12 +217,8 @@ def test_a_config_that_says_anything_else_is_refused(refused, tensors, kind, key
     refused(of(kind, tensors[kind], **{key: value}), "", ValueError)
 
 
-@pytest.mark.parametrize(
-    "key", [key for key in CONFIGS["AutoencoderKL"] if key != "scaling_factor"]
-)
+@pytest.mark.parametrize("key", ["block_out_channels", "latent_channels", "norm_num_groups"])
 def test_a_config_that_leaves_out_what_its_file_needs_is_refused(refused, tensors, key):
-    if key == "shift_factor":
-        pytest.skip("0 by default")
     refused(of("AutoencoderKL", tensors["AutoencoderKL"], **{key: ...}), "", ValueError)
 
 
