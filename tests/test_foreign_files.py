@@ -56,9 +56,7 @@ def refused(folder, monkeypatch):
 def outputs(folder):
     model = keras_vae.load(folder, compile=False)
     x = np.random.default_rng(0).random((1, 4, 6, 3), dtype="float32")
-    h = np.asarray(model.encoder(x))
-    z = model.encode(x)
-    return np.concatenate([h.ravel(), np.asarray(model.decode(z)).ravel()])
+    return np.concatenate([np.asarray(model.encoder(x)).ravel(), np.asarray(model(x)).ravel()])
 
 
 def of(kind, tensors, **changes):
@@ -75,12 +73,17 @@ def test_a_file_in_parts_of_any_order_gives_the_same_model(folder, tensors, kind
     np.testing.assert_array_equal(got, whole)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["", "fp16.", "bf16."])
-@pytest.mark.parametrize("dtype", ["float16", ml_dtypes.bfloat16, "float64"])
+@pytest.mark.parametrize(
+    ("kind", "name", "dtype"),
+    [
+        ("AutoencoderKL", "fp16.", "float16"),
+        ("AutoencoderKL", "", ml_dtypes.bfloat16),
+        ("AutoencoderTiny", "", "float16"),
+        ("VQModel", "bf16.", ml_dtypes.bfloat16),
+        ("VQModel", "", "float64"),
+    ],
+)
 def test_other_floats_are_read_as_the_numbers_that_they_are(folder, tensors, kind, name, dtype):
-    if (name == "") == (dtype in ("float16", ml_dtypes.bfloat16) and kind != "VQModel"):
-        pytest.skip("each dtype and each name once is enough")
     cast = {key: value.astype(dtype) for key, value in tensors[kind].items()}
     wanted = outputs(folder(of(kind, {k: v.astype("float32") for k, v in cast.items()})))
     files = of(kind, cast)
