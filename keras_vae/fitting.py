@@ -45,6 +45,9 @@ class Fitting:
     def fit(self, x=None, y=None, *args, **kwargs):
         """Trains on data, as `keras.Model.fit` does. The data is checked first.
 
+        On PyTorch the processes of `torch.distributed`, if there are several, train one model
+        together, each on data of its own.
+
         Args:
             x: data `(n, *data_shape)`, uint8 or float in the likelihood's range, or a pipeline
                 of such batches (tf.data, PyDataset, torch DataLoader, generator). Only the first

@@ -172,24 +172,11 @@ class Inference(Tiling):
         self._build_for(x)
         x = check_data(x, self.data_shape, self.likelihood, name, is_first)
         self._check_shape(x.shape[1:])
-        if is_first:
-            self._warn_of_bytes(x)
-        return x
-
-    def _warn_of_bytes(self, x):
-        """Warns once of float images from 0 to 255, which a Gaussian likelihood takes as well."""
-        some = x[:256]
-        is_image = x.ndim == 4 and x.dtype != np.uint8 and self.likelihood.observes == "reals"
-        if not is_image or self.__dict__.get("_warned_of_bytes") or not 100 < some.max() <= 255:
-            return
-        if some.min() >= 0 and np.array_equal(some, np.rint(some)):
+        takes_any = is_first and self.likelihood.observes == "reals"
+        if takes_any and batches.looks_like_bytes(x) and not self.__dict__.get("_warned_of_bytes"):
             self.__dict__["_warned_of_bytes"] = True
-            warnings.warn(
-                "These look like images of 8 bits, from 0 to 255 as floats, and are taken as they "
-                "are: nats and errors are in those units. Pass uint8, or divide by 255, for the "
-                "usual range of 0 to 1.",
-                stacklevel=4,
-            )
+            warnings.warn(batches.BYTES, stacklevel=4)
+        return x
 
     def _check_shape(self, shape):
         """Raises ValueError if the networks do not take data of this shape."""

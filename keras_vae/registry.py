@@ -15,6 +15,7 @@ from keras_vae.files import read_json
 from keras_vae.layouts import CONFIG, LARGEST_JSON, METADATA, WEIGHTS
 
 PRETRAINED = Path(__file__).parent / "pretrained"
+_AUTOENCODERS = PRETRAINED / "autoencoders.toml"
 
 
 class UnknownModelError(ValueError):
@@ -86,7 +87,7 @@ def entries() -> dict:
 
 def autoencoders() -> dict:
     """Returns the entries of autoencoders that others published, read from the file."""
-    told = tomllib.loads((PRETRAINED / "autoencoders.toml").read_text("utf-8"))
+    told = tomllib.loads(_AUTOENCODERS.read_text("utf-8"))
     for entry in told.values():
         entry["files"] = [{"bytes": None, **file} for file in entry["files"]]
     return {name: {"subfolder": "", "fingerprint": None, **entry} for name, entry in told.items()}

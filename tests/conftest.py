@@ -43,6 +43,8 @@ if not ON_DEFAULT_BACKEND:
         "test_explorer_page.py",
         "test_explorer_views.py",
         "test_explorer_worker.py",
+        "test_foreign_files.py",
+        "test_foreign_hub.py",
         "test_hdf5.py",
         "test_pictures.py",
         "test_plots.py",

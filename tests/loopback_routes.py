@@ -7,7 +7,8 @@ import json
 import re
 from urllib.parse import parse_qs, unquote, urlsplit
 
-LARGE = (".h5", ".png")  # what the Hub's .gitattributes put into LFS, and so on the CDN
+# What the Hub's .gitattributes put into LFS, and so on the CDN.
+LARGE = (".h5", ".png", ".safetensors", ".bin")
 
 
 @dataclasses.dataclass

@@ -1,6 +1,7 @@
 """Data that is not in memory: arrays in files and pipelines, read a batch at a time."""
 
 import itertools
+import tracemalloc
 
 import h5py
 import keras
@@ -118,6 +119,18 @@ def test_no_more_than_a_batch_is_read_at_once(model, x, tmp_path):
     assert asked.asked == [0, 1, 2]  # once
 
 
+def test_evaluation_holds_no_copy_of_the_data(make, tmp_path):
+    model = make("mlp_vae", (64, 64, 1))
+    stored = np.memmap(tmp_path / "x", "uint8", "w+", shape=(512, 64, 64, 1))
+    stored[:] = np.random.default_rng(0).integers(0, 256, stored.shape)
+    keras_vae.evaluate(model, stored[:8], num_samples=1)  # to compile
+    tracemalloc.start()
+    keras_vae.evaluate(model, stored, num_samples=1, batch_size=8)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < stored.size  # of the 4 bytes a value takes as float32
+
+
 def test_arrays_in_files(model, x, tmp_path):
     np.save(tmp_path / "x.npy", x)
     stored = np.load(tmp_path / "x.npy", mmap_mode="r")
@@ -133,8 +146,8 @@ def test_arrays_in_files(model, x, tmp_path):
 def test_a_batch_larger_than_a_pass_is_split(model, x):
     passes = [len(batch) for _, batch in model._batches(iter([x[:7], x[7:]]), 4)]
     assert passes == [4, 3, 3]
-    # At 512 x 512 x 3 a pass of 256 examples would take gigabytes.
-    assert [batches.rows_per_pass(values) for values in (784, 512 * 512 * 3, 10**9)] == [256, 4, 1]
+    # A pass of 256 large images would take gigabytes.
+    assert [batches.rows_per_pass(values) for values in (784, 12288, 10**9)] == [256, 85, 1]
 
 
 def endless(x):

@@ -198,6 +198,37 @@ def test_the_guard_stops_what_a_learning_rate_blows_up(compiled, grey, capsys, f
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
+@pytest.mark.parametrize(
+    ("bad", "advice"),
+    [
+        (0, "No step was made before, so the learning rate is not the cause"),
+        (2, "The loss had not grown before: look for NaN in the data of this step"),
+    ],
+)
+def test_the_guard_does_not_blame_the_learning_rate_for_the_data(
+    compiled, grey, capsys, bad, advice
+):
+    class Spoiled(keras.utils.PyDataset):
+        num_batches = 4
+
+        def __getitem__(self, i):
+            unseen = self.checked  # the first batch is checked before training
+            self.checked = True
+            return grey[:3] * np.float32(np.nan) if unseen and i == bad else grey[:3]
+
+    data = Spoiled()
+    data.checked = False
+    compiled("mlp_vae").fit(data, shuffle=False, verbose=0, callbacks=[NonFiniteGuard()])
+    said = capsys.readouterr().out
+    assert f"in step {bad + 1} of epoch 1" in said and advice in said
+
+
+def test_the_guard_blames_the_learning_rate_where_the_loss_had_grown():
+    guard = NonFiniteGuard()
+    guard.losses = [10.0, 1e4]
+    assert guard._advice().startswith("The loss had grown from 10 to 1e+04: lower the learning")
+
+
 def test_the_guard_leaves_a_good_run_alone(compiled, grey, capsys, factory):
     def train(callbacks):
         model = compiled(factory)

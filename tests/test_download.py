@@ -192,7 +192,7 @@ def test_what_is_not_on_the_hub_is_named(loopback, files):
 @pytest.mark.parametrize(
     "source",
     (
-        *("hf://", "hf://mine", "hf:///mine", "hf://me/", "hf://me/mine/", "hf://me/mine/x"),
+        *("hf://", "hf://mine", "hf:///mine", "hf://me/", "hf://me/mine/", "hf://me/mine/../x"),
         *("hf://me/../mine", "hf://../mine", "hf://me/..", "hf://./mine", "hf://me/mi ne"),
         *("hf://me/mine@", "hf://me/mine@a b", "hf://me/mine@../x", "hf://me/mine@a@b", "hf:me"),
         *(

@@ -29,7 +29,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
         self.every = check_whole("every", every, 1)
 
     def on_train_begin(self, logs=None):
-        self.epoch, self.good, self.candidate = 0, None, None
+        self.epoch, self.good, self.candidate, self.losses = 0, None, None, []
         bad = self._bad_layers()
         if bad:
             raise ValueError(
@@ -47,6 +47,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
         if terms:
             self._stop(batch, f"the {terms[0]} is {logs[terms[0]]:.3g}")
             return
+        self.losses = [*self.losses[:1], float(logs["loss"])]  # the first and the last
         if self.candidate is not None:  # this loss was computed from it
             self.good, self.candidate = self.candidate, None
         if (batch + 1) % self.every == 0:
@@ -63,9 +64,23 @@ class NonFiniteGuard(keras.callbacks.Callback):
         model.stop_training = True
         print(
             f"\nStopped in step {batch + 1} of epoch {self.epoch + 1}: {reason}. The last good "
-            "weights are restored. Lower the learning rate, or give the optimizer a clipnorm.",
+            f"weights are restored. {self._advice()}",
             flush=True,
         )
+
+    def _advice(self):
+        """What may help, by what came before: a learning rate shows in steps that were made."""
+        data = "in the data of this step (only the first batch of a pipeline is checked)"
+        if not self.losses:
+            return (
+                "No step was made before, so the learning rate is not the cause: look for NaN "
+                f"{data}, its weights, and layers or a likelihood of your own."
+            )
+        slower = "lower the learning rate, or give the optimizer a clipnorm."
+        first, last = self.losses[0], self.losses[-1]
+        if last - first > abs(first):
+            return f"The loss had grown from {first:.3g} to {last:.3g}: {slower}"
+        return f"The loss had not grown before: look for NaN {data}; if there is none, {slower}"
 
     def _variables(self):
         return [*self.model.variables, *self.model.optimizer.variables]

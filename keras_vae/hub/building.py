@@ -32,6 +32,7 @@ def build(config: dict, check=None) -> VAE:
         factory, arguments = config.get("factory"), config.get("arguments")
         factories.check(factory, arguments)
         rules.check_plain("arguments", arguments)
+        rules.check_layers(arguments)
         make = partial(factories.build, factory, arguments)
     if not any(config.items() <= entry.items() for entry in registry.entries().values()):
         rules.check_size(make, check)  # which takes a tenth of a second or two

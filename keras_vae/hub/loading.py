@@ -118,7 +118,8 @@ def download(
         token: as for `load`.
 
     Returns:
-        The folder in the cache: config.json, metadata.json and model.weights.h5. `load` takes it.
+        The folder in the cache: config.json, metadata.json and model.weights.h5; of a model of
+        another library its own files. `load` takes it.
 
     Raises:
         UnknownModelError: if there is no such model.

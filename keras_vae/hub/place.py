@@ -74,8 +74,8 @@ def parse(source: str, revision: str | None = None) -> tuple[str, str, str]:
         is_address = is_address and _SUBFOLDER.fullmatch(subfolder)
     if not is_address or (at and not REVISION.fullmatch(own)):
         raise ValueError(
-            "A model on the Hugging Face Hub is 'hf://org/repo', 'hf://org/repo@revision' or "
-            "'hf://org/repo/subfolder', such as 'hf://keras-vae/conv-mnist'. "
+            "A model on the Hugging Face Hub is 'hf://org/repo' or 'hf://org/repo@revision', such "
+            "as 'hf://keras-vae/conv-mnist'; in a subfolder it is 'hf://org/repo/subfolder'. "
             f"Received: {source!r}"
         )
     if at and revision not in (None, own):

@@ -21,6 +21,7 @@ from keras_vae.layer_places import layers_by_place
 LARGEST = 2**28  # numbers in a model, or for one example in a layer: 1 GiB of float32
 _MOST_REPEATED = 64  # things that are built one by one, which takes time
 _REPEATED = ("blocks", "couplings", "depth", "layers")
+_MOST_LAYERS = 256  # of one kind: so many at each of so many widths
 _NAME = r"\w[\w -]{0,99}"
 _SERIALISED = {"class_name", "module", "registered_name"}  # how Keras names classes
 
@@ -60,6 +61,29 @@ def check_plain(name, value, most=64, deepest=4):
         rule = "be plain: numbers, names, None, lists or dicts, as in JSON"
     if rule:
         raise ValueError(f"{name} must {rule}. Received: {reprlib.repr(value)}")
+
+
+def check_layers(arguments):
+    """Refuses arguments of a factory that ask for very many layers, before one is made.
+
+    Args:
+        arguments: a dict that `check_plain` accepted.
+
+    Raises:
+        ValueError: if lists of widths, and what is repeated at each, make too many layers.
+    """
+    widths, repeated = 1, 1
+    for key, value in arguments.items():
+        sizes = value if isinstance(value, (list, tuple)) else [value]
+        if key in _REPEATED and all(type(size) is int for size in sizes):
+            repeated = max(repeated, sum(sizes))
+        elif isinstance(value, (list, tuple)):
+            widths = max(widths, len(sizes))
+    if widths * repeated > _MOST_LAYERS:
+        raise ValueError(
+            f"A model from a file may have {_MOST_LAYERS} layers of one kind. These arguments make "
+            f"{widths} x {repeated}."
+        )
 
 
 def check_size(make, check=None):

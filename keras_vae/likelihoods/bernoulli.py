@@ -29,4 +29,5 @@ class Bernoulli(Likelihood):
         return ops.cast(uniform < mean, "float32")
 
     def observe(self, x, uniform):
-        return ops.cast(uniform(ops.shape(x)) < x, "float32")
+        bits = ops.cast(uniform(ops.shape(x)) < x, "float32")
+        return ops.where(ops.isnan(x), x, bits)  # NaN must be seen, not be a pixel that is off
