@@ -50,7 +50,6 @@ def small(measured, monkeypatch):
     }
     monkeypatch.setattr(registry, "PRETRAINED", folder)
     monkeypatch.setattr(registry, "entries", lambda: {"small": entry})
-    monkeypatch.setattr(registry, "autoencoders", dict)
     return entry, folder / "x.npz"
 
 
