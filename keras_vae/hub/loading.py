@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from keras_vae.checks import check_sizes
-from keras_vae.hub.building import build
+from keras_vae.hub.building import build_blank
 from keras_vae.hub.fetch import fetch
 from keras_vae.hub.fingerprint import check_fingerprint
 from keras_vae.hub.source import resolve
@@ -68,14 +68,14 @@ def load(
     options = {"cache_dir": cache_dir, "token": token, "local_files_only": local_files_only}
     entry, weights, kind = resolve(source, revision=revision, **options).open()
     with in_float32():
-        model = build(entry, partial(kind.check, path=weights))
+        model = build_blank(entry, partial(kind.check, path=weights))
         kind.read(model, weights)
         if entry["fingerprint"] is not None:  # not known of every model of another library
             check_fingerprint(model, entry["fingerprint"], str(source))
     if input_shape is not None:
         entry = _of_shape(entry, input_shape, model.data_shape)
     if input_shape is not None or keras.config.dtype_policy().name != "float32":
-        proven, model = model, build(entry)
+        proven, model = model, build_blank(entry)
         model.set_weights(proven.get_weights())
     if not entry.get("float16", True) and model.encoder.compute_dtype == "float16":
         warnings.warn(_OVERFLOWS.format(source), stacklevel=2)
