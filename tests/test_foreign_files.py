@@ -239,7 +239,7 @@ def test_scale_and_shift_have_the_defaults_of_diffusers(folder, tensors):
 
 
 LIES = [
-    ("AutoencoderKL", {"block_out_channels": [2**14, 2**14]}),
+    ("AutoencoderKL", {"block_out_channels": [2**14, 2**15]}),
     ("AutoencoderKL", {"latent_channels": 2**20}),
     ("VQModel", {"num_vq_embeddings": 2**27}),
     ("VQModel", {"num_vq_embeddings": 2**24, "vq_embed_dim": 2**14}),
