@@ -78,16 +78,11 @@ def make():
     return make
 
 
-# The networks of published autoencoders, slow to build: CI tries what all factories share on them.
-DEEP = ("kl_vae", "tiny_autoencoder", "vq_gan")
+# Those of published autoencoders are slow to build: test_foreign_models.py tries them.
+DEEP = {"kl_vae", "tiny_autoencoder", "vq_gan"}
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(name, marks=pytest.mark.long if name in DEEP else ())
-        for name in sorted(keras_vae.FACTORIES)
-    ]
-)
+@pytest.fixture(params=sorted({*keras_vae.FACTORIES} - DEEP))
 def factory(request):
     """The name of each factory in turn."""
     return request.param
