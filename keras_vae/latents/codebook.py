@@ -89,8 +89,8 @@ class Codebook:
         """Sets the vectors, `(num_codes, code_dim)`: training goes on from them."""
         self.anchor.assign(vectors)
         if self.offset is not None:
-            self.offset.assign(ops.zeros_like(self.offset))
-        self.frequency.assign(ops.full_like(self.frequency, 1 / self.num_codes))
+            self.offset.assign(ops.zeros(self.shape))
+        self.frequency.assign(ops.full(self.shape[:1], 1 / self.num_codes))
 
     @property
     def vectors(self):
