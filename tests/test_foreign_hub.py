@@ -86,7 +86,7 @@ def test_a_commit_in_the_cache_needs_no_request(loopback, files, parts, name, wh
     loopback.requests.clear()
     assert hub.download(f"{address}@{commit}") == folder
     assert loopback.asked() == []
-    monkeypatch.setattr("keras_vae.hub.loading.build", lambda *_: pytest.fail("far enough"))
+    monkeypatch.setattr("keras_vae.hub.loading.build_blank", lambda *_: pytest.fail("far enough"))
     with pytest.raises(pytest.fail.Exception, match="far enough"):
         keras_vae.load(address, local_files_only=True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
