@@ -84,6 +84,7 @@ def registry(monkeypatch):
     """A registry of two models that are not there."""
     entries = {"mlp-mnist": ENTRY, "vq-mnist": {**ENTRY, "code_length": False}}
     monkeypatch.setattr("keras_vae.registry.entries", lambda: entries)
+    monkeypatch.setattr("keras_vae.registry.autoencoders", dict)
     return entries
 
 
