@@ -8,8 +8,13 @@ from foreign_files import CONFIGS
 
 import keras_vae
 
+# Those that take seconds to build each time.
+SLOW = {"AutoencoderKL": pytest.mark.long, "VQModel": pytest.mark.long}
 
-@pytest.fixture(scope="module", params=sorted(CONFIGS))
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(k, marks=SLOW.get(k, ())) for k in sorted(CONFIGS)]
+)
 def folder(request, tmp_path_factory):
     """The folder of a small model of each class."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -67,6 +72,7 @@ def test_with_a_frozen_encoder_a_step_changes_the_decoder_only(folder, x):
         assert any(changed) == (part == "decoder")
 
 
+@pytest.mark.long
 def test_the_codebook_is_not_made_anew_by_the_first_batch(tmp_path, x):
     given = foreign_files.tensors("VQModel")
     for name, content in foreign_files.files("VQModel", given).items():
