@@ -45,6 +45,8 @@ def grace(seconds):
 
 
 class _Interrupt:
+    leaving = threading.RLock()  # the watcher and the main thread may want to at the same time
+
     def __init__(self, stderr, grace=0):
         self.stderr, self.grace = stderr, grace
 
@@ -54,6 +56,7 @@ class _Interrupt:
         raise KeyboardInterrupt
 
     def leave(self):
+        self.leaving.acquire()  # never released: the other thread waits for the end
         if self.stderr is not None:
             # The cursor is hidden while a progress bar is shown.
             show_cursor = b"\x1b[?25h\r\n" if os.isatty(self.stderr) else b""
