@@ -57,7 +57,8 @@ def test_bytes_as_floats_are_warned_of_once(make, grey):
         for _ in range(2):
             model.encode(pixels)
             model.train_on_batch(pixels)
-    assert len(caught) == 1
+    # On torch Keras warns of things of its own.
+    assert sum("divide by 255" in str(warning.message) for warning in caught) == 1
     for fine in (grey, pixels.astype("uint8"), pixels + 0.5, pixels - 128):
         make("mlp_vae", likelihood="gaussian").encode(fine)  # warnings are errors
 
