@@ -311,8 +311,8 @@ def test_evaluate_prints_the_figures_of_the_library(here, folder, npz):
     assert "nll_stderr" not in cells and cells["num_samples"][0].strip() == "3"
 
 
-def test_evaluate_measures_what_the_model_was_not_trained_on_and_says_so(tmp_path):
-    folder, out = tmp_path / "pictures", tmp_path / "mine"
+def test_evaluate_measures_what_the_model_was_not_trained_on_and_says_so(here):
+    folder, out = here / "pictures", here / "mine"
     folder.mkdir()
     for key, image in enumerate(X):
         Image.fromarray(image[..., 0]).save(folder / f"{key}.png")
@@ -320,7 +320,7 @@ def test_evaluate_measures_what_the_model_was_not_trained_on_and_says_so(tmp_pat
     assert run("train", "--images", folder, "--out", out, *small).exit_code == 0
     parts, _ = data.from_pictures(folder)
     held_out = keras_vae.evaluate(keras_vae.load(out), parts.x_validation, num_samples=2)
-    moved = folder.rename(tmp_path / "moved")  # it is known by its pictures, not by its name
+    moved = folder.rename(here / "moved")  # it is known by its pictures, not by its name
     result = run("evaluate", out, "--images", moved, "-k", 2, "--json")
     figures = json.loads(result.stdout)
     assert figures["images"] == 2 and figures["mse"] == pytest.approx(held_out["mse"], rel=1e-5)
@@ -330,8 +330,8 @@ def test_evaluate_measures_what_the_model_was_not_trained_on_and_says_so(tmp_pat
     figures = json.loads(run("reconstruct", out, "--images", moved, "--json").stdout)
     assert figures["measured"] == "2 images that it was not trained on"
     # Others, and none but those that it was trained on.
-    np.savez(tmp_path / "x.npz", x=parts.x_train)
-    result = run("evaluate", out, "--images", tmp_path / "x.npz", "-k", 2, "--json")
+    np.savez("x.npz", x=parts.x_train)
+    result = run("evaluate", out, "--images", "x.npz", "-k", 2, "--json")
     assert json.loads(result.stdout)["measured"] == "10 images that it was trained on"
     assert "was trained on all of these images" in result.stderr
     np.savez(tmp_path / "x.npz", x=np.concatenate([parts.x_train, 255 - X]))
