@@ -47,7 +47,8 @@ def contents(folder):
 
 
 # Long: what starts processes of its own, one for each backend or contender.
-PROCESSES = ("backends", "load_time", "speed")
+PROCESSES = ("autoencoders", "backends", "load_time", "speed")
+NEEDS = {"autoencoders": ("torch", "diffusers")}  # beside which it measures
 # One model of each kind: the published figures of all are tested elsewhere.
 SOME = {"quality": ["mlp-mnist", "vq-mnist"]}
 
@@ -63,6 +64,8 @@ SOME = {"quality": ["mlp-mnist", "vq-mnist"]}
     ],
 )
 def test_a_benchmark_runs_in_seconds_and_leaves_the_tree_as_it_is(name, run, tmp_path):
+    for package in NEEDS.get(name, ()):
+        pytest.importorskip(package)
     before = contents(tables.README.parent)
     assert run(name, *SOME.get(name, []), "--smoke", "--out", tmp_path) == 0
     results = tables.read_results(tmp_path)
