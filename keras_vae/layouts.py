@@ -11,16 +11,15 @@ TAESD_SIDES = ("encoder", "decoder")
 
 def library(folder) -> str | None:
     """Returns "keras_vae", "diffusers", "taesd" (the authors' own files), or None for no model."""
-    folder = Path(folder)
-    if all((folder / file).is_file() for file in (CONFIG, METADATA)):
-        return "keras_vae"
-    try:
-        if (folder / CONFIG).is_file() and "_class_name" in read_json(
-            folder / CONFIG, LARGEST_JSON
-        ):
-            return "diffusers"
-    except ValueError:
-        return None
+    config = Path(folder, CONFIG)
+    if config.is_file():
+        if Path(folder, METADATA).is_file():
+            return "keras_vae"
+        try:
+            if "_class_name" in read_json(config, LARGEST_JSON):
+                return "diffusers"
+        except ValueError:
+            return None
     return "taesd" if taesd_files(folder) else None
 
 

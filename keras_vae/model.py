@@ -16,10 +16,11 @@ from keras_vae.keeping import Keeping, check_config
 from keras_vae.latents import GaussianLatent, Latent
 from keras_vae.replicas import draw_examples, update_mean
 from keras_vae.scaling import Scaling
+from keras_vae.sizes import Sizes, shapes_of
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class VAE(Fitting, Bounds, Inference, Scaling, Keeping, keras.Model):
+class VAE(Fitting, Bounds, Inference, Sizes, Scaling, Keeping, keras.Model):
     """A variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114) as a `keras.Model`.
 
     The loss, in nats per example, is the same in `fit`, `evaluate` and `val_loss`:
@@ -134,7 +135,7 @@ class VAE(Fitting, Bounds, Inference, Scaling, Keeping, keras.Model):
         h = self.encoder(keras.Input(shape))
         decoder_input, _ = self.latent(h)
         if self.latent.code_spec is None:  # of a latent whose own `build` does not set it
-            self.latent.code_spec = self.latent.spec(_shapes(h))
+            self.latent.code_spec = self.latent.spec(shapes_of(h))
         self.objective.check(self.latent)
         outputs, expected = self.decoder(decoder_input), self.likelihood.output_shape(shape)
         if not _agree(getattr(outputs, "shape", (None,))[1:], expected):
@@ -143,35 +144,6 @@ class VAE(Fitting, Bounds, Inference, Scaling, Keeping, keras.Model):
                 f"The decoder must return one tensor of {what}, {expected} per example. "
                 f"Received: {getattr(outputs, 'shape', outputs)}"
             )
-
-    def code_spec(self, data_shape):
-        """Returns the `CodeSpec` of examples of a shape.
-
-        Raises:
-            ValueError: if the model takes any size but reconstructs this one at another.
-        """
-        if None not in self.data_shape:
-            return self.latent.code_spec
-        shape, known = tuple(data_shape), self.__dict__.setdefault("_known_specs", {})
-        if shape not in known:
-            h = self.encoder(keras.Input(shape))
-            made = self.decoder(self.latent(h)[0]).shape[1:]
-            if made != self.likelihood.output_shape(shape):
-                size, back = (" x ".join(map(str, of[:-1])) for of in (shape, made))
-                raise ValueError(
-                    f"Data of size {size} would come back as {back}: the strides of the networks "
-                    f"must divide its sizes. Crop or resize it, to {back} for example."
-                )
-            known[shape] = self.latent.spec(_shapes(h))
-        return known[shape]
-
-    def example_shape(self):
-        """Returns a shape of data that the model takes: its own, axes of any size at about 64."""
-        shape = tuple(size or 64 for size in self.data_shape)
-        if None in self.data_shape:  # strides that do not divide 64 give another size, and take it
-            made = self.decoder(self.latent(self.encoder(keras.Input(shape)))[0]).shape[1:-1]
-            shape = (*(size or 64 for size in made), shape[-1])
-        return shape
 
     @property
     def beta(self):
@@ -301,10 +273,6 @@ class VAE(Fitting, Bounds, Inference, Scaling, Keeping, keras.Model):
 
 
 _PARTS = ("encoder", "decoder", "latent", "likelihood", "objective")
-
-
-def _shapes(tensors):
-    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), tensors)
 
 
 def _kind(part):

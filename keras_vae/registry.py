@@ -54,9 +54,9 @@ def info(name) -> dict:
     if path.is_file() and path.suffix == ".keras":
         return keras_file.describe(path)
     folder = path.parent if path.is_file() else path
-    if not is_model(folder):
-        raise unknown(name)
     library = layouts.library(folder)
+    if library is None:
+        raise unknown(name)
     if library == "taesd":
         return {"library": library, "files": [file.name for file in layouts.taesd_files(folder)]}
     config = read_json(folder / CONFIG, LARGEST_JSON)

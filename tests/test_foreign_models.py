@@ -109,3 +109,31 @@ def test_integers_of_eight_bits_and_floats_are_the_same_images(model, x):
         ]
     )
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("upcast", [True, False])
+def test_the_vae_of_sdxl_warns_of_float16_unless_it_was_mended(tmp_path, upcast):
+    changes = {"scaling_factor": 0.13025, "force_upcast": upcast}
+    for name, content in foreign_files.files("AutoencoderKL", **changes).items():
+        (tmp_path / name).write_bytes(content)
+    keras_vae.load(tmp_path)  # warnings are errors
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        if upcast:
+            with pytest.warns(UserWarning, match="overflow in float16.*sdxl-vae-fp16-fix"):
+                keras_vae.load(tmp_path)
+        else:
+            keras_vae.load(tmp_path)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def test_a_model_of_any_size_is_loaded_at_one(folder, x):
+    model = keras_vae.load(folder, compile=False)
+    fixed = keras_vae.load(folder, input_shape=(8, 4, None), compile=False)
+    assert fixed.data_shape == (8, 4, 3)
+    np.testing.assert_allclose(outputs(fixed, x), outputs(model, x), rtol=1e-5, atol=1e-6)
+    for wrong in ((8, 4, 1), (8, 4), 8, (8.0, 4, 3)):
+        with pytest.raises(ValueError, match="input_shape"):
+            keras_vae.load(folder, input_shape=wrong)

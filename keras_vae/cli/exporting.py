@@ -49,14 +49,8 @@ def export(
     if out and out.suffix.lower() in (".onnx", ".tflite", ".zip"):
         raise typer.BadParameter(f"--out is a folder, in which the files go. Got: {out}")
     out = out or Path(f"{Path(name).resolve().name}-{format}")
-    model = name
-    if size is not None:
-        from keras_vae import hub
-
-        model = hub.load(name, compile=False)
-        shape = (*[size] * (len(model.data_shape) - 1), model.data_shape[-1])
-        model = hub.load(name, input_shape=shape, compile=False)
-    metadata = write(model, out, format)
+    shape = None if size is None else (size, size, None)
+    metadata = write(name, out, format, input_shape=shape)
     difference = metadata["self_test"]["largest_difference"]
     files = ", ".join(graph["file"] for graph in metadata["graphs"].values())
     typer.echo(f"Read back by {FORMATS[format].runtime}: largest difference {difference:.2g}")

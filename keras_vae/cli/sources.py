@@ -25,7 +25,6 @@ Size = Annotated[
     str | None,
     typer.Option(help="64, or HEIGHTxWIDTH: of pictures, for a model of images of any size."),
 ]
-_OF_DIFFUSION = ("tiny_autoencoder", "kl_vae", "vq_gan")  # factories: made for photographs
 
 
 def check_source(images, dataset):
@@ -62,10 +61,11 @@ def picture_shape(model, size=None):
 
     Args:
         model: a `keras_vae.VAE`.
-        size: the command's option. Defaults to None: 256 x 256 for autoencoders of diffusion
-            models, which take any size.
+        size: the command's option. Defaults to None: the model's own size; if it takes any, that
+            of `factories.PHOTOGRAPHS`.
     """
     from keras_vae.data.pictures import check_size
+    from keras_vae.factories import PHOTOGRAPHS
 
     shape = model.data_shape
     if size is not None:
@@ -73,9 +73,8 @@ def picture_shape(model, size=None):
         if None not in shape and chosen != shape[:-1]:
             raise ValueError(f"This model takes images of {shape[0]} x {shape[1]} only.")
         return (*chosen, shape[-1])
-    if None in shape and (model.made_by or {}).get("factory") in _OF_DIFFUSION:
-        return (256, 256, shape[-1])
-    return shape
+    side = PHOTOGRAPHS.get((model.made_by or {}).get("factory"))
+    return (side, side, shape[-1]) if side and None in shape else shape
 
 
 def load_to_measure(name, images, dataset, n=None, size=None):

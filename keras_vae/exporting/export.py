@@ -21,7 +21,7 @@ TOLERANCE = 1e-4  # of the largest number of an output, or of 1 if all are small
 CODES_TOLERANCE = 1e-3  # share of codes that may differ: two may be equally near but for rounding
 
 
-def export(model, folder, format: str = "onnx") -> dict:
+def export(model, folder, format: str = "onnx", *, input_shape=None) -> dict:
     """Exports a model as deterministic graphs, for runtimes that need neither Keras nor keras_vae.
 
     `encoder` takes `data`, float32 `(n, *data_shape)`, to what the `summary` of the model's latent
@@ -40,6 +40,7 @@ def export(model, folder, format: str = "onnx") -> dict:
         folder: the folder to write, whose parent must exist. An earlier export there is replaced
             once the new one has passed.
         format: `"onnx"` (default), `"saved_model"` or `"tflite"`.
+        input_shape: as for `load`, if the model is loaded here. Defaults to None.
 
     Returns:
         What `metadata.json` says: the graphs with their inputs and outputs, how data is prepared,
@@ -68,7 +69,7 @@ def export(model, folder, format: str = "onnx") -> dict:
     name = model.name if isinstance(model, VAE) else metadata.model_name(model)
     if not isinstance(model, VAE):
         with in_float32():
-            model = hub.load(model, compile=False)
+            model = hub.load(model, input_shape=input_shape, compile=False)
     _check_model(model)
     with tempfile.TemporaryDirectory(prefix=".exporting-", dir=folder.parent) as staged:
         staged = Path(staged) / "export"

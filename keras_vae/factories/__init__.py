@@ -22,6 +22,8 @@ FACTORIES = {
     "kl_vae": kl_vae,
     "vq_gan": vq_gan,
 }
+# Made for photographs: the size, in pixels a side, of pictures that one of any size is shown.
+PHOTOGRAPHS = {"tiny_autoencoder": 256, "kl_vae": 256, "vq_gan": 256}
 
 
 def parameters(factory) -> tuple:

@@ -62,10 +62,8 @@ def kl_vae(
         ValueError: if an argument is out of its range.
     """
     arguments, seed = list_arguments(locals()), check_seed(seed)
-    likelihood, width = (
-        likelihoods.get(likelihood),
-        check_whole("latent_channels", latent_channels, 1),
-    )
+    likelihood = likelihoods.get(likelihood)
+    width = check_whole("latent_channels", latent_channels, 1)
     net = check_network(filters, blocks, groups, attention, middle_attention)
     input_shape = check_strides(input_shape, len(net["filters"]) - 1)
     wide = {"quant": 2 * width if quant_convs else None}

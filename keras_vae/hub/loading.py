@@ -29,7 +29,8 @@ def load(
 
     The size and sha256 of the weights are checked before the file is opened. Afterwards the outputs
     for a fixed input (the fingerprint) are checked. The expected values are those of the registry
-    for a published model, and those of its own metadata for any other.
+    for a published model, and those of its own metadata for any other. Files of another library
+    have the sha256 that the Hub tells; their fingerprint is checked if the registry knows it.
 
     Args:
         source: the name of a published model (its weights come with this package); a model on the
@@ -38,7 +39,8 @@ def load(
             diffusers (AutoencoderKL, AutoencoderTiny, VQModel) are loaded from the Hub, where they
             may lie in a subfolder (`"hf://org/repo/vae"`), or from a folder.
         input_shape: shape of the data, for a model that takes images of any size: the model then
-            takes this one only, as `export` and the explorer need. Defaults to None, as it is.
+            takes this one only, as `export` and the explorer need. An axis that is None stays as it
+            is. Defaults to None, as the model is.
         revision: a branch, tag or commit of the model on the Hub. Defaults to the weights of this
             package for a published model, and to the branch `"main"` of any other.
         cache_dir: folder for downloads. Defaults to the cache of huggingface_hub (HF_HOME).
@@ -77,27 +79,21 @@ def load(
     if input_shape is not None or keras.config.dtype_policy().name != "float32":
         proven, model = model, build_blank(entry)
         model.set_weights(proven.get_weights())
-    if not entry.get("float16", True) and model.encoder.compute_dtype == "float16":
-        warnings.warn(_OVERFLOWS.format(source), stacklevel=2)
+    if entry.get("float16_warning") and model.encoder.compute_dtype == "float16":
+        warnings.warn(entry["float16_warning"], stacklevel=2)
     if compile:
         model.compile(keras.optimizers.Adam(1e-3))
     return model
 
 
-_OVERFLOWS = (
-    "The activations of {!r} (Stable Diffusion XL) overflow in float16 and give NaN. Use the "
-    "policy mixed_bfloat16, or load 'sdxl-vae-fp16-fix', which was trained to stay in range."
-)
-
-
 def _of_shape(entry, input_shape, data_shape):
     """The entry of a model of any size, for data of one shape only."""
-    shape = check_sizes("input_shape", input_shape)
-    fits = len(shape) == len(data_shape) and all(
-        size in (None, wanted) for size, wanted in zip(data_shape, shape)
-    )
-    if not fits:
-        raise ValueError(f"input_shape must fit {data_shape}. Received: {input_shape}")
+    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != len(data_shape):
+        raise ValueError(f"input_shape must fit {data_shape}. Received: {input_shape!r}")
+    pairs = list(zip(input_shape, data_shape))
+    shape = check_sizes("input_shape", [have if size is None else size for size, have in pairs])
+    if any(have not in (None, size) for size, have in zip(shape, data_shape)):
+        raise ValueError(f"input_shape must fit {data_shape}. Received: {input_shape!r}")
     if "arguments" not in entry:
         raise ValueError(
             "input_shape is for models of a factory; this one has networks of its own."

@@ -12,7 +12,7 @@ from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.fetch import fetch
 from keras_vae.hub.folder import check_file, read_entry
 from keras_vae.hub.place import Place, parse
-from keras_vae.registry import WEIGHTS, info, is_model, list_models, unknown
+from keras_vae.registry import WEIGHTS, info, list_models, unknown
 
 _REINSTALL = "It is not on the Hub. Reinstall it: pip install --force-reinstall keras-vae"
 
@@ -77,11 +77,13 @@ def resolve(source, *, revision=None, cache_dir=None, token=None, local_files_on
     # Joining paths drops a slash, and addresses are copied from browsers: both get the rule.
     if source.lower().startswith(("hf:", "https:", "http:")):
         return Source(place=Place(*parse(source, revision), **options))
-    if not is_model(source):
+    library = layouts.library(source)
+    if library is None:
         raise unknown(source)
     if not (revision is cache_dir is token is None):
         raise ValueError(
             f"revision, cache_dir and token are for models on the Hub. {source!r} is a folder."
         )
-    is_ours = layouts.library(source) == "keras_vae"
-    return Source(weights=Path(source, WEIGHTS)) if is_ours else Source(folder=Path(source))
+    if library == "keras_vae":
+        return Source(weights=Path(source, WEIGHTS))
+    return Source(folder=Path(source))

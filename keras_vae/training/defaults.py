@@ -46,7 +46,7 @@ def picture_arguments(factory: str) -> dict:
 
 
 def linear_arguments(input_shape) -> dict:
-    """Returns arguments of `conv_vae` that suit pictures of a shape, under a Gaussian likelihood.
+    """Returns arguments that suit pictures of a shape, of a factory that takes `linear`.
 
     The linear maps begin at the principal components. A third as many latents as a picture has
     values, up to 1,024 (fewer for large pictures, since the maps grow with both): latents that are
@@ -102,7 +102,7 @@ def default_recipe(
     if data.pictures:
         given = {**picture_arguments(factory), **given}
         likelihood = given.get("likelihood", "bernoulli")
-        if factory == "conv_vae" and likelihoods.get(likelihood).mean_activation == "linear":
+        if _takes_linear(factory) and likelihoods.get(likelihood).mean_activation == "linear":
             given = {**linear_arguments(shape), **given}
     return {
         "model": {"factory": factory, "arguments": {"input_shape": shape, **given}},
@@ -119,6 +119,10 @@ def default_recipe(
             "seed": seed,
         },
     }
+
+
+def _takes_linear(factory):
+    return factory in FACTORIES and "linear" in inspect.signature(FACTORIES[factory]).parameters
 
 
 def _digest(data):

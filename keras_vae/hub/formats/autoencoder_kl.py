@@ -67,6 +67,17 @@ def network(settings) -> dict:
     }
 
 
+def float16_warning(config) -> str | None:
+    """Why a model should not compute in float16, in a sentence; None if it may."""
+    # Stable Diffusion XL's, known by its scale; its fp16-fix says that it needs no upcast.
+    if config.get("scaling_factor") != 0.13025 or not config.get("force_upcast", True):
+        return None
+    return (
+        "The activations of Stable Diffusion XL's VAE overflow in float16 and give NaN. Use the "
+        "policy mixed_bfloat16, or load 'sdxl-vae-fp16-fix', which was trained to stay in range."
+    )
+
+
 def tensors(model) -> dict:
     """The tensors that the file of a model holds, as `conversion.networks` returns them."""
     return conversion.networks(model, _RULES)

@@ -36,6 +36,10 @@ def arguments(settings) -> dict:
     }
 
 
+def float16_warning(config) -> None:
+    """None: such a model may compute in float16."""
+
+
 def tensors(model) -> dict:
     """The tensors that the file of a model holds, as `conversion.networks` returns them."""
     return conversion.networks(model, _RULES)

@@ -47,10 +47,7 @@ def read_entry(folder) -> dict:
         raise WeightsError(f"{path} describes no {kind}: {error!r}") from error
     settings.finish()
     entry = {"factory": converter.FACTORY, "arguments": arguments, "class": kind}
-    # The VAE of Stable Diffusion XL, known by its scale; its fp16-fix says that no upcast is due.
-    if kind == "AutoencoderKL" and arguments["latent_scale"] == 0.13025:
-        entry["float16"] = not config.get("force_upcast", True)
-    return entry
+    return {**entry, "float16_warning": converter.float16_warning(config)}
 
 
 def weights_in(folder) -> list[Path]:

@@ -1,7 +1,7 @@
 """Files of safetensors, from anyone: their tensors' names and shapes first, then their numbers.
 
-A file may lie in its header about nothing: the package refuses one whose tensors do not fill it
-exactly. The header itself is limited here.
+The package safetensors refuses a file whose tensors do not fill it exactly. The size of the header
+is limited here.
 """
 
 import contextlib

@@ -22,6 +22,10 @@ def arguments(settings) -> dict:
     }
 
 
+def float16_warning(config) -> None:
+    """None: such a model may compute in float16."""
+
+
 def tensors(model) -> dict:
     """The tensors that the file of a model holds: those of its networks, and the codebook."""
     codebook = {"quantize.embedding.weight": (model.latent.codebook, np.asarray)}
