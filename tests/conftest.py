@@ -1,10 +1,19 @@
 """What every test shares: a seed, small data, and small models of every factory."""
 
+import atexit
+import gc
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Small models take longer to compile than to run.
+# Small models take longer to compile than to run. What one process compiled, others need not.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jax-")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 import keras
 import numpy as np
@@ -18,14 +27,20 @@ from runtimes import small as small
 
 import keras_vae
 
+# Graphs are many small objects: looking for garbage among them took a fifth of the tests' time.
+gc.freeze()
+gc.set_threshold(100_000, 20, 20)
+
 # What computes the same, or nothing, on every backend is tested once, on the default one.
 ON_DEFAULT_BACKEND = keras.config.backend() == "tensorflow"
 on_default_backend = pytest.mark.skipif(
     not ON_DEFAULT_BACKEND, reason="tested on the default backend, as it is the same on all"
 )
-# Whole files of such tests: files, commands, pages, pictures and downloads.
+# Whole files of such tests: files, folders, commands, pages, pictures and downloads.
 if not ON_DEFAULT_BACKEND:
     collect_ignore = [
+        "test_architecture.py",
+        "test_architecture_attacks.py",
         "test_benchmarks.py",
         "test_cards.py",
         "test_cli.py",
@@ -33,6 +48,7 @@ if not ON_DEFAULT_BACKEND:
         "test_cli_exploring.py",
         "test_cli_exporting.py",
         "test_cli_interrupts.py",
+        "test_cli_others.py",
         "test_cli_start.py",
         "test_cli_zoo.py",
         "test_config.py",
@@ -40,15 +56,21 @@ if not ON_DEFAULT_BACKEND:
         "test_download.py",
         "test_download_faults.py",
         "test_download_machines.py",
+        "test_explorer.py",
+        "test_explorer_kinds.py",
         "test_explorer_page.py",
         "test_explorer_views.py",
         "test_explorer_worker.py",
+        "test_files.py",
+        "test_folder.py",
         "test_foreign_files.py",
         "test_foreign_hub.py",
         "test_hdf5.py",
         "test_pictures.py",
         "test_plots.py",
+        "test_plots_of_models.py",
         "test_registry.py",
+        "test_sharing.py",
     ]
 
 # Arguments that make a factory's model small; a factory not named here is tested with its defaults.

@@ -234,6 +234,7 @@ np.savez(f"{folder}/results.npz", **results)
 """
 
 
+@pytest.mark.long
 def test_another_process_loads_them_without_the_code_that_made_them(tmp_path):
     models = {make.__name__: make() for make in MODELS}
     for name, model in models.items():

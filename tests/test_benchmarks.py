@@ -10,7 +10,6 @@ from itertools import product
 
 import numpy as np
 import pytest
-from conftest import on_default_backend
 
 import keras_vae
 from benchmarks import __main__ as listing
@@ -46,23 +45,14 @@ def contents(folder):
     return {path: path.read_bytes() for path in files}
 
 
-# Long: what starts processes of its own, one for each backend or contender.
-PROCESSES = ("autoencoders", "backends", "load_time", "speed")
 NEEDS = {"autoencoders": ("torch", "diffusers")}  # beside which it measures
 # One model of each kind: the published figures of all are tested elsewhere.
 SOME = {"quality": ["mlp-mnist", "vq-mnist"]}
 
 
-@on_default_backend
 @pytest.mark.filterwarnings("ignore:No artists with labels")  # a smoke run fills half the picture
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.long] if name in PROCESSES else [])
-        for name in scripts()
-        if name != "tables"
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("name", sorted({*scripts()} - {"tables"}))
 def test_a_benchmark_runs_in_seconds_and_leaves_the_tree_as_it_is(name, run, tmp_path):
     for package in NEEDS.get(name, ()):
         pytest.importorskip(package)
@@ -74,7 +64,6 @@ def test_a_benchmark_runs_in_seconds_and_leaves_the_tree_as_it_is(name, run, tmp
     assert contents(tables.README.parent) == before
 
 
-@on_default_backend
 def test_the_list_has_a_line_for_every_benchmark(capsys):
     listing.main()
     names = re.findall(r"python -m benchmarks\.(\w+)", capsys.readouterr().out)
@@ -82,7 +71,6 @@ def test_the_list_has_a_line_for_every_benchmark(capsys):
     assert {"quality", "classical", "backends", "rate_distortion", "load_time"} <= set(names)
 
 
-@on_default_backend
 def test_figures_that_differ_from_the_published_ones_set_the_exit_code(run, tmp_path):
     other = f"mnist={record.digits(tmp_path / 'other.npz')}"
     options = ["--num-samples", 2, "--data", other, "--out", tmp_path]
@@ -92,7 +80,6 @@ def test_figures_that_differ_from_the_published_ones_set_the_exit_code(run, tmp_
     assert "nll" not in {check["quantity"] for check in checks}  # at K = 2 it is another quantity
 
 
-@on_default_backend
 def test_a_model_is_retrained_from_its_recipe_and_measured(run, tmp_path):
     assert run("quality", "--retrain", "mlp-mnist-2d", "--smoke", "--out", tmp_path) == 0
     result = json.loads((tmp_path / "retrain-mlp-mnist-2d.json").read_text())

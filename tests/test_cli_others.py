@@ -5,15 +5,12 @@ import json
 import matplotlib.image
 import numpy as np
 import pytest
-from conftest import on_default_backend
 from PIL import Image
 from test_cli import refused, run
 
 import keras_vae
 from keras_vae import hub, registry
 from keras_vae.hub.fingerprint import fingerprint
-
-pytestmark = on_default_backend
 
 
 @pytest.fixture

@@ -5,13 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from conftest import on_default_backend
 
 import keras_vae
 from keras_vae.cli import base, exporting, training
 from keras_vae.exporting import FORMATS
-
-pytestmark = on_default_backend
 
 # As the script that pip installs: the name of the program is that of the command.
 COMMAND = """
@@ -54,6 +51,7 @@ def test_what_needs_no_model_loads_no_keras(tmp_path, arguments, code):
     assert result.stderr.splitlines()[-1].strip() == "loaded:"
 
 
+@pytest.mark.long
 def test_the_readmes_first_command_prints_one_line_and_nothing_else(tmp_path):
     result = start("generate", "mlp-mnist-2d", "--n", "4", cwd=tmp_path)
     assert result.stdout == f"Wrote {tmp_path / 'mlp-mnist-2d-samples.png'}\n"

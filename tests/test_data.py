@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-from conftest import on_default_backend
 
 import keras_vae
 from keras_vae import data
@@ -62,7 +61,6 @@ def test_a_missing_file_and_an_unknown_name_are_refused(tmp_path):
         data.load("minst")
 
 
-@on_default_backend
 @pytest.mark.parametrize("name", data.DATASETS)
 def test_data_that_cannot_be_downloaded_fails_at_once_and_says_what_to_do(
     name, tmp_path, monkeypatch
@@ -111,7 +109,6 @@ MEANS = {"mnist": 0.1307, "fashion-mnist": 0.2860, "cifar10": 0.4734, "binarized
 SIZES = {"cifar10": (45000, 5000, 10000)}
 
 
-@on_default_backend
 @pytest.mark.parametrize(
     "name",
     [

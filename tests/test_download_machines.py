@@ -14,7 +14,6 @@ from pathlib import Path
 import keras
 import loopback_hub
 import pytest
-from conftest import on_default_backend
 from loopback_hub import environment, stall
 
 import keras_vae
@@ -64,7 +63,6 @@ def start(script, loopback, tmp_path, **options):
     return subprocess.Popen(command, env=variables, cwd=tmp_path, text=True, **options)
 
 
-@on_default_backend
 @pytest.mark.long
 def test_two_and_eight_processes_load_at_once_into_an_empty_cache(loopback, files, tmp_path):
     loopback.add("me/mine", files)
@@ -90,6 +88,7 @@ def test_two_and_eight_processes_load_at_once_into_an_empty_cache(loopback, file
     assert len(loopback.asked(WEIGHTS)) == 2  # one for each cache: the client locks
 
 
+@pytest.mark.long
 def test_after_a_kill_in_mid_download_a_new_load_is_whole(loopback, files, tmp_path):
     loopback.add("me/mine", files)
     weights = files["model.weights.h5"]

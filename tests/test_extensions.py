@@ -173,6 +173,7 @@ for file in pathlib.Path(sys.argv[1]).glob("*.keras"):
 """
 
 
+@pytest.mark.long
 def test_a_fresh_process_loads_them(tmp_path):
     # One test of all models, so that one worker starts one process.
     for name in CASES:

@@ -9,12 +9,9 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import on_default_backend
 
 import keras_vae
 from keras_vae import files, locks
-
-pytestmark = on_default_backend
 
 
 @pytest.fixture
@@ -78,6 +75,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.long
 def test_training_on_a_full_disk_ends_with_an_error_and_not_with_a_crash(tmp_path):
     run = tmp_path / "run"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -126,6 +124,7 @@ with locked(sys.argv[1]):
 """
 
 
+@pytest.mark.long
 def test_a_folder_has_one_owner_until_its_process_ends_in_whatever_way(tmp_path):
     folder = tmp_path / "a" / "run"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -56,6 +56,7 @@ def trained(make, grey, tmp_path_factory):
     return folder, models
 
 
+@pytest.mark.long
 def test_a_keras_file_loads_in_a_new_process(trained):
     code = """
 import glob, keras, keras_vae, numpy as np
@@ -74,6 +75,7 @@ for path in glob.glob(folder + "/*.keras"):
     assert sorted(printed.split()[1::2]) == sorted(FACTORIES)
 
 
+@pytest.mark.long
 def test_a_keras_file_of_one_backend_loads_in_another(trained):
     names = {"torch", "tensorflow", "jax"} - {keras.backend.backend()}
     others = sorted(filter(importlib.util.find_spec, names), reverse=True)

@@ -60,6 +60,7 @@ def newcomer(tmp_path, monkeypatch, loopback):
     return loopback
 
 
+@pytest.mark.long
 def test_the_code_of_the_readme_runs_as_it_stands(newcomer):
     assert len(BLOCKS) >= 8
     variables = {}
@@ -70,6 +71,7 @@ def test_the_code_of_the_readme_runs_as_it_stands(newcomer):
     assert "me/mine" in newcomer.repositories
 
 
+@pytest.mark.long
 @on_default_backend
 def test_the_commands_of_the_readme_run_as_they_stand(newcomer):
     rng = np.random.default_rng(0)

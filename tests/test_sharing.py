@@ -184,6 +184,7 @@ def test_a_save_that_fails_leaves_the_earlier_model(model, tmp_path, monkeypatch
     assert sorted(path.name for path in tmp_path.iterdir()) == OF_A_FOLDER
 
 
+@pytest.mark.long
 def test_two_lines_share_a_model_and_one_line_loads_it_in_another_process(
     model, logged_in, tmp_path
 ):

@@ -292,10 +292,10 @@ def test_few_images_get_smaller_batches_and_more_epochs(n, given, expected):
     assert training.schedule(n, **given) == expected
 
 
-def test_pictures_get_a_likelihood_of_grey_values_unless_the_factory_has_one():
-    for name, factory in keras_vae.FACTORIES.items():
+def test_pictures_get_a_likelihood_of_grey_values_unless_the_factory_has_one(make):
+    for name in keras_vae.FACTORIES:
         arguments = training.picture_arguments(name)
-        model = factory((8, 8, 3), **arguments)
+        model = make(name, (8, 8, 3), **arguments)
         assert model.likelihood.observes == "reals"
         assert arguments in ({}, {"likelihood": "learned_gaussian"})
 
@@ -344,6 +344,7 @@ def test_pictures_get_the_same_recipe_in_python_as_in_the_command(tmp_path):
     assert arguments(data.Data(X[:3], X[3:4])) == {"input_shape": [6, 5, 1]}
 
 
+@pytest.mark.long
 @on_default_backend
 def test_the_package_has_training_without_a_further_import():
     code = "import keras_vae; print(keras_vae.training.default_recipe.__name__)"

@@ -5,7 +5,6 @@ import math
 import keras
 import numpy as np
 import pytest
-from conftest import on_default_backend
 
 import keras_vae
 from keras_vae import data, verification
@@ -83,12 +82,9 @@ def measure(name, n, parts):
     return model.elbo(x, num_samples=2, seed=0).mean(dtype="float64"), mse
 
 
-QUICK = ("mlp-mnist", "mlp-mnist-2d", "mlp-fashion")
-
-
-@pytest.mark.parametrize("name", sorted({*keras_vae.registry.entries()} - {*QUICK}))
+@pytest.mark.parametrize("name", sorted(keras_vae.registry.entries()))
 def test_some_test_images_are_like_the_ten_thousand_published(name, real_data):
-    n = 1000 if keras.config.backend() == "tensorflow" else 250  # others take longer
+    n = 250
     entry = keras_vae.info(name)
     metrics = entry["metrics"]
     got = measure(name, n, real_data(entry["data"]["name"]))
@@ -97,13 +93,8 @@ def test_some_test_images_are_like_the_ten_thousand_published(name, real_data):
         assert value == pytest.approx(metrics[key], abs=3 * error)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=on_default_backend if name in QUICK else pytest.mark.long)
-        for name in keras_vae.registry.entries()
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("name", keras_vae.registry.entries())
 def test_the_published_figures_are_reproducible(name, real_data):
     entry = keras_vae.info(name)
     metrics, allowed = entry["metrics"], entry["tolerances"]
