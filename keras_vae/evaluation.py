@@ -87,7 +87,7 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=None) -> dict:
     if model.latent.no_bound:
         return result
     if model.likelihood.is_code_length:
-        result["bits_per_dim"] = result["nll"] / (size * math.log(2))
+        result["bits_per_dim"] = model.likelihood.bits_per_dim(result["nll"], size)
     is_point = model.latent.code_spec.noise_shape is None
     result["num_samples"] = 1 if is_point else num_samples
     for name, key in (("elbo", "elbo_variance"), ("nll", "log_likelihood_variance")):
