@@ -23,14 +23,20 @@ def log_gamma(z):
     return value + _series(raised) - ops.where(small, ops.log(product), 0.0)
 
 
-def log_rising(z, n):
-    """log Gamma(z + n) - log Gamma(z) of z > 0 and n >= 0, exact where z is much larger than n."""
-    large = z > _LARGE
-    z1 = ops.where(large, z, _LARGE)
-    difference = (z1 - 0.5) * ops.log1p(n / z1) + n * ops.log(z1 + n) - n
-    difference = difference + _series(z1 + n) - _series(z1)
-    z0 = ops.where(large, _LARGE, z)
-    return ops.where(large, difference, log_gamma(z0 + n) - log_gamma(z0))
+def log_multisets(r, n):
+    """log Gamma(n + r) / (Gamma(r) n!) of r > 0 and n >= 0: how many multisets of n among r.
+
+    With a >= b, which are r and n + 1 in some order, it is log Gamma(a + b - 1) / Gamma(a), by the
+    difference of two of Stirling's series, minus log Gamma(b): terms of the size of b log a only.
+    """
+    a, b, total = ops.maximum(r, n + 1), ops.minimum(r, n + 1), n + r
+    large = a > _LARGE
+    a1, total1 = (ops.where(large, value, _LARGE) for value in (a, total))
+    difference = (a1 - 0.5) * ops.log1p((b - 1) / a1) + (b - 1) * (ops.log(total1) - 1)
+    difference = difference + _series(total1) - _series(a1)
+    a0, total0 = (ops.where(large, 1.0, value) for value in (a, total))
+    ratio = ops.where(large, difference, log_gamma(total0) - log_gamma(a0))
+    return ratio - log_gamma(b)
 
 
 def _series(z):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vae.gamma import log_gamma, log_rising
+from keras_vae.gamma import log_multisets
 from keras_vae.likelihoods.base import Likelihood, bounded, sum_over_data
 from keras_vae.likelihoods.poisson import BOUNDS, draw, generator
 
@@ -30,9 +30,8 @@ class NegativeBinomial(Likelihood):
         log_mean, log_r = self.parts(outputs)
         r = ops.exp(log_r)
         # Gamma(x + r) / (Gamma(r) x!) (r / (r + mean))^r (mean / (r + mean))^x
-        log_p = log_rising(r, x) - log_gamma(x + 1)
-        log_p = log_p - r * ops.softplus(log_mean - log_r) - x * ops.softplus(log_r - log_mean)
-        return sum_over_data(log_p, x)
+        log_p = log_multisets(r, x) - r * ops.softplus(log_mean - log_r)
+        return sum_over_data(log_p - x * ops.softplus(log_r - log_mean), x)
 
     def mean(self, outputs):
         return ops.exp(self.parts(outputs)[0])
