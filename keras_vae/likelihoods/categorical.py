@@ -40,7 +40,7 @@ class Categorical(Levels):
 
     def mean(self, outputs):
         levels = ops.arange(self.num_levels, dtype="float32") / (self.num_levels - 1)
-        return ops.sum(ops.softmax(self.logits(outputs)) * levels, axis=-1)
+        return ops.minimum(ops.sum(ops.softmax(self.logits(outputs)) * levels, axis=-1), 1.0)
 
     def sample(self, outputs, seed=None):
         logits = self.logits(outputs)

@@ -51,8 +51,9 @@ class LogisticMixture(Levels):
         """
         outputs, k = ops.cast(outputs, "float32"), self.components
         widths = {_numbers(channels): channels for channels in range(1, _MOST_CHANNELS + 1)}
-        channels = widths[outputs.shape[-1] // k]
-        grouped = ops.reshape(outputs, (*ops.shape(outputs)[:-1], -1, k))
+        numbers = outputs.shape[-1] // k
+        channels = widths[numbers]
+        grouped = ops.reshape(outputs, (*ops.shape(outputs)[:-1], numbers, k))
         mean, log_scale = grouped[..., 1 : channels + 1, :], grouped[..., channels + 1 :, :]
         log_scale, factors = log_scale[..., :channels, :], log_scale[..., channels:, :]
         log_scale = bounded_log_scale(log_scale, self.num_levels)
@@ -60,9 +61,10 @@ class LogisticMixture(Levels):
 
     def log_prob(self, x, outputs):
         logits, mean, log_scale, factors = self.parts(outputs)
-        x2 = 2 * x[..., None] - 1
-        mean = [_shifted(mean, factors, x2, c) for c in range(x.shape[-1])]
-        log_p = log_mass(x2, ops.stack(mean, axis=-2), log_scale, self.num_levels)
+        x2 = [2 * x[..., c, None] - 1 for c in range(x.shape[-1])]
+        mean = [_shifted(mean, factors, x2[:c]) for c in range(len(x2))]
+        x2, mean = ops.stack(x2, axis=-2), ops.stack(mean, axis=-2)
+        log_p = log_mass(x2, mean, log_scale, self.num_levels)
         log_p = ops.logsumexp(ops.log_softmax(logits) + ops.sum(log_p, axis=-2), axis=-1)
         return sum_over_data(log_p[..., None], x)
 
@@ -73,13 +75,11 @@ class LogisticMixture(Levels):
         clipping does not matter.
         """
         logits, mean, log_scale, factors = self.parts(outputs)
-        expected = mean[..., :0, :]
+        expected, weights = [], ops.exp(ops.log_softmax(logits))
         for c in range(mean.shape[-2]):
-            one = clipped_mean(_shifted(mean, factors, expected, c), log_scale[..., c, :])
-            expected = ops.concatenate([expected, one[..., None, :]], axis=-2)
-        weights = ops.exp(ops.log_softmax(logits))[..., None, :]
-        expected = ops.sum(weights * expected, axis=-1)
-        return (expected + 1) / 2
+            expected.append(clipped_mean(_shifted(mean, factors, expected), log_scale[..., c, :]))
+        expected = [ops.sum(weights * one, axis=-1) for one in expected]
+        return ops.clip((ops.stack(expected, axis=-1) + 1) / 2, 0.0, 1.0)  # but for rounding
 
     def sample(self, outputs, seed=None):
         logits, *parts = self.parts(outputs)
@@ -87,12 +87,12 @@ class LogisticMixture(Levels):
         chosen = keras.random.categorical(flat, 1, dtype="int32", seed=seed)
         chosen = ops.reshape(chosen, (*ops.shape(logits)[:-1], 1, 1))
         mean, log_scale, factors = (_take(part, chosen) for part in parts)
-        x = mean[..., :0, :]
+        x, x2 = [], []
         for c in range(mean.shape[-2]):
-            one = draw(_shifted(mean, factors, x, c), log_scale[..., c, :], seed)
-            level = self.nearest((one + 1) / 2) / (self.num_levels - 1)
-            x = ops.concatenate([x, 2 * level[..., None, :] - 1], axis=-2)
-        return (x[..., 0] + 1) / 2
+            one = draw(_shifted(mean, factors, x2), log_scale[..., c, :], seed)
+            x.append(self.nearest((one + 1) / 2) / (self.num_levels - 1))
+            x2.append(2 * x[-1] - 1)
+        return ops.concatenate(x, axis=-1)
 
     def get_config(self):
         return {"components": self.components, **super().get_config()}
@@ -103,11 +103,12 @@ def _numbers(channels):
     return 1 + 2 * channels + channels * (channels - 1) // 2
 
 
-def _shifted(mean, factors, x, channel):
-    """The mean of a channel, `(..., K)`, given those of `x` before it, `(..., C, 1 or K)`."""
+def _shifted(mean, factors, given):
+    """The mean of a channel, `(..., K)`, given a list of those before it, each `(..., 1 or K)`."""
+    channel = len(given)
     start, shifted = channel * (channel - 1) // 2, mean[..., channel, :]
-    for before in range(channel):
-        shifted = shifted + factors[..., start + before, :] * x[..., before, :]
+    for before, x in enumerate(given):
+        shifted = shifted + factors[..., start + before, :] * x
     return shifted
 
 
