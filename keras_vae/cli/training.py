@@ -31,8 +31,8 @@ def train(
         typer.Option(
             "--data",
             "--images",
-            help="A folder of pictures, an .npz file with an array x_train, or a data set: mnist, "
-            "fashion-mnist, binarized-mnist, cifar10.",
+            help="A folder of pictures, an .npz file with an array x_train, or a data set such as "
+            "mnist or cifar10.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the model; the run is kept in its run/.")],
