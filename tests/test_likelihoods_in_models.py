@@ -54,7 +54,8 @@ def test_bits_per_dim_are_reported_for_probabilities_and_refused_for_densities(f
 @pytest.mark.parametrize("name", OUTPUTS_OF_A_COLOUR)
 def test_levels_cost_about_eight_bits_before_anything_is_known(name):
     model = keras_vae.mlp_vae((8, 8, 3), 2, (8,), likelihood=name, seed=0)
-    nll = -numpy(model.terms(model.likelihood.read(LEVELS)).log_prob).mean()
+    x = keras.ops.convert_to_tensor(model.likelihood.read(LEVELS))
+    nll = -numpy(model.terms(x).log_prob).mean()
     assert 7.5 < model.likelihood.bits_per_dim(nll, 192) < 10
 
 
@@ -63,9 +64,9 @@ def test_it_generates_reconstructs_and_samples_what_it_observes(fitted):
     for images in (model.generate(3, seed=0), model.reconstruct(x[:3])):
         assert images.shape == (3, 8, 8, 3) and np.isfinite(images).all()
     outputs = model.decoder(np.zeros((3, 2), "float32"))
-    draws = numpy(model.likelihood.sample(outputs, keras.random.SeedGenerator(0)))
+    draws = model.likelihood.sample(outputs, keras.random.SeedGenerator(0))
     assert draws.shape == (3, 8, 8, 3)
-    model.likelihood.check(draws)
+    model.likelihood.check(numpy(draws))
     assert np.isfinite(numpy(model.terms(draws).log_prob)).all()
 
 
@@ -73,6 +74,30 @@ def log_prob(model, x):
     x = keras.ops.convert_to_tensor(model.likelihood.read(x))
     outputs = model.decoder(np.ones((len(x), 2), "float32"))
     return numpy(model.likelihood.log_prob(x, outputs))
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_it_computes_in_float32_whatever_the_decoder_returns(name, dtype, default_of_float64):
+    likelihood = keras_vae.likelihoods.get(name)
+    x = np.ones((4, 2, 2), "float32")  # binary, a level, a count and a real number
+    shape = (4, *likelihood.output_shape((2, 2)))
+    outputs = RNG.normal(size=shape).astype(dtype)
+    given = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(outputs)
+    single = keras.ops.convert_to_tensor(outputs.astype("float32"))
+    log_p = likelihood.log_prob(*given)
+    np.testing.assert_allclose(
+        numpy(log_p), numpy(likelihood.log_prob(given[0], single)), rtol=1e-6
+    )
+    for value in (log_p, likelihood.mean(given[1]), likelihood.sample(given[1])):
+        assert keras.backend.standardize_dtype(value.dtype) == "float32"
+
+
+@pytest.fixture
+def default_of_float64():
+    keras.config.set_floatx("float64")
+    yield
+    keras.config.set_floatx("float32")
 
 
 def test_a_folder_and_a_keras_file_hold_it(fitted, tmp_path):
