@@ -55,6 +55,16 @@ class Likelihood:
         """
         return self.observes != "reals"
 
+    @property
+    def no_bits_per_dim(self):
+        """Why there are no bits per dimension, a sentence; None if there are."""
+        if self.is_code_length:
+            return None
+        return (
+            f"{type(self).__name__} is a density, which depends on the units of the data and has "
+            'no bits per dimension. Use a likelihood of levels, such as "discretised_logistic".'
+        )
+
     def bits_per_dim(self, nll, values):
         """Converts nats per example to bits per value: nll / (values log 2).
 
@@ -65,12 +75,8 @@ class Likelihood:
         Raises:
             ValueError: if the likelihood is a density.
         """
-        if not self.is_code_length:
-            raise ValueError(
-                f"{type(self).__name__} is a density, which depends on the units of the data and "
-                "has no bits per dimension. Use a likelihood of levels, such as "
-                '"discretised_logistic".'
-            )
+        if self.no_bits_per_dim:
+            raise ValueError(self.no_bits_per_dim)
         return nll / (values * math.log(2))
 
     def output_shape(self, data_shape):
