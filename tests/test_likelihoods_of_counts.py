@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from likelihood_cases import gradients, numpy, tensor
+from likelihood_cases import ask, gradients, numpy, tensor
 from scipy import special, stats
 
 import keras_vae
@@ -19,7 +19,7 @@ RNG = np.random.default_rng(0)
 def test_log_gamma_is_scipys():
     z = np.exp(np.linspace(-40, 30, 4001)).astype("float32")
     z = np.concatenate([z, np.linspace(0.5, 12, 2001, dtype="float32"), [1, 2, 3, 256]])
-    got, expected = numpy(log_gamma(tensor(z))), special.gammaln(z.astype("float64"))
+    got, expected = ask(log_gamma, z), special.gammaln(z.astype("float64"))
     np.testing.assert_allclose(got, expected, rtol=1e-6, atol=5e-6)
 
 
@@ -36,14 +36,14 @@ def test_log_multisets_are_counted_without_cancellation():
     each = [np.arange(int(count)) for count in n]
     wide = r[:, 0].astype("float64")
     expected = [[(np.log(a + k) - np.log(1 + k)).sum() for k in each] for a in wide]
-    got = numpy(log_multisets(tensor(r), tensor(n)))
+    got = ask(log_multisets, r, n)
     np.testing.assert_allclose(got, expected, rtol=2e-6, atol=1e-5)
 
 
 def test_a_poisson_likelihood_is_scipys():
     x = np.array([[0, 1, 2, 5, 40, 300, 5000]], "float32")
     outputs = np.linspace(-10, 9, 21)[:, None, None] + np.zeros((21, 1, 7))
-    got = numpy(Poisson().log_prob(tensor(x), tensor(outputs)))
+    got = ask(Poisson().log_prob, x, outputs)
     expected = stats.poisson.logpmf(x, np.exp(outputs)).sum(-1)
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
@@ -53,7 +53,7 @@ def test_a_negative_binomial_likelihood_is_scipys(log_r):
     x = np.array([[0, 1, 2, 5, 40, 300, 5000]], "float32")
     log_mean = np.linspace(-10, 9, 21)[:, None, None] + np.zeros((21, 1, 7))
     outputs = np.concatenate([log_mean, np.full_like(log_mean, log_r)], axis=-1)
-    got = numpy(NegativeBinomial().log_prob(tensor(x), tensor(outputs)))
+    got = ask(NegativeBinomial().log_prob, x, outputs)
     mean, r = np.exp(log_mean), math.exp(log_r)
     expected = special.xlogy(x, mean / (r + mean)) + r * np.log(r / (r + mean))
     expected += special.gammaln(x.astype("float64") + r) - special.gammaln(r)
@@ -70,19 +70,17 @@ def test_probabilities_of_all_counts_sum_to_one(log_mean, log_r):
         (Poisson(), [log_mean]),
         (NegativeBinomial(), [log_mean, log_r]),
     ):
-        log_p = numpy(
-            likelihood.log_prob(tensor(x), tensor(np.broadcast_to(outputs, (n, len(outputs)))))
-        )
+        log_p = ask(likelihood.log_prob, x, np.broadcast_to(outputs, (n, len(outputs))))
         assert np.exp(log_p.astype("float64")).sum() == pytest.approx(1, abs=1e-4)
 
 
 def test_a_negative_binomial_of_large_r_is_poissons():
     x = RNG.poisson(20, (5, 30)).astype("float32")
     log_mean = RNG.normal(3, 0.3, (5, 30))
-    expected = numpy(Poisson().log_prob(tensor(x), tensor(log_mean)))
+    expected = ask(Poisson().log_prob, x, log_mean)
     for log_r in (25.0, 40.0, 1e6):
         outputs = np.concatenate([log_mean, np.full_like(log_mean, log_r)], axis=-1)
-        got = numpy(NegativeBinomial().log_prob(tensor(x), tensor(outputs)))
+        got = ask(NegativeBinomial().log_prob, x, outputs)
         np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
@@ -93,11 +91,10 @@ def test_values_and_gradients_are_finite_at_any_outputs(likelihood, spread):
     (width,) = likelihood.output_shape((3,))
     outputs = (spread * RNG.normal(size=(20, width))).astype("float32")
     outputs[0], outputs[1], outputs[2], outputs[3, ::2] = 0, spread, -spread, -spread
-    assert np.isfinite(numpy(likelihood.log_prob(tensor(x), tensor(outputs)))).all()
+    assert np.isfinite(ask(likelihood.log_prob, x, outputs)).all()
     got = gradients(lambda o: ops.sum(likelihood.log_prob(tensor(x), o)), outputs)
     assert np.isfinite(got).all() and np.abs(got).max() > 0
-    for ask in (likelihood.mean, likelihood.sample):
-        made = numpy(ask(tensor(outputs)))
+    for made in (ask(likelihood.mean, outputs), numpy(likelihood.sample(tensor(outputs)))):
         assert np.isfinite(made).all() and (made >= 0).all()
 
 
@@ -138,8 +135,6 @@ def test_samples_have_the_means_and_variances_of_the_likelihoods():
 def test_counts_are_read_as_they_are_and_others_refused(name):
     model = keras_vae.mlp_vae((4, 4, 1), 2, (8,), likelihood=name, seed=0)
     counts = RNG.poisson(3, (10, 4, 4, 1)).astype("uint8")
-    history = model.fit(counts, epochs=2, verbose=0).history
-    assert np.isfinite(history["loss"]).all()
     np.testing.assert_allclose(
         model.elbo(counts, seed=0), model.elbo(counts.astype("int64"), seed=0)
     )
