@@ -59,9 +59,9 @@ def log_mass(x, mean, log_scale, num_levels):
     half, inverse = 1.0 / (num_levels - 1), ops.exp(-log_scale)
     low, high = ((x + side * half - mean) * inverse for side in (-1, 1))
     width = ops.log(-ops.expm1(-2 * half * inverse))
-    inside = ops.log_sigmoid(high) + ops.log_sigmoid(-low) + width
-    log_p = ops.where(x < half - 1, ops.log_sigmoid(high), inside)
-    return ops.where(x > 1 - half, ops.log_sigmoid(-low), log_p)
+    below, above = ops.log_sigmoid(high), ops.log_sigmoid(-low)
+    log_p = ops.where(x < half - 1, below, below + above + width)
+    return ops.where(x > 1 - half, above, log_p)
 
 
 def clipped_mean(mean, log_scale):
