@@ -156,6 +156,7 @@ def check_data(x, data_shape, likelihood, name="x", is_first=True):
             f'{name}.astype("float32") if these are binary values.'
         )
     if x.dtype == np.uint8 or x.dtype == bool:
+        likelihood.check_uint8(x)
         return x
     step = max(1, _VALUES // max(1, math.prod(x.shape[1:])))  # a copy of all may not fit in memory
     parts = [slice(start, start + step) for start in range(0, len(x), step)]

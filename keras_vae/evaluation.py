@@ -39,8 +39,8 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=None) -> dict:
         `distortion`: -E_q[log p(x|z)]; `rate`: KL(q(z|x) || p(z)), or the code length of a VQ
         model under its prior;
         `nll`: the importance-weighted bound on -log p(x) with K samples (Burda et al. 2015, eq. 8);
-        `bits_per_dim`: nll / (d log 2), for d values per example, unless the likelihood is a
-        density, which depends on the units of the data;
+        `bits_per_dim`: nll / (d log 2), for d values per example, with the same K; missing if the
+        likelihood is a density, which depends on the units of the data and has none;
         `mse`: squared error of `reconstruct(x)` per value, of the data as the networks read it;
         `mse_sampled`: the same of decoded posterior samples;
         `psnr`: -10 log10(mse), in dB, for a range of 1;
@@ -87,7 +87,7 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=None) -> dict:
     if model.latent.no_bound:
         return result
     if model.likelihood.is_code_length:
-        result["bits_per_dim"] = result["nll"] / (size * math.log(2))
+        result["bits_per_dim"] = model.likelihood.bits_per_dim(result["nll"], size)
     is_point = model.latent.code_spec.noise_shape is None
     result["num_samples"] = 1 if is_point else num_samples
     for name, key in (("elbo", "elbo_variance"), ("nll", "log_likelihood_variance")):

@@ -41,10 +41,11 @@ class VAE(Fitting, Bounds, Inference, Sizes, Scaling, Keeping, keras.Model):
             2 * latent_dim with the mean first; for a VQ model, to `(n, *positions, code_dim)`.
             Its input shape may hold None for the height and width of images of any size.
         decoder: any Keras model from what the latent makes to logits (Bernoulli) or the mean
-            (Gaussian), in the shape of the data.
+            (Gaussian), in the shape of the data; or to what another likelihood takes, in its
+            `output_shape(data_shape)`.
         latent: a `keras_vae.latents.Latent`. Defaults to `GaussianLatent()`.
-        likelihood: `"bernoulli"` (default), `"gaussian"`, `"learned_gaussian"`, or an object of
-            `keras_vae.likelihoods`.
+        likelihood: a name in `keras_vae.likelihoods.LIKELIHOODS`, or an object of
+            `keras_vae.likelihoods`. Defaults to `"bernoulli"`.
         latent_scale: see `scale_latents`. Defaults to 1.
         latent_shift: see `scale_latents`. Defaults to 0.
         seed: seed of training's random numbers. Defaults to None, a new one for each model.

@@ -13,9 +13,10 @@ def published_metrics(model, protocol: str, *, source=None, num_samples=100) -> 
 
     Args:
         model: a `keras_vae.VAE`.
-        protocol: a name in `keras_vae.data.PROTOCOLS`. `"mnist-dynamic"` and `"fashion-dynamic"`:
-            the 10,000 test images. A model with a likelihood of binary data has its likelihoods
-            measured on images binarised once (see `data.binarized_once`), its errors on grey ones.
+        protocol: a name in `keras_vae.data.PROTOCOLS`. Under `"mnist-dynamic"` and others of that
+            kind, a model with a likelihood of binary data has its likelihoods measured on test
+            images binarised once (see `data.binarized_once`), its errors on grey ones. Under
+            `"cifar10-levels"` and `"mnist-static"` all is measured on the test images as they are.
         source: an .npz file of the protocol's data set. Defaults to None, tensorflow-datasets.
         num_samples: posterior samples K per example. Defaults to 100.
 
@@ -23,20 +24,33 @@ def published_metrics(model, protocol: str, *, source=None, num_samples=100) -> 
         The dict of `evaluate`, and `protocol`.
 
     Raises:
-        ValueError: if there is no such protocol, or the data has no test images.
+        ValueError: if there is no such protocol, the data has no test images, or the likelihood is
+            of other values than theirs, such as binary ones under `"cifar10-levels"`.
     """
     if protocol not in data.PROTOCOLS:
         raise ValueError(f"Unknown protocol {protocol!r}. Available: {', '.join(data.PROTOCOLS)}.")
-    record = data.PROTOCOLS[protocol]
+    record, likelihood = data.PROTOCOLS[protocol], model.likelihood
+    _check_values(protocol, record, likelihood)
     parts = data.load(record.dataset if source is None else source)
     if parts.x_test is None:
         raise ValueError(f"{source} must hold x_test, the images to measure.")
-    if record.binary is None or model.likelihood.observes != "binary":
+    if record.binary is None or likelihood.observes != "binary":
         return {"protocol": protocol, **evaluate(model, parts.x_test, num_samples=num_samples)}
     result = evaluate(model, record.binary(parts), num_samples=num_samples)
     grey = evaluate(model, parts.x_test, num_samples=1)
     result |= {name: value for name, value in grey.items() if _quantity(name) not in _OF_OBSERVED}
     return {"protocol": protocol, **result}
+
+
+def _check_values(protocol, record, likelihood):
+    """Refuses figures that would look like those of others, but are of other values."""
+    values = data.DATASETS[record.dataset].values
+    same = likelihood.observes == values and (values != "levels" or likelihood.num_levels == 256)
+    if record.binary is None and likelihood.is_code_length and not same:
+        raise ValueError(
+            f"{protocol} measures {record.images}. A {type(likelihood).__name__} likelihood is of "
+            f"other values than these: its code lengths would not be comparable."
+        )
 
 
 def verify(name: str, *, source=None, quick=False) -> list[dict]:

@@ -8,10 +8,10 @@ import numpy as np
 from extensions import (
     FSQ,
     MMD,
-    DiscretisedLogistic,
+    DiscretisedGaussian,
     Frequencies,
+    Geometric,
     Ladder,
-    Poisson,
     Residual,
     TotalCorrelation,
 )
@@ -144,14 +144,16 @@ CASES = {
         lambda: vae(dense(2), PointLatent()),
         **dict.fromkeys(("no_generate", "no_bound", "no_unit_rates"), PLAIN),
     ),
-    "logistic": Case(
-        lambda: keras_vae.mlp_vae((8, 8, 1), 2, (8,), likelihood=DiscretisedLogistic(), seed=0),
+    "levels": Case(
+        lambda: keras_vae.mlp_vae((8, 8, 1), 2, (8,), likelihood=DiscretisedGaussian(), seed=0),
         "levels",
-        no_folder=not_in_folder("DiscretisedLogistic"),
-        no_page="not the mean of DiscretisedLogistic",
+        no_folder=not_in_folder("DiscretisedGaussian"),
+        no_page="not the mean of DiscretisedGaussian",
     ),
-    "poisson": Case(
-        lambda: vae(dense(4), likelihood=Poisson()), "counts", no_folder=not_in_folder("Poisson")
+    "counts": Case(
+        lambda: vae(dense(4), likelihood=Geometric()),
+        "counts",
+        no_folder=not_in_folder("Geometric"),
     ),
     "tc": Case(
         lambda: vae(dense(4), objective=TotalCorrelation(2.0)),

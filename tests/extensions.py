@@ -176,45 +176,41 @@ class Ladder(Latent):
 
 
 @register
-class DiscretisedLogistic(Likelihood):
-    """A logistic density for every pixel, with its own scale, integrated over 256 levels.
+class DiscretisedGaussian(Likelihood):
+    """A Gaussian density for every pixel, with its own scale, integrated over 256 levels.
 
-    Salimans et al. 2017, arXiv 1701.05517, eq. 2, with one component. The decoder returns the
-    means of all channels, then the logarithms of their scales.
+    Ho et al. 2020, arXiv 2006.11239, eq. 13. The decoder returns the means of all channels, then
+    the logarithms of their standard deviations; levels reach from -1 to 1.
     """
 
     observes = "levels"
     outputs_per_value = 2
 
-    def split(self, outputs):
-        mean, log_scale = ops.split(ops.cast(outputs, "float32"), 2, axis=-1)
-        return mean, ops.maximum(log_scale, -7.0)
-
     def log_prob(self, x, outputs):
-        mean, log_scale = self.split(outputs)
-        low, high = (ops.exp(-log_scale) * (x + d / 510 - mean) for d in (-1, 1))
-        inside = ops.log(-ops.expm1(-ops.exp(-log_scale) / 255))
-        inside = inside + ops.log_sigmoid(high) + ops.log_sigmoid(-low)
-        log_p = ops.where(x < 0.5 / 255, ops.log_sigmoid(high), inside)
-        log_p = ops.where(x > 254.5 / 255, ops.log_sigmoid(-low), log_p)
-        return sum_over_data(log_p, x)
+        mean, log_scale = ops.split(ops.cast(outputs, "float32"), 2, axis=-1)
+        inverse = ops.exp(-ops.maximum(log_scale, -5.0))
+
+        def distribution(edge):
+            return (1 + ops.erf((2 * x - 1 + edge / 255 - mean) * inverse / math.sqrt(2))) / 2
+
+        above = ops.where(x > 254.5 / 255, 1.0, distribution(1))
+        below = ops.where(x < 0.5 / 255, 0.0, distribution(-1))
+        return sum_over_data(ops.log(ops.maximum(above - below, 1e-12)), x)
 
     def mean(self, outputs):
-        return ops.clip(self.split(outputs)[0], 0.0, 1.0)
+        return ops.clip((1 + ops.split(ops.cast(outputs, "float32"), 2, axis=-1)[0]) / 2, 0.0, 1.0)
 
 
 @register
-class Poisson(Likelihood):
-    """Counts from 0 to 255."""
+class Geometric(Likelihood):
+    """Counts with p(x) = q^x (1 - q); the decoder returns the logits of q."""
 
     observes = "counts"
-    mean_activation = "softplus"
+    mean_activation = "exponential"
 
     def log_prob(self, x, outputs):
-        rate = self.mean(outputs) + 1e-6
-        log_factorials = np.cumsum(np.log(np.maximum(np.arange(256), 1)), dtype="float32")
-        log_factorial = ops.take(ops.convert_to_tensor(log_factorials), ops.cast(x, "int32"))
-        return sum_over_data(x * ops.log(rate) - rate - log_factorial, x)
+        logits = ops.cast(outputs, "float32")
+        return sum_over_data(x * ops.log_sigmoid(logits) + ops.log_sigmoid(-logits), x)
 
 
 @register

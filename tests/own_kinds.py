@@ -1,4 +1,4 @@
-"""Kinds of latents and likelihoods that a user might write, and small models of them."""
+"""Kinds of latents that a user might write, and small models of them."""
 
 import math
 
@@ -8,7 +8,6 @@ from keras import layers, ops
 
 import keras_vae
 from keras_vae.latents import CodeSpec, Draw, Latent
-from keras_vae.likelihoods import Likelihood, sum_over_data
 
 
 class Grid(Latent):
@@ -51,17 +50,6 @@ class SquashedGrid(Grid):
 
     def code(self, h):
         return super().code(1.5 * ops.tanh(h))
-
-
-class Poisson(Likelihood):
-    """Counts; the decoder returns the log of their rate. log x! is left out."""
-
-    observes = "counts"
-    mean_activation = "exponential"
-
-    def log_prob(self, x, outputs):
-        outputs = ops.cast(outputs, "float32")
-        return sum_over_data(x * outputs - ops.exp(outputs), x)
 
 
 def of_map(latent, channels, likelihood="bernoulli", size=8, decoder_channels=None):

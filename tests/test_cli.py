@@ -311,6 +311,18 @@ def test_evaluate_prints_the_figures_of_the_library(here, folder, npz):
     assert "nll_stderr" not in cells and cells["num_samples"][0].strip() == "3"
 
 
+def test_bits_per_dim_are_shown_of_levels_and_refused_of_densities(here, npz):
+    small = ["--factory", "mlp_vae", "--latent-dim", 2, "--set", "hidden_units=[4]", "--epochs", 1]
+    for likelihood, says in (("discretised_logistic", "bits_per_dim"), ("laplace", "no bits per")):
+        options = ["--likelihood", likelihood, *small]
+        assert run("train", "--data", npz, "--out", here / likelihood, *options).exit_code == 0
+        shown = run("evaluate", here / likelihood, "--images", npz, "-k", 2).stdout
+        assert says in " ".join(shown.split())
+        figures = json.loads(run("evaluate", here / likelihood, "--images", npz, "--json").stdout)
+        assert ("bits_per_dim" in figures) == (likelihood == "discretised_logistic")
+    assert "Laplace is a density, which depends on the units" in " ".join(shown.split())
+
+
 def test_evaluate_measures_what_the_model_was_not_trained_on_and_says_so(here):
     folder, out = here / "pictures", here / "mine"
     folder.mkdir()

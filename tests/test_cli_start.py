@@ -68,8 +68,9 @@ def test_what_was_held_back_is_shown_if_the_start_fails(capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_completion_knows_models_factories_and_formats():
+def test_completion_knows_models_factories_likelihoods_and_formats():
     assert base.complete_model("conv-") == keras_vae.list_models("conv-*")
     assert tuple(keras_vae.FACTORIES) == training.FACTORY_NAMES
+    assert tuple(keras_vae.likelihoods.LIKELIHOODS) == training.LIKELIHOOD_NAMES
     assert tuple(FORMATS) == exporting.FORMAT_NAMES
     assert base.complete(*exporting.FORMAT_NAMES)("sa") == ["saved_model"]

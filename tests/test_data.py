@@ -3,10 +3,16 @@
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import keras_vae
 from keras_vae import data
 from keras_vae.data import datasets
+
+# Mean of the training and validation images, in [0, 1], as known for LeCun's, Zalando's and
+# Krizhevsky's releases. Larochelle drew his pixels with the grey values as probabilities.
+MEANS = {"mnist": 0.1307, "fashion-mnist": 0.2860, "cifar10": 0.4734, "binarized-mnist": 0.1307}
+SIZES = {"cifar10": (45000, 5000, 10000)}
 
 
 def images(n, seed=0):
@@ -94,6 +100,89 @@ def test_a_record_agrees_with_tensorflow_datasets(name):
     assert record.values in ("levels", "binary")
 
 
+def fake(feature, rng):
+    """An example of a feature of tensorflow-datasets."""
+    import tensorflow_datasets as tfds
+
+    if isinstance(feature, tfds.features.FeaturesDict):
+        return {key: fake(part, rng) for key, part in feature.items()}
+    if isinstance(feature, tfds.features.Image):
+        # Smooth, as JPEG loses what is not; of one colour if it will be grey.
+        height, width, channels = feature.shape
+        rows, columns = np.linspace(0, 3, height)[:, None], np.linspace(0, 3, width)
+        waves = [np.sin(rows + 6 * rng.random()) * np.cos(columns + 6 * rng.random())]
+        return np.rint(127 + 100 * np.stack(waves * channels, -1)).astype("uint8")
+    is_text = isinstance(feature, tfds.features.Text)
+    return f"id {rng.integers(10**6)}" if is_text else int(rng.integers(2))
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    """A function of a data set's name that prepares a small one of the same builder, and reads it.
+
+    It returns what was put into each part, in the order of its files, and the data.
+    """
+    import tensorflow_datasets as tfds
+
+    def prepare(name):
+        record, rng = data.DATASETS[name], np.random.default_rng(0)
+        builder = tfds.builder(f"{record.tfds}:{record.version}", data_dir=tmp_path)
+        splits = {split.partition("[")[0] for split in record[5:8]}
+        examples = {
+            split: [(i, fake(builder.info.features, rng)) for i in range(9)]
+            for split in sorted(splits)
+        }
+        monkeypatch.setattr(
+            type(builder), "_split_generators", lambda self, manager: dict(examples)
+        )
+        builder.download_and_prepare(file_format="tfrecord")
+        few = {"train": "train[:6]", "validation": "train[6:]"} if "[" in record.train else {}
+        monkeypatch.setattr(datasets, "DATASETS", {name: record._replace(**few)})
+        stored = {
+            split: list(builder.as_dataset(split=split, shuffle_files=False).as_numpy_iterator())
+            for split in splits
+        }
+        return stored, data.load(name, data_dir=tmp_path)
+
+    return prepare
+
+
+def as_shown_by_pillow(image, record):
+    """An image cut, made grey and resized by Pillow, whose bilinear filter is the same."""
+    image = Image.fromarray(image.squeeze())
+    if record.crop:
+        top, left, height, width = record.crop
+        image = image.crop((left, top, left + width, top + height))
+    if record.shape[-1] == 1:
+        image = image.convert("L")
+    image = image.resize(record.shape[1::-1], Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(record.shape)
+
+
+@pytest.mark.parametrize("name", [name for name in data.DATASETS if name not in MEANS])
+def test_prepared_data_is_read_cut_and_resized_as_its_record_says(name, prepared):
+    record, (stored, parts) = data.DATASETS[name], prepared(name)
+    is_binary = record.values == "binary"
+    if "[" in record.train:
+        train, validation = stored["train"][:6], stored["train"][6:]
+    else:
+        train, validation = stored["train"], stored["validation"]
+    expected = {"train": train, "validation": validation, "test": stored["test"]}
+    for part, examples in expected.items():
+        x, y = getattr(parts, f"x_{part}"), getattr(parts, f"y_{part}")
+        assert x.shape == (len(examples), *record.shape)
+        assert x.dtype == ("float32" if is_binary else "uint8")
+        for image, example in zip(x, examples):
+            shown = as_shown_by_pillow(example["image"], record).astype(int)
+            assert np.abs(image - shown).max() <= (
+                1 if example["image"].shape != record.shape else 0
+            )
+        has_labels = "label" in examples[0]
+        assert (y is not None) == has_labels
+        if has_labels:
+            np.testing.assert_array_equal(y, [example["label"] for example in examples])
+
+
 def test_every_protocol_measures_a_data_set_that_is_known():
     assert {protocol.dataset for protocol in data.PROTOCOLS.values()} <= set(data.DATASETS)
 
@@ -103,18 +192,9 @@ def test_a_data_set_is_found_by_its_name_in_tensorflow_datasets_too():
     assert data.find("pictures") is None
 
 
-# Mean of the training and validation images, in [0, 1], as known for LeCun's, Zalando's and
-# Krizhevsky's releases. Larochelle drew his pixels with the grey values as probabilities.
-MEANS = {"mnist": 0.1307, "fashion-mnist": 0.2860, "cifar10": 0.4734, "binarized-mnist": 0.1307}
-SIZES = {"cifar10": (45000, 5000, 10000)}
-
-
 @pytest.mark.parametrize(
     "name",
-    [
-        name if name == "mnist" else pytest.param(name, marks=pytest.mark.long)
-        for name in data.DATASETS
-    ],
+    [name if name == "mnist" else pytest.param(name, marks=pytest.mark.long) for name in MEANS],
 )
 def test_a_real_data_set_has_its_known_size_and_mean(name, real_data):
     record, parts = data.DATASETS[name], real_data(name)

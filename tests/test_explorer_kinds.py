@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from browser import agree, images, samples, scramble
 from keras import layers
-from own_kinds import Grid, Poisson, SquashedGrid, of_map, plain_autoencoder
+from own_kinds import Grid, SquashedGrid, of_map, plain_autoencoder
 
 import keras_vae
 from keras_vae import explorer
@@ -68,7 +68,7 @@ def test_what_the_page_cannot_show_is_refused_by_a_rule(make, monkeypatch):
 
 @pytest.mark.parametrize(
     "kind, likelihood",
-    [("plain", None), ("plain map", "gaussian"), ("grid", "bernoulli"), ("spatial", Poisson())],
+    [("plain", None), ("plain map", "gaussian"), ("grid", "bernoulli"), ("spatial", "poisson")],
 )
 def test_other_kinds_of_latents_and_likelihoods_are_computed_as_they_declare(
     open_page, kind, likelihood

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from own_kinds import Poisson, SquashedGrid, of_map, plain_autoencoder
+from own_kinds import SquashedGrid, of_map, plain_autoencoder
 from runtimes import content, needs_tensorflow, run_onnx_by_position, run_tflite_by_position, runner
 
 import keras_vae
@@ -90,9 +90,9 @@ def test_other_kinds_of_latents_and_likelihoods_are_exported_by_what_they_declar
     name, metadata = export(of_map(SquashedGrid(), 2))
     assert name == "codes" and metadata["prior"] == "uniform" and metadata["num_codes"] == 9
     assert "cannot be sampled by transforming standard normal noise" in metadata["no_generator"]
-    _, metadata = export(of_map(keras_vae.latents.PointLatent(), 2, Poisson()))
+    _, metadata = export(of_map(keras_vae.latents.PointLatent(), 2, "poisson"))
     assert metadata["preprocessing"].startswith("uint8 is cast; float32 of whole numbers from 0;")
-    assert metadata["likelihood"] == "Poisson"
+    assert metadata["likelihood"] == "poisson"
 
 
 @needs_tensorflow

@@ -59,7 +59,7 @@ def test_a_latent_dimension_that_is_not_whole_is_refused(value):
         ({"beta": -1}, "beta must be a finite number >= 0"),
         ({"beta": math.nan}, "beta must be a finite number"),
         ({"beta": math.inf}, "beta must be a finite number"),
-        ({"likelihood": "poisson"}, "likelihood must be one of"),
+        ({"likelihood": "poison"}, "likelihood must be one of"),
         ({"input_shape": (8, 8, 0)}, "each of input_shape must be a whole number >= 1"),
         ({"input_shape": (8, 8, None)}, "each of input_shape must be a whole number"),
         ({"input_shape": "mnist"}, "input_shape must be a tuple of whole numbers"),

@@ -119,7 +119,7 @@ def test_get_takes_a_name_a_dict_or_an_object():
 
 @pytest.mark.parametrize("wrong", ["gauss", None, 3, {"scale": 1}])
 def test_get_lists_the_likelihoods(wrong):
-    with pytest.raises(ValueError, match=r"one of \['bernoulli', 'gaussian', 'image_gau"):
+    with pytest.raises(ValueError, match=r"one of \['bernoulli', 'categorical', 'disc"):
         likelihoods.get(wrong)
 
 

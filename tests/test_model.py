@@ -518,7 +518,7 @@ def networks(outputs=8, width=4):
         ({"beta": "1"}, "beta must be a finite number"),
         ({"num_samples": 0}, "num_samples must be a whole number >= 1"),
         ({"num_samples": 1.5}, "num_samples must be a whole number >= 1"),
-        ({"likelihood": "poisson"}, "likelihood must be one of"),
+        ({"likelihood": "poison"}, "likelihood must be one of"),
         ({"latent": 2}, "latent must be an object of keras_vae.latents"),
     ],
 )

@@ -46,11 +46,41 @@ def test_a_model_of_grey_values_is_measured_on_grey_images(npz, likelihood):
     assert got == {"protocol": "mnist-dynamic", **expected}
 
 
-def test_a_protocol_without_binarisation_measures_everything_on_its_images(mlp, npz, monkeypatch):
-    static = data.Protocol("binarized-mnist", "test images that are binary already")
-    monkeypatch.setattr(data, "PROTOCOLS", {"mnist-static": static})
+def test_a_protocol_without_binarisation_measures_everything_on_its_images(mlp, npz):
     got = verification.published_metrics(mlp, "mnist-static", source=npz, num_samples=2)
     assert got == {"protocol": "mnist-static", **keras_vae.evaluate(mlp, X[30:], num_samples=2)}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "likelihood"),
+    [
+        ("cifar10-levels", "bernoulli"),
+        ("cifar10-levels", {"name": "categorical", "num_levels": 32}),
+        ("cifar10-levels", "poisson"),
+        ("mnist-static", "discretised_logistic"),
+    ],
+)
+def test_figures_of_other_values_than_the_protocols_are_refused(protocol, likelihood):
+    shape = data.DATASETS[data.PROTOCOLS[protocol].dataset].shape
+    model = keras_vae.mlp_vae(shape, 2, (4,), likelihood=likelihood)
+    with pytest.raises(
+        ValueError, match=f"{protocol} measures .*{type(model.likelihood).__name__}"
+    ):
+        verification.published_metrics(model, protocol)
+
+
+def test_bits_per_dim_of_levels_are_measured_under_their_protocol(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (24, 4, 4, 3)).astype("uint8")
+    np.savez(tmp_path / "mine.npz", x_train=x[:16], x_test=x[16:])
+    model = keras_vae.mlp_vae((4, 4, 3), 2, (4,), likelihood="discretised_logistic", seed=0)
+    source = tmp_path / "mine.npz"
+    got = verification.published_metrics(model, "cifar10-levels", source=source, num_samples=2)
+    nll = -model.log_likelihood(x[16:], 2, seed=0).mean()
+    assert got["bits_per_dim"] == pytest.approx(nll / 48 / math.log(2), rel=1e-5)
+    assert got["num_samples"] == 2 and got["protocol"] == "cifar10-levels"
+    density = keras_vae.mlp_vae((4, 4, 3), 2, (4,), likelihood="gaussian")
+    got = verification.published_metrics(density, "cifar10-levels", source=source, num_samples=1)
+    assert "psnr" in got and "bits_per_dim" not in got
 
 
 def test_a_protocol_needs_its_test_images(mlp, tmp_path):

@@ -24,6 +24,8 @@ def evaluate(
 ):
     """Measures a model: ELBO, rate, distortion, NLL (nats per image), MSE, use of the latent.
 
+    With a likelihood of levels, such as discretised_logistic, also bits per dimension.
+
     For a Bernoulli model, grey images are binarised by sampling. Published figures are measured on
     binary images that are drawn once: keras-vae verify recomputes those.
     Images that the model was trained on (keras-vae train records them) are left out if there are
@@ -48,3 +50,5 @@ def evaluate(
         if not (key.endswith("stderr") or isinstance(value, list) or key == "measured"):
             table.add_row(key, number(value), number(figures.get(f"{key}_stderr")))
     console().print(table)
+    if "nll" in figures and model.likelihood.no_bits_per_dim:
+        typer.echo(f"Likelihoods are in other units: {model.likelihood.no_bits_per_dim}")

@@ -14,6 +14,12 @@ from keras_vae.cli.sources import report
 
 # Those of `keras_vae.FACTORIES`, which would load Keras.
 FACTORY_NAMES = ("mlp_vae", "conv_vae", "vq_vae", "tiny_autoencoder", "kl_vae", "vq_gan")
+# Those of `keras_vae.likelihoods.LIKELIHOODS`, as well.
+LIKELIHOOD_NAMES = (
+    *("bernoulli", "gaussian", "learned_gaussian", "image_gaussian", "pixel_gaussian"),
+    *("laplace", "student_t", "discretised_logistic", "logistic_mixture", "categorical"),
+    *("poisson", "negative_binomial"),
+)
 
 
 @app.command(
@@ -25,8 +31,8 @@ def train(
         typer.Option(
             "--data",
             "--images",
-            help="A folder of pictures, an .npz file with an array x_train, or a data set: mnist, "
-            "fashion-mnist, binarized-mnist, cifar10.",
+            help="A folder of pictures, an .npz file with an array x_train, or a data set such as "
+            "mnist or cifar10.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the model; the run is kept in its run/.")],
@@ -68,8 +74,9 @@ def train(
     likelihood: Annotated[
         str | None,
         typer.Option(
-            help="bernoulli, gaussian or learned_gaussian. Default: the factory's; "
-            "learned_gaussian for pictures."
+            help=f"One of {', '.join(LIKELIHOOD_NAMES)}. Default: the factory's; "
+            "learned_gaussian for pictures.",
+            autocompletion=complete(*LIKELIHOOD_NAMES),
         ),
     ] = None,
     beta: Annotated[float, typer.Option(min=0, help="Weight of the rate in the loss.")] = 1.0,

@@ -15,11 +15,17 @@ from keras_vae.data.pictures import read_folder
 def load(source: str, *, data_dir=None) -> Data:
     """Loads a data set, in three parts: to train on, to validate on, to test on.
 
-    `"mnist"` and `"fashion-mnist"` give 50,000 / 10,000 / 10,000 uint8 images of shape
-    (28, 28, 1), `"binarized-mnist"` as many float32 ones of zeros and ones, without labels, and
-    `"cifar10"` 45,000 / 5,000 / 10,000 uint8 images of shape (32, 32, 3): in the order of
-    tensorflow-datasets, where the last images of its training part validate unless it has a
-    validation part.
+    Data sets known by name are uint8 images in the order of tensorflow-datasets. The last images of
+    its training part validate, unless it has a validation part:
+
+    - `"mnist"`, `"fashion-mnist"`, `"kmnist"`: 50,000 / 10,000 / 10,000 of shape (28, 28, 1);
+    - `"binarized-mnist"`: as many, float32, of zeros and ones, without labels;
+    - `"omniglot"`: 18,000 / 1,280 / 13,180, resized to (28, 28, 1); the test images are of other
+      alphabets, so this is not the split of papers;
+    - `"cifar10"`, `"cifar100"`: 45,000 / 5,000 / 10,000 of shape (32, 32, 3);
+    - `"svhn-cropped"`: 66,000 / 7,257 / 26,032 of shape (32, 32, 3);
+    - `"celeb-a"`: 162,770 / 19,867 / 19,962, without labels: the 148 x 148 pixels from row 40 and
+      column 15, resized to (64, 64, 3); they take 2.5 GB of memory.
 
     Args:
         source: a name in `keras_vae.data.DATASETS`; or the path of an .npz file with the array

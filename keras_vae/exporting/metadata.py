@@ -14,7 +14,7 @@ from keras_vae.files import write_bytes
 
 _FLOATS = {
     "binary": "in [0, 1]",
-    "levels": "in [0, 1], as multiples of 1/255",
+    "levels": "in [0, 1], as multiples of 1/{highest}",
     "counts": "of whole numbers from 0",
     "reals": "is taken as it is",
 }
@@ -32,7 +32,7 @@ def describe(model, format: str) -> dict:
         "versions": FORMATS[format].versions(),
         "data_shape": list(model.data_shape),
         "preprocessing": f"uint8 {f'is divided by {scale:g}' if scale != 1 else 'is cast'}; "
-        f"float32 {_FLOATS[likelihood.observes]}; nothing is binarised for encoding",
+        f"float32 {_floats(likelihood)}; nothing is binarised for encoding",
         "likelihood": likelihoods.name_of(likelihood),
         "prior": prior,
     }
@@ -95,7 +95,7 @@ def _meanings(model):
     latent, likelihood = model.latent, model.likelihood
     size, count = math.prod(latent.code_spec.shape), latent.code_spec.num_codes
     return {
-        "data": f"what is encoded: float32 {_FLOATS[likelihood.observes]}",
+        "data": f"what is encoded: float32 {_floats(likelihood)}",
         "z": "codes, such as the first output of the encoder",
         "codes": f"codes, whole numbers from 0 to {(count or 0) - 1}",
         "noise": f"independent standard normal numbers, N(0, 1), {size} an image: in NumPy "
@@ -104,6 +104,11 @@ def _meanings(model):
         "log_var": "the log-variance of q(z|x): mean + exp(log_var / 2) * N(0, 1) is a sample",
         "image": "the mean of p(x|z), in the units of data",
     }
+
+
+def _floats(likelihood):
+    """What floats a likelihood takes."""
+    return _FLOATS[likelihood.observes].format(highest=likelihood.num_levels - 1)
 
 
 def _in_a_line(match):

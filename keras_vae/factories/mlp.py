@@ -30,8 +30,9 @@ def mlp_vae(
             2017, arXiv 1612.08083), each of two Dense. Defaults to `"relu"`.
         prior: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, a dict of such a name and
             arguments, or an object of `keras_vae.priors`. Defaults to None, the standard normal.
-        likelihood: `"bernoulli"`, `"gaussian"`, `"learned_gaussian"`, a dict of such a name and
-            arguments, or an object of `keras_vae.likelihoods`. Defaults to `"bernoulli"`.
+        likelihood: a name in `keras_vae.likelihoods.LIKELIHOODS`, such as `"gaussian"` or
+            `"discretised_logistic"`, a dict of such a name and arguments, or an object of
+            `keras_vae.likelihoods`. Defaults to `"bernoulli"`.
         seed: seed of training's random numbers, below 2^31. Defaults to None, a new one.
         name: name of the model: letters, digits, - and _.
         **settings: of the objective: `beta`, `num_samples`, `free_bits`, `capacity`,

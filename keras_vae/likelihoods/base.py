@@ -1,5 +1,7 @@
 """What every likelihood offers: log p(x|z) in nats per example, and how data is read."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -17,23 +19,28 @@ class Likelihood:
 
     Class attributes declare what the rest of the library needs to know:
 
-    - `observes`: `"binary"` values, `"levels"` (the 256 levels of 8-bit images, scaled to [0, 1]),
-      `"counts"` (whole numbers from 0) or `"reals"` (default). Data is checked against it.
+    - `observes`: `"binary"` values, `"levels"` (such as the 256 of 8-bit images, scaled to [0, 1]),
+      `"counts"` (whole numbers from 0) or `"reals"` (default). Data is checked against it. All but
+      reals have probabilities, which `bits_per_dim` expresses in bits.
+    - `num_levels`: how many levels there are, if it observes levels. Defaults to 256.
     - `outputs_per_value`: decoder outputs for each value of the data, along the last axis.
-      Defaults to 1.
+      Defaults to 1. Define `output_shape` where it is not the same for all shapes.
     - `mean_activation`: name of the Keras activation that takes decoder outputs to the mean, or
       None (default) if there is none.
-    - `uint8_scale`: what uint8 data is divided by. Defaults to 255, or 1 for counts.
+    - `uint8_scale`: what uint8 data is divided by. Defaults to 255; to 1 for counts, and to the
+      highest level for levels.
     """
 
     observes = "reals"
+    num_levels = 256
     outputs_per_value = 1
     mean_activation = None
 
     @property
     def uint8_scale(self):
         """What uint8 data is divided by."""
-        return 1.0 if self.observes == "counts" else 255.0
+        scales = {"counts": 1.0, "levels": self.num_levels - 1.0}
+        return scales.get(self.observes, 255.0)
 
     @property
     def in_unit_range(self):
@@ -47,6 +54,30 @@ class Likelihood:
         If not, it is a density, which depends on the units of the data.
         """
         return self.observes != "reals"
+
+    @property
+    def no_bits_per_dim(self):
+        """Why there are no bits per dimension, a sentence; None if there are."""
+        if self.is_code_length:
+            return None
+        return (
+            f"{type(self).__name__} is a density, which depends on the units of the data and has "
+            'no bits per dimension. Use a likelihood of levels, such as "discretised_logistic".'
+        )
+
+    def bits_per_dim(self, nll, values):
+        """Converts nats per example to bits per value: nll / (values log 2).
+
+        Args:
+            nll: -log p(x), or an upper bound on it, in nats per example.
+            values: how many values an example has.
+
+        Raises:
+            ValueError: if the likelihood is a density.
+        """
+        if self.no_bits_per_dim:
+            raise ValueError(self.no_bits_per_dim)
+        return nll / (values * math.log(2))
 
     def output_shape(self, data_shape):
         """The shape of the decoder's outputs for one example of a shape."""
@@ -97,26 +128,38 @@ class Likelihood:
     def check(self, x):
         """Raises ValueError if the NumPy array `x` (finite, not uint8) is not what is observed."""
         low, high = float(x.min()), float(x.max())
-        kind = type(self).__name__
+        kind, scale = type(self).__name__, f"{self.uint8_scale:g}"
         excess = max(-low, high - 1) if self.in_unit_range else 0.0
         if excess > _ROUNDING:
-            remedy = "Divide by 255, pass uint8" if excess > 0.02 else "Clip them: np.clip(x, 0, 1)"
+            remedy = (
+                f"Divide by {scale}, pass uint8" if excess > 0.02 else "Clip them: np.clip(x, 0, 1)"
+            )
             if -1 - _ROUNDING <= low < -0.02 and high <= 1 + _ROUNDING:
                 remedy = "If they are in [-1, 1], pass (x + 1) / 2"
             raise ValueError(
                 f"The likelihood ({kind}) takes values in [0, 1], or uint8, which is divided by "
-                f"255. Received values from {low:.7g} to {high:.7g}. {remedy}, or use "
+                f"{scale}. Received values from {low:.7g} to {high:.7g}. {remedy}, or use "
                 'likelihood="gaussian".'
             )
-        if self.observes == "levels" and np.any(np.abs(255 * x - np.rint(255 * x)) > 0.01):
+        steps = self.uint8_scale * x if self.observes == "levels" else 0.0
+        if np.any(np.abs(steps - np.rint(steps)) > 0.01):
             raise ValueError(
-                f"A {kind} likelihood takes the 256 levels of 8-bit images: uint8, or multiples of "
-                "1/255. Received values between them: round with np.rint(255 * x) / 255."
+                f"A {kind} likelihood takes {self.num_levels} levels: uint8, or multiples of "
+                f"1/{scale}. Received values between them: round with "
+                f"np.rint({scale} * x) / {scale}."
             )
         if self.observes == "counts" and (low < 0 or np.any(x != np.rint(x))):
             raise ValueError(
                 f"A {kind} likelihood takes counts: whole numbers of at least 0. "
                 f"Received values from {low:g} to {high:g}."
+            )
+
+    def check_uint8(self, x):
+        """Raises ValueError if the uint8 array `x` holds more levels than are observed."""
+        if self.observes == "levels" and self.num_levels < 256 and x.max() >= self.num_levels:
+            raise ValueError(
+                f"This {type(self).__name__} likelihood takes {self.num_levels} levels: uint8 from "
+                f"0 to {self.num_levels - 1}. Received values up to {x.max()}."
             )
 
     def get_config(self):
@@ -130,3 +173,9 @@ class Likelihood:
 def sum_over_data(values, x):
     """Sums the values of each example: `(n, *data_shape)` or `(M, n, *data_shape)` to nats."""
     return ops.sum(values, axis=tuple(range(1 - len(x.shape), 0)))
+
+
+def bounded(values, low, high):
+    """Keeps values between two bounds, smoothly; values far within them stay as they are."""
+    values = ops.clip(values, low - 50.0, high + 50.0)  # else rounding would lose the bound
+    return values + ops.softplus(low - values) - ops.softplus(values - high)

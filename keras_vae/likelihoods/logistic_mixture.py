@@ -1,0 +1,118 @@
+"""Mixtures of discretised logistics whose channels depend on each other (PixelCNN++)."""
+
+import keras
+from keras import ops
+
+from keras_vae.checks import check_whole
+from keras_vae.likelihoods.base import sum_over_data
+from keras_vae.likelihoods.levels import Levels
+from keras_vae.likelihoods.logistic import bounded_log_scale, clipped_mean, draw, log_mass
+
+_MOST_CHANNELS = 16
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class LogisticMixture(Levels):
+    """Independent pixels: each is a mixture of discretised logistics, of all channels at once.
+
+    In a component the mean of a channel is a linear function of the channels before it (Salimans et
+    al. 2017, arXiv 1701.05517, eq. 2 and 3). For each pixel the decoder returns, with C channels
+    and K components: K logits; the means, C times K; the logarithms of the scales, as many; and,
+    before their tanh, the factors of channel 0 in the mean of channel 1, of 0 and 1 in that of 2,
+    and so on, each K times: 10 K outputs for C = 3 and 3 K for C = 1. Levels reach from -1 to 1.
+
+    Args:
+        components: number K of components. Defaults to 10.
+        num_levels: how many levels there are, from 2 to 65,536. Defaults to 256, those of 8-bit
+            images. uint8 data holds the number of each level.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+
+    def __init__(self, components=10, num_levels=256):
+        super().__init__(num_levels)
+        self.components = check_whole("components", components, 1)
+
+    def output_shape(self, data_shape):
+        channels = data_shape[-1]
+        if channels > _MOST_CHANNELS:
+            raise ValueError(
+                f"{type(self).__name__} relates all channels of a pixel to each other: it takes up "
+                f"to {_MOST_CHANNELS}. Received data of shape {tuple(data_shape)}; for vectors use "
+                '"discretised_logistic".'
+            )
+        return (*data_shape[:-1], self.components * _numbers(channels))
+
+    def parts(self, outputs):
+        """Logits `(..., K)`; mean and log_scale `(..., C, K)`; factors `(..., C (C - 1) / 2, K)`.
+
+        The factors are in the order of the channel whose mean they are in, then of the other.
+        """
+        outputs, k = ops.cast(outputs, "float32"), self.components
+        widths = {_numbers(channels): channels for channels in range(1, _MOST_CHANNELS + 1)}
+        numbers = outputs.shape[-1] // k
+        channels = widths[numbers]
+        grouped = ops.reshape(outputs, (*ops.shape(outputs)[:-1], numbers, k))
+        mean, log_scale = grouped[..., 1 : channels + 1, :], grouped[..., channels + 1 :, :]
+        log_scale, factors = log_scale[..., :channels, :], log_scale[..., channels:, :]
+        log_scale = bounded_log_scale(log_scale, self.num_levels)
+        return grouped[..., 0, :], mean, log_scale, ops.tanh(factors)
+
+    def log_prob(self, x, outputs):
+        logits, mean, log_scale, factors = self.parts(outputs)
+        x2 = [2 * x[..., c, None] - 1 for c in range(x.shape[-1])]
+        mean = [_shifted(mean, factors, x2[:c]) for c in range(len(x2))]
+        x2, mean = ops.stack(x2, axis=-2), ops.stack(mean, axis=-2)
+        log_p = log_mass(x2, mean, log_scale, self.num_levels)
+        log_p = ops.logsumexp(ops.log_softmax(logits) + ops.sum(log_p, axis=-2), axis=-1)
+        return sum_over_data(log_p[..., None], x)
+
+    def mean(self, outputs):
+        """Expected data: that of `DiscretisedLogistic`, weighted by the components.
+
+        The means of later channels are those of the expected earlier ones, which is exact where
+        clipping does not matter.
+        """
+        logits, mean, log_scale, factors = self.parts(outputs)
+        expected, weights = [], ops.exp(ops.log_softmax(logits))
+        for c in range(mean.shape[-2]):
+            expected.append(clipped_mean(_shifted(mean, factors, expected), log_scale[..., c, :]))
+        expected = [ops.sum(weights * one, axis=-1) for one in expected]
+        return ops.clip((ops.stack(expected, axis=-1) + 1) / 2, 0.0, 1.0)  # but for rounding
+
+    def sample(self, outputs, seed=None):
+        logits, *parts = self.parts(outputs)
+        flat = ops.reshape(logits, (-1, self.components))
+        chosen = keras.random.categorical(flat, 1, dtype="int32", seed=seed)
+        chosen = ops.reshape(chosen, (*ops.shape(logits)[:-1], 1, 1))
+        mean, log_scale, factors = (_take(part, chosen) for part in parts)
+        x, x2 = [], []
+        for c in range(mean.shape[-2]):
+            one = draw(_shifted(mean, factors, x2), log_scale[..., c, :], seed)
+            x.append(self.nearest((one + 1) / 2) / (self.num_levels - 1))
+            x2.append(2 * x[-1] - 1)
+        return ops.concatenate(x, axis=-1)
+
+    def get_config(self):
+        return {"components": self.components, **super().get_config()}
+
+
+def _numbers(channels):
+    """Outputs of one component of a pixel: a logit, means, scales and factors."""
+    return 1 + 2 * channels + channels * (channels - 1) // 2
+
+
+def _shifted(mean, factors, given):
+    """The mean of a channel, `(..., K)`, given a list of those before it, each `(..., 1 or K)`."""
+    channel = len(given)
+    start, shifted = channel * (channel - 1) // 2, mean[..., channel, :]
+    for before, x in enumerate(given):
+        shifted = shifted + factors[..., start + before, :] * x
+    return shifted
+
+
+def _take(values, chosen):
+    """Of `(..., C, K)`, the chosen component of each pixel: `(..., C, 1)`."""
+    chosen = ops.broadcast_to(chosen, (*ops.shape(values)[:-1], 1))
+    return ops.take_along_axis(values, chosen, axis=-1)
