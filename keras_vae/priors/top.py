@@ -1,15 +1,16 @@
 """The prior of a ladder's code: that of its top layer, and N(0, I) below."""
 
-import keras
+import numpy as np
 from keras import ops
 
 from keras_vae import normal
 from keras_vae.priors.base import Prior
 
 
-@keras.saving.register_keras_serializable(package="keras_vae")
 class TopPrior(Prior):
     """A prior of the first latents of a code; the others are independent of them, N(0, I).
+
+    A `keras_vae.latents.Ladder` makes it of the prior that it is given.
 
     Args:
         prior: the `Prior` of the first latents.
@@ -44,4 +45,8 @@ class TopPrior(Prior):
     def log_prob(self, z, training=False):
         z = ops.cast(z, "float32")
         below = normal.sum_per_example(normal.log_density(z[:, self.size :]))
-        return self.prior.log_prob(z[:, : self.size], training=training) + below
+        return self.prior.log_prob(z[:, : self.size]) + below
+
+    def sample(self, n, rng):
+        below = (n, self.latent_shape[0] - self.size)
+        return np.concatenate([self.prior.sample(n, rng), rng.standard_normal(below, "float32")], 1)
