@@ -129,9 +129,9 @@ class _Network:
         width = x.shape[-1]
         return layers.Add()([x, self.conv(self.hidden(x, width), width, 1, **self.small)])
 
-    def moments(self, x, channels):
-        """Mean and log_var, in float32 under every policy; those of N(0, I) at first."""
-        exact = {"kernel_initializer": "zeros", "dtype": "float32"}
+    def moments(self, x, channels, **initial):
+        """Mean and log_var, in float32 under every policy; near those of N(0, I) at first."""
+        exact = {"dtype": "float32", **initial}
         log_var = self.conv(x, channels, 1, **exact, activation=smooth_log_var)
         return [self.conv(x, channels, 1, **exact), log_var]
 
@@ -140,7 +140,7 @@ class _Network:
         state = keras.Input(features)
         x = self.hidden(state, features[-1])
         added = layers.Add()([state, self.conv(x, features[-1], 1, **self.small)])
-        return keras.Model(state, [*self.moments(x, channels), added])
+        return keras.Model(state, [*self.moments(x, channels, kernel_initializer="zeros"), added])
 
     def posterior(self, features, channels, is_top):
         """Of the encoder's features and, below the top layer, of the state: mean and log_var."""
@@ -148,7 +148,8 @@ class _Network:
         if not is_top:
             inputs = [x, keras.Input(features)]
             x = layers.Concatenate()(inputs)
-        return keras.Model(inputs, self.moments(self.hidden(x, features[-1]), channels))
+        hidden = self.hidden(x, features[-1])
+        return keras.Model(inputs, self.moments(hidden, channels, **self.small))
 
     def scaled(self, z):
         """Each number of z times one, plus another: z has the prior N(0, I) before."""
