@@ -14,10 +14,11 @@ class SkipSteps(keras.callbacks.Callback):
     """Leaves out each training step whose gradient is not finite, or has too large a norm.
 
     Deep hierarchies now and then have a gradient that is many times as large as usual, and one step
-    with it can undo an epoch (Child 2021, arXiv 2011.10650, section 3.3 and table 6). Such a step
+    with it can undo an epoch (Child 2021, arXiv 2011.10650). Such a step
     changes neither the weights nor the optimizer, nor does it count for the learning rate's
     schedule. A line at the end of an epoch says how many steps were left out, if any; their number
     is `skipped` in the epoch's logs. The norm is that of all gradients together, before clipping.
+    The loss is in nats per example: that of a new model of MNIST may have a norm above 1,000.
 
     Args:
         above: the largest norm with which a step is made. Defaults to None: any finite one.
@@ -29,7 +30,7 @@ class SkipSteps(keras.callbacks.Callback):
 
     Example:
 
-    >>> model.fit(x, epochs=50, callbacks=[keras_vae.callbacks.SkipSteps(above=300.0)])
+    >>> model.fit(x, epochs=50, callbacks=[keras_vae.callbacks.SkipSteps(above=1e4)])
     """
 
     def __init__(self, above=None):
