@@ -398,12 +398,13 @@ def test_random_architectures_keep_every_promise(arguments):
     np.testing.assert_allclose(model.decode(code), model.reconstruct(x), atol=1e-6)
     noise = np.random.default_rng(1).normal(size=(3, 2, size)).astype("float32")
     top = math.prod(model.latent.layout[0])
+    mask = (np.arange(size) < top).astype("float32")
 
     def draw(x, noise):
         terms = model.terms(x, noise=noise)
         code, latent = terms.draw.code, model.latent
         again = latent.decoder_input(ops.reshape(code, (6, size)))
-        other = latent.draw(terms.h, noise * (ops.arange(size) < top))
+        other = latent.draw(terms.h, noise * tensor(mask))
         ratios = latent.log_ratio(terms.h, code), terms.draw.log_ratio
         rates = terms.draw.layer_rates, terms.rate
         return again, terms.draw.decoder_input, *ratios, *rates, code, other.code
