@@ -19,6 +19,7 @@ if Path(sys.argv[0]).name.removesuffix(".exe") != "keras-vae":
     from keras_vae.factories import FACTORIES as FACTORIES
     from keras_vae.factories import conv_vae as conv_vae
     from keras_vae.factories import kl_vae as kl_vae
+    from keras_vae.factories import ladder_vae as ladder_vae
     from keras_vae.factories import mlp_vae as mlp_vae
     from keras_vae.factories import tiny_autoencoder as tiny_autoencoder
     from keras_vae.factories import vq_gan as vq_gan

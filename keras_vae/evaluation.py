@@ -11,6 +11,7 @@ from keras_vae.bounds import TERMS
 from keras_vae.checks import check_whole
 
 _WINDOW = 11  # pixels a side of SSIM's window
+_RATES = {"latent_rates": "_unit_rates", "layer_rates": "_layer_rates"}  # by methods of the model
 
 
 def evaluate(model, x, *, num_samples=100, seed=0, batch_size=None) -> dict:
@@ -51,7 +52,8 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=None) -> dict:
         `elbo_mc_stderr`, `nll_mc_stderr`. Also the use of the latent: `active_units` (those with
         Var_x(E_q[z]) > 0.01, Burda et al. 2015, section 5), or `perplexity` (exp of the entropy)
         and `codebook_usage` of the codes of all of x; and `latent_rates`, the share of each latent
-        in the rate, a list in the latents' order, if the rate is their sum.
+        in the rate, a list in the latents' order, if the rate is their sum; and `layer_rates`, that
+        of each layer of a hierarchy, top first.
         A plain autoencoder has no likelihoods: only the errors and the use of its latent.
 
     Raises:
@@ -64,7 +66,7 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=None) -> dict:
         for start, batch in model._batches(x, batch_size):
             parts.append(_measure(model, batch, start, num_samples, seed))
             done(start + len(batch))
-    unit_rates = sum(part.pop("unit_rates", 0.0) for part in parts)
+    rates = {key: sum(part.pop(key, 0.0) for part in parts) for key in _RATES}
     all_of = {name: joined([part[name] for part in parts]) for name in parts[0]}
     code, size = all_of.pop("code"), math.prod(batch.shape[1:])
     per_example, result = {key: all_of[key] for key in ("mse", "ssim") if key in all_of}, {}
@@ -82,8 +84,8 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=None) -> dict:
         result[f"{name}_stderr"] = None if len(values) == 1 else error
     result["psnr"] = -10 * math.log10(result["mse"]) if result["mse"] else math.inf
     result |= model.latent.use(code).figures
-    if model.latent.has_unit_rates:
-        result["latent_rates"] = (unit_rates / len(code)).tolist()
+    for key in _measured_rates(model.latent):
+        result[key] = (rates[key] / len(code)).tolist()
     if model.latent.no_bound:
         return result
     if model.likelihood.is_code_length:
@@ -117,7 +119,13 @@ def _measure(model, batch, start, num_samples, seed):
     terms = model._importance_batch(num_samples, seed, batch, start)
     z = ops.convert_to_numpy(model._sample_batch(seed, batch, start))
     figures |= dict(zip(TERMS, terms.T)) | {"mse_sampled": squared_error(model._decode_batch(z))}
-    if model.latent.has_unit_rates:
-        rates = ops.convert_to_numpy(model._rate_batch(batch, start))
-        figures["unit_rates"] = rates.sum(axis=0, dtype="float64")
+    for key in _measured_rates(model.latent):
+        rates = model._rate_batch(getattr(model, _RATES[key]), batch, start)
+        figures[key] = ops.convert_to_numpy(rates).sum(axis=0, dtype="float64")
     return figures
+
+
+def _measured_rates(latent):
+    """The figures of `_RATES` that a latent has."""
+    has = {"latent_rates": latent.has_unit_rates, "layer_rates": len(latent.layout) > 1}
+    return [key for key in has if has[key]]

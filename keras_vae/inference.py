@@ -14,8 +14,9 @@ from keras import ops
 
 from keras_vae import batches
 from keras_vae.backends import compile_method
-from keras_vae.checks import as_array, check_data, check_sizes, check_whole
+from keras_vae.checks import as_array, check_data, check_number, check_sizes, check_whole
 from keras_vae.noise import check_noise_seed, noise_streams, normal_noise
+from keras_vae.tempering import Tempered
 from keras_vae.tiling import Tiling
 
 
@@ -71,8 +72,7 @@ class Inference(Tiling):
 
         Returns:
             float32 `(n, *units)`, nats. A latent whose rate is near zero on all data has collapsed.
-            In a hierarchy the rates of the lower layers depend on a sample of the upper ones: one
-            sample is drawn, with a fixed seed.
+            In a hierarchy one sample of the upper layers is drawn, as for `layer_rates`.
 
         Raises:
             ValueError: if the rate is not a sum over units, or `x` is not valid data for the
@@ -84,7 +84,25 @@ class Inference(Tiling):
                 "The rate of this model is not a sum over its latents, unlike that of a Gaussian "
                 "latent under the standard normal prior. evaluate(model, x) gives the total rate."
             )
-        return self._in_batches(self._rate_batch, x, batch_size)
+        return self._in_batches(partial(self._rate_batch, self._unit_rates), x, batch_size)
+
+    def layer_rates(self, x, batch_size=None):
+        """Computes the rate of each layer of a hierarchy, such as a `ladder_vae`.
+
+        Args:
+            x: data, as in `encode`.
+            batch_size: as in `encode`.
+
+        Returns:
+            float32 `(n, layers)`, nats, the top layer first; their sum is the rate. The rates of
+            the lower layers depend on a sample of the upper ones: one sample is drawn, with a fixed
+            seed. A latent that is no hierarchy has one layer.
+
+        Raises:
+            ValueError: if the model has no rate, or `x` is not valid data for it.
+        """
+        self._check_bound()
+        return self._in_batches(partial(self._rate_batch, self._layer_rates), x, batch_size)
 
     def decode(self, z, batch_size=None, *, tile_size=None):
         """Decodes codes to the mean of p(x|z).
@@ -111,22 +129,41 @@ class Inference(Tiling):
             [self._decode_batch(z[start : start + rows], tile) for start in range(0, len(z), rows)]
         )
 
-    def reconstruct(self, x, batch_size=None, *, tile_size=None):
-        """Returns `decode(encode(x))`, float32 `(n, *data_shape)`. Deterministic."""
+    def reconstruct(self, x, batch_size=None, *, layers=None, tile_size=None):
+        """Returns `decode(encode(x))`, float32 `(n, *data_shape)`. Deterministic.
+
+        Args:
+            x: data, as in `encode`.
+            batch_size: as in `encode`.
+            layers: in a hierarchy, how many layers, from the top, hold what is known of x. Those
+                below are at their conditional prior's mean. Defaults to None, all.
+            tile_size: as in `encode`.
+
+        Raises:
+            ValueError: as `encode` does, or if there are not so many layers.
+        """
         tile = self._check_tile(tile_size)
+        kept = None if layers is None else self._count_latents(layers)
 
         def reconstruct(batch, start):
-            return self._decode_batch(self._encode_batch(batch, tile=tile), tile)
+            code = self._encode_batch(batch, tile=tile)
+            if kept is not None:
+                code = ops.convert_to_numpy(code).copy()
+                code[:, kept:] = 0.0
+            return self._decode_batch(code, tile)
 
         return self._in_batches(reconstruct, x, batch_size)
 
-    def generate(self, n, seed=None, *, size=None, batch_size=None):
+    def generate(self, n, seed=None, *, temperature=1.0, size=None, batch_size=None):
         """Draws `n` codes from the prior and decodes them.
 
         Args:
             n: number of images.
             seed: whole number; the same seed gives the same images on every backend. Defaults to
                 None, new images at each call.
+            temperature: factor on the standard deviation of the prior's normal noise: of all layers
+                in a hierarchy, of the noise that a flow transforms, of a mixture's components.
+                Below 1 samples are more typical and less varied. Defaults to 1, the prior itself.
             size: height and width of the images, for a model that takes images of any size.
                 Defaults to None, the model's own size.
             batch_size: images per pass at most. Defaults to None, as in `encode`.
@@ -136,16 +173,19 @@ class Inference(Tiling):
 
         Raises:
             ValueError: if the model has no prior to draw from (such as a VQ-VAE without a code
-                prior), if `size` is missing, or if the model cannot make images of that size.
+                prior), if `size` is missing, if the model cannot make images of that size, or if
+                the prior draws no normal noise for a temperature.
         """
-        return self.decode(self.sample_prior(n, seed, size=size), batch_size)
+        codes = self.sample_prior(n, seed, temperature=temperature, size=size)
+        return self.decode(codes, batch_size)
 
-    def sample_prior(self, n, seed=None, *, size=None):
+    def sample_prior(self, n, seed=None, *, temperature=1.0, size=None):
         """Draws `n` codes from the prior, those that `generate` decodes.
 
         Args:
             n: number of codes.
             seed: as in `generate`.
+            temperature: as there.
             size: as there.
 
         Returns:
@@ -164,8 +204,46 @@ class Inference(Tiling):
                 "This model takes images of any size: choose one, such as "
                 "generate(16, size=(64, 64))."
             )
-        rng = np.random.default_rng(check_noise_seed(seed))
-        return self.latent.sample_prior(n, rng, self.code_spec(shape).shape)
+        rng = Tempered(check_noise_seed(seed), check_number("temperature", temperature, 0))
+        codes = self.latent.sample_prior(n, rng, self.code_spec(shape).shape)
+        if temperature != 1 and not rng.used:
+            raise ValueError(
+                "temperature is for priors that draw normal noise, as Gaussian ones, mixtures and "
+                f"flows do, and this model's does not. Received: temperature={temperature}"
+            )
+        return codes
+
+    def sample_below(self, z, layers, seed=None, *, temperature=1.0):
+        """Draws the lower layers of a hierarchy anew from their prior, given the layers above.
+
+        Args:
+            z: codes `(n, *code_shape)`, as `encode` gives them. They are not changed.
+            layers: how many layers, from the top, keep their latents.
+            seed: as in `generate`.
+            temperature: as there.
+
+        Returns:
+            Codes `(n, *code_shape)`, as `decode` takes them.
+
+        Raises:
+            ValueError: if there are not so many layers, or `z` are not codes.
+        """
+        self.check_built()
+        z, kept = self.latent.check_code(as_array(z, "z")), self._count_latents(layers)
+        codes = self.sample_prior(len(z), seed, temperature=temperature)
+        return np.concatenate([z[:, :kept], codes[:, kept:]], axis=1)
+
+    def _count_latents(self, layers):
+        """The number of latents in the upper layers, which are the first of the code."""
+        self.check_built()
+        layout = self.latent.layout
+        if check_whole("layers", layers, 1) > len(layout) or len(layout) == 1:
+            rule = f"at most {len(layout)}, as the model has" if len(layout) > 1 else "left out"
+            raise ValueError(
+                f"layers must be {rule}: it counts the layers of a hierarchy, such as a "
+                f"ladder_vae. Received: {layers}"
+            )
+        return sum(math.prod(shape) for shape in layout[:layers])
 
     def _check_x(self, x, name="x", is_first=True):
         batches.check_kind(x, name)
@@ -237,6 +315,10 @@ class Inference(Tiling):
     def _unit_rates(self, x, noise):
         return self.latent.draw(self._encoded(x), noise).unit_rates
 
+    def _layer_rates(self, x, noise):
+        draw = self.latent.draw(self._encoded(x), noise)
+        return ops.mean(draw.rate, 0)[:, None] if draw.layer_rates is None else draw.layer_rates
+
     def _tensor(self, batch):
         """Converts a batch of data to the networks' input."""
         return ops.convert_to_tensor(self.likelihood.read(batch))
@@ -286,10 +368,10 @@ class Inference(Tiling):
         noise = self._noise(noise_streams(seed, start, len(batch)), 1, spec)
         return self._compiled(self._sampled_code)(self._tensor(batch), noise)
 
-    def _rate_batch(self, batch, start=0):
+    def _rate_batch(self, rates, batch, start=0):
         spec = self.code_spec(batch.shape[1:])
         noise = self._noise(noise_streams(0, start, len(batch)), 1, spec)
-        return self._compiled(self._unit_rates)(self._tensor(batch), noise)
+        return self._compiled(rates)(self._tensor(batch), noise)
 
     def _decode_batch(self, code, tile=None):
         code = ops.convert_to_tensor(code)

@@ -78,6 +78,7 @@ SMALL = {
     "mlp_vae": {"latent_dim": 3, "hidden_units": (16,)},
     "conv_vae": {"latent_dim": 3, "filters": (4,), "hidden_units": (8,)},
     "vq_vae": {"num_codes": 8, "code_dim": 4, "filters": (4,), "blocks": 1},
+    "ladder_vae": {"latent_channels": 1, "filters": (4,)},
     "tiny_autoencoder": {"latent_channels": 2, "channels": 4, "blocks": (1, 1)},
     "kl_vae": {"latent_channels": 2, "filters": (4, 8), "blocks": 1, "groups": 2},
     "vq_gan": {"num_codes": 8, "code_dim": 3, "filters": (4, 8), "blocks": 1, "groups": 2},

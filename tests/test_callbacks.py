@@ -5,10 +5,11 @@ import io
 import keras
 import numpy as np
 import pytest
+from own_kinds import plain_autoencoder
 
 import keras_vae
 from keras_vae import plots
-from keras_vae.callbacks import CollapseWatch, NonFiniteGuard, Ramp, SampleGrid
+from keras_vae.callbacks import CollapseWatch, NonFiniteGuard, Ramp, SampleGrid, SkipSteps
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +241,43 @@ def test_the_guard_leaves_a_good_run_alone(compiled, grey, capsys, factory):
     for got, want in zip(train([NonFiniteGuard(2)]), train([]), strict=True):
         np.testing.assert_array_equal(got, want)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("above", "weight"), [(1e4, 1e6), (None, 3e38)])
+def test_steps_with_too_large_a_gradient_are_as_if_they_had_not_been(above, weight, capsys):
+    """Of a plain autoencoder of binary data, in which no random number matters."""
+    x = (np.random.default_rng(0).random((12, 8, 8, 1)) > 0.5).astype("float32")
+    weights, finals = np.repeat([1.0, weight, 1.0], 4), []
+    first, skip = None, SkipSteps(above)
+    for data, each in ((x, weights), (np.concatenate([x[:4], x[8:]]), np.ones(8))):
+        model = plain_autoencoder()
+        first = first or model.get_weights()
+        model.set_weights(first)
+        model.compile(keras.optimizers.Adam(0.1))
+        fit = {"batch_size": 4, "epochs": 2, "shuffle": False, "verbose": 0}
+        history = model.fit(data, sample_weight=each, callbacks=[skip], **fit).history
+        finals.append(model.get_weights())
+        skip_again = SkipSteps()  # leaves a good run alone, and the optimizer as it was
+        model.fit(x, callbacks=[skip_again], **fit)
+        if each is weights:
+            assert history["skipped"] == [1, 1]
+            assert (
+                "Left out 1 of 3 steps of epoch 2: the norm of the gra" in capsys.readouterr().out
+            )
+        else:
+            assert history["skipped"] == [0, 0] and capsys.readouterr().out == ""
+    for got, want, start in zip(*finals, first, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+        assert (got != start).any()
+
+
+def test_a_skipping_callback_is_not_for_a_scaled_loss():
+    model = plain_autoencoder()
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)))
+    with pytest.raises(ValueError, match="SkipSteps is not for an optimizer that scales the loss"):
+        model.fit(np.zeros((2, 8, 8, 1), "float32"), verbose=0, callbacks=[SkipSteps()])
+    with pytest.raises(ValueError, match="above must be a number above 0"):
+        SkipSteps(0)
 
 
 def test_the_guard_refuses_weights_that_are_bad_from_the_start(compiled, grey):

@@ -204,7 +204,8 @@ def test_mixed_precision_trains_with_latents_and_losses_in_float32(make, factory
     model = make(factory)
     assert model.encoder.compute_dtype == policy.removeprefix("mixed_")
     before = [numpy(w) for w in model.latent.weights]
-    assert np.isfinite(model.train_on_batch(grey)).all()
+    for _ in range(3):  # the first may be too large for float16, and lower the scale of the loss
+        assert np.isfinite(model.train_on_batch(grey)).all()
     for old, new in zip(before, model.latent.weights):  # the codebook of a VQ model
         assert keras.backend.standardize_dtype(new.dtype) == "float32"
         assert (numpy(new) != old).any()

@@ -13,7 +13,10 @@ from keras_vae.cli.base import Computing, app, complete
 from keras_vae.cli.sources import report
 
 # Those of `keras_vae.FACTORIES`, which would load Keras.
-FACTORY_NAMES = ("mlp_vae", "conv_vae", "vq_vae", "tiny_autoencoder", "kl_vae", "vq_gan")
+FACTORY_NAMES = (
+    *("mlp_vae", "conv_vae", "vq_vae", "ladder_vae"),
+    *("tiny_autoencoder", "kl_vae", "vq_gan"),
+)
 # Those of `keras_vae.likelihoods.LIKELIHOODS`, as well.
 LIKELIHOOD_NAMES = (
     *("bernoulli", "gaussian", "learned_gaussian", "image_gaussian", "pixel_gaussian"),

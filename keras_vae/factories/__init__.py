@@ -6,6 +6,7 @@ import reprlib
 from keras_vae import objectives
 from keras_vae.factories.conv import conv_vae as conv_vae
 from keras_vae.factories.kl import kl_vae as kl_vae
+from keras_vae.factories.ladder import ladder_vae as ladder_vae
 from keras_vae.factories.mlp import mlp_vae as mlp_vae
 from keras_vae.factories.origin import plain as plain
 from keras_vae.factories.origin import recorded as recorded
@@ -18,6 +19,7 @@ FACTORIES = {
     "mlp_vae": mlp_vae,
     "conv_vae": conv_vae,
     "vq_vae": vq_vae,
+    "ladder_vae": ladder_vae,
     "tiny_autoencoder": tiny_autoencoder,
     "kl_vae": kl_vae,
     "vq_gan": vq_gan,

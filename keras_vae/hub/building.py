@@ -56,6 +56,6 @@ def _checked(config, check=None):
 def _blank(make):
     with keras.StatelessScope():  # which initialises the weights when it ends
         model = make()
-        for weight in (*model.encoder.weights, *model.decoder.weights):
+        for weight in (*model.encoder.weights, *model.latent.weights, *model.decoder.weights):
             weight._initializer = keras.initializers.Zeros()
     return model

@@ -14,14 +14,16 @@ def fingerprint(model) -> list[float]:
 
     The input is drawn by NumPy's legacy generator, which gives the same numbers in every version
     and on every backend: uniform data for the encoder, normal or uniform codes for the decoder.
-    There are four numbers for each of the two. If the prior has weights, log p of the two codes
-    follows, in nats; if the data are not binary, log p of the data given what the codes decode to.
+    There are four numbers for each of the two. If the latent has a `probe`, its two numbers follow,
+    such as log p of the two codes if the prior has weights, in nats; if the data are not binary,
+    log p of the data given what the codes decode to.
     """
     rng = np.random.RandomState(0)
     x, code = fixed_inputs(model, rng)
     x = ops.convert_to_tensor(x)
-    h = keras.tree.flatten(model.encoder(x))
-    encoded = np.concatenate([ops.convert_to_numpy(t).ravel() for t in h])
+    h = model.encoder(x)
+    tensors = map(ops.convert_to_numpy, keras.tree.flatten(h))
+    encoded = np.concatenate([tensor.ravel() for tensor in tensors])
     # Not model.decode, which is compiled: that takes longer than these two examples.
     outputs = model.decoder(model.latent.decoder_input(ops.convert_to_tensor(code)))
     decoded = ops.convert_to_numpy(model.likelihood.mean(outputs)).ravel()
@@ -30,9 +32,9 @@ def fingerprint(model) -> list[float]:
         patterns = rng.choice([-1.0, 1.0], size=(4, output.size)) / np.sqrt(output.size)
         with np.errstate(invalid="ignore"):  # outputs that are not finite give no fingerprint
             numbers.extend(patterns @ output.astype("float64"))
-    prior = model.latent.prior
-    if prior is not None and prior.weights:
-        numbers.extend(ops.convert_to_numpy(prior.log_prob(code)))
+    of_latent = model.latent.probe(h, ops.convert_to_tensor(code))
+    if of_latent is not None:
+        numbers.extend(ops.convert_to_numpy(of_latent))
     if model.likelihood.observes != "binary":
         numbers.extend(ops.convert_to_numpy(model.likelihood.log_prob(x, outputs)))
     return [float(number) for number in numbers]

@@ -10,5 +10,6 @@ from keras_vae.latents.diffusion import DiffusionPoint as DiffusionPoint
 from keras_vae.latents.discrete import CodebookUse as CodebookUse
 from keras_vae.latents.discrete import DiscreteLatent as DiscreteLatent
 from keras_vae.latents.gaussian import GaussianLatent as GaussianLatent
+from keras_vae.latents.ladder import Ladder as Ladder
 from keras_vae.latents.point import PointLatent as PointLatent
 from keras_vae.latents.quantizer import VectorQuantizer as VectorQuantizer

@@ -35,6 +35,7 @@ class _Draw(NamedTuple):
     log_ratio: Any
     penalty: Any
     unit_rates: Any
+    layer_rates: Any
     terms: Any
 
 
@@ -49,17 +50,27 @@ class Draw(_Draw):
         log_ratio: log p(z) - log q(z|x) of each sample, `(M, n)`, nats. Defaults to `-rate`.
         penalty: a training cost beyond the ELBO, `(n,)`. Defaults to 0.
         unit_rates: the rate of each unit of an example, `(n, *units)`, if the rate is their sum.
+        layer_rates: the rate of each layer of a hierarchy, `(n, layers)`, top first; their sum is
+            the rate. Defaults to None: there is one layer.
         terms: a dict of more tensors, for `Latent.track`.
     """
 
     def __new__(
-        cls, code, decoder_input, rate, log_ratio=None, penalty=None, unit_rates=None, terms=None
+        cls,
+        code,
+        decoder_input,
+        rate,
+        log_ratio=None,
+        penalty=None,
+        unit_rates=None,
+        layer_rates=None,
+        terms=None,
     ):
         log_ratio = -rate if log_ratio is None else log_ratio
         penalty = ops.zeros_like(rate[0]) if penalty is None else penalty
         terms = {} if terms is None else terms
         return super().__new__(
-            cls, code, decoder_input, rate, log_ratio, penalty, unit_rates, terms
+            cls, code, decoder_input, rate, log_ratio, penalty, unit_rates, layer_rates, terms
         )
 
 
@@ -123,6 +134,15 @@ class Latent(keras.layers.Layer):
         has_prior = self.prior is not None or self.code_spec.num_codes
         return name_of(self.prior) if has_prior else None
 
+    @property
+    def layout(self):
+        """The shape of each layer's latents, top first.
+
+        The code of a hierarchy is flat and holds all of them in this order, the lower layers in
+        units of their conditional prior: N(0, I). Any other latent has one layer, its code.
+        """
+        return (self.code_spec.shape,)
+
     def connect(self, encoder, data_shape):
         """Gives a latent what it needs of its model, before `build`. A no-op by default."""
 
@@ -178,6 +198,17 @@ class Latent(keras.layers.Layer):
             f"The doubly reparameterised gradient needs log p(z) - log q(z|x) of given codes, and "
             f"{type(self).__name__} has no log_ratio method: use importance_weighted=True."
         )
+
+    def probe(self, h, code):
+        """Numbers that change with every weight which neither `h` nor the decoder's outputs show.
+
+        For fingerprints. Those of a prior by default, or None if it has no weights.
+
+        Args:
+            h: what the encoder returned for `n` examples.
+            code: `n` codes, `(n, *code_shape)`, which need not be those of the examples.
+        """
+        return self.prior.log_prob(code) if self.prior is not None and self.prior.weights else None
 
     def sample_prior(self, n, rng, shape=None):
         """Draws `n` codes from the prior as a NumPy array.

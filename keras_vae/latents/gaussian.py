@@ -9,6 +9,8 @@ from keras_vae import normal, priors
 from keras_vae.latents.base import CodeSpec, Draw, Latent, check_no_dict, fold
 from keras_vae.replicas import draw_examples
 
+BOUNDS = (-30.0, 10.0)  # of log-variances
+
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class GaussianLatent(Latent):
@@ -26,7 +28,7 @@ class GaussianLatent(Latent):
         seed: seed of the noise of training. Defaults to None, a new one for each layer.
     """
 
-    log_var_bounds = (-30.0, 10.0)
+    log_var_bounds = BOUNDS
     generates = True
     encodes_as = "mean"
 
@@ -44,7 +46,7 @@ class GaussianLatent(Latent):
         self.prior.connect(lambda x: self.posterior(encoder(x, training=False)), data_shape)
 
     def spec(self, h_shape):
-        shape = _mean_shape(h_shape)[1:]
+        shape = mean_shape(h_shape)[1:]
         return CodeSpec(shape, noise_shape=shape)
 
     def build(self, input_shape):
@@ -60,17 +62,14 @@ class GaussianLatent(Latent):
 
     def compute_output_spec(self, h, num_samples=1, training=False):
         # From h, not from code_spec: a model of any size asks for the shapes of one size.
-        n, *shape = _mean_shape(keras.tree.map_structure(lambda t: tuple(t.shape), h))
+        n, *shape = mean_shape(keras.tree.map_structure(lambda t: tuple(t.shape), h))
         batch = None if n is None else num_samples * n
         return keras.KerasTensor((batch, *shape), "float32"), keras.KerasTensor((n,), "float32")
 
     def posterior(self, h):
         """Returns the posterior's `mean` and bounded `log_var`, each `(n, *code_shape)`."""
-        if isinstance(h, (tuple, list)):
-            mean, log_var = (ops.cast(t, "float32") for t in h)
-        else:
-            mean, log_var = ops.split(ops.cast(h, "float32"), 2, axis=-1)
-        return mean, _bound(log_var, *self.log_var_bounds)
+        mean, log_var = mean_and_log_var(h)
+        return mean, bound_log_var(log_var, *self.log_var_bounds)
 
     def draw(self, h, noise=None, num_samples=1, training=False):
         mean, log_var = self.posterior(h)
@@ -111,7 +110,7 @@ class GaussianLatent(Latent):
         return log_p - ops.sum(log_q, axis=tuple(range(2, len(log_q.shape))))
 
 
-def _mean_shape(h_shape):
+def mean_shape(h_shape):
     """The shape of the posterior mean, `(n, *code_shape)`, from that of the encoder's output."""
     check_no_dict(h_shape, "a list [mean, log_var], or one tensor with the mean first")
     if isinstance(h_shape[0], (tuple, list)):
@@ -131,7 +130,14 @@ def _mean_shape(h_shape):
     return (*h_shape[:-1], width // 2)
 
 
-def _bound(log_var, low, high):
+def mean_and_log_var(h):
+    """The two tensors, or the two halves of one tensor, in float32."""
+    if isinstance(h, (tuple, list)):
+        return [ops.cast(t, "float32") for t in h]
+    return ops.split(ops.cast(h, "float32"), 2, axis=-1)
+
+
+def bound_log_var(log_var, low=BOUNDS[0], high=BOUNDS[1]):
     """Clips, but passes the gradient through, so that a log-variance out of bounds comes back."""
     log_var = ops.clip(log_var, -1e6, 1e6)  # no inf - inf below
     clipped = ops.stop_gradient(ops.clip(log_var, low, high))

@@ -9,5 +9,8 @@ from keras_vae.networks.dense import mlp_decoder as mlp_decoder
 from keras_vae.networks.dense import mlp_encoder as mlp_encoder
 from keras_vae.networks.kl import kl_decoder as kl_decoder
 from keras_vae.networks.kl import kl_encoder as kl_encoder
+from keras_vae.networks.ladder import ladder_decoder as ladder_decoder
+from keras_vae.networks.ladder import ladder_encoder as ladder_encoder
+from keras_vae.networks.ladder import ladder_layers as ladder_layers
 from keras_vae.networks.tiny import tiny_decoder as tiny_decoder
 from keras_vae.networks.tiny import tiny_encoder as tiny_encoder

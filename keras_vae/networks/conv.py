@@ -55,7 +55,7 @@ def conv_decoder(
     z = inputs = keras.Input((latent_dim,))
     for units in reversed(hidden_units):
         z = dense(z, units, activation)
-    small = (*_sizes(output_shape, filters)[-1], filters[-1])
+    small = (*sizes_of(output_shape, filters)[-1], filters[-1])
     z = layers.Dense(math.prod(small), activation=None if blocks else activation)(z)
     z = layers.Reshape(small)(z)
     z = _upsample(z, output_shape, filters, kernel_size, activation, blocks, stem)
@@ -77,7 +77,7 @@ def code_encoder(input_shape, code_dim, *, filters, blocks, kernel_size, activat
 
 def code_decoder(output_shape, code_dim, *, filters, blocks, kernel_size, activation):
     """`code_encoder` mirrored."""
-    z = inputs = keras.Input((*_sizes(output_shape, filters)[-1], code_dim))
+    z = inputs = keras.Input((*sizes_of(output_shape, filters)[-1], code_dim))
     z = _conv(filters[-1], 3, activation=activation)(z)
     for _ in range(blocks):
         z = _residual(z, activation)
@@ -90,7 +90,7 @@ def _conv(filters, kernel_size, **arguments):
     return layers.Conv2D(filters, kernel_size, **_CONV, **arguments)
 
 
-def _sizes(shape, filters):
+def sizes_of(shape, filters):
     """(height, width) of the input and after every stride of 2, rounded up; None stays None."""
     sizes = [tuple(shape[:2])]
     for _ in filters:
@@ -117,7 +117,7 @@ def _upsample(z, output_shape, filters, kernel_size, activation, blocks=0, stem=
     Residual blocks come before every doubling. The last doubling computes the outputs; without
     blocks, or after the blocks of a stem, one more convolution computes them.
     """
-    sizes, channels = _sizes(output_shape, filters), output_shape[-1]
+    sizes, channels = sizes_of(output_shape, filters), output_shape[-1]
     conv = {"strides": 2, "activation": None if blocks else activation}
     widths = [*reversed(filters[:-1]), stem or (channels if blocks else filters[0])]
     for width, target, size in zip(widths, sizes[-2::-1], sizes[:0:-1]):

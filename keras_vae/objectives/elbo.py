@@ -18,7 +18,8 @@ class ELBO(Objective):
         num_samples: Monte-Carlo samples of z for each example. Defaults to 1.
         free_bits: nats L that each latent may use at no cost: the rate counts as
             sum_j max(L, KL_j), with KL_j the mean over the batch (Kingma et al. 2016, arXiv
-            1606.04934, eq. 15). Needs a latent whose rate is a sum over units. Defaults to 0.
+            1606.04934, eq. 15). In a hierarchy L is what each layer may use. Needs a latent whose
+            rate is a sum over units or layers. Defaults to 0.
         capacity: nats C: the rate counts as |rate - C| (Burgess et al. 2018, arXiv 1804.03599,
             eq. 8). Defaults to None, the rate itself.
 
@@ -33,7 +34,7 @@ class ELBO(Objective):
             self.add_setting("capacity", capacity)
 
     def check(self, latent):
-        if self.free_bits and not latent.has_unit_rates:
+        if self.free_bits and not latent.has_unit_rates and len(latent.layout) == 1:
             raise ValueError(
                 "free_bits apply to the rate of each latent: they need a latent whose rate is a "
                 "sum, such as a GaussianLatent under the standard normal prior. "
@@ -43,7 +44,8 @@ class ELBO(Objective):
     def loss(self, model, terms, training=False):
         rate = terms.mean(terms.rate)
         if self.free_bits:
-            rates = terms.mean(terms.draw.unit_rates)
+            of_layers = terms.draw.layer_rates
+            rates = terms.mean(terms.draw.unit_rates if of_layers is None else of_layers)
             rate = ops.sum(ops.maximum(self.free_bits, rates))
         if self.get("capacity") is not None:
             rate = ops.abs(rate - self.value("capacity", training))

@@ -42,6 +42,16 @@ class ImportanceWeighted(Objective):
             raise ValueError(
                 f"An importance-weighted loss needs a latent that is sampled. Received: {latent!r}"
             )
+        of_prior = {id(weight) for weight in latent.prior.weights} if latent.prior else set()
+        own = [weight for weight in latent.trainable_weights if id(weight) not in of_prior]
+        if self.gradient == "dreg" and own:
+            # Eq. 6 leaves out the gradient of log q for the parameters of q, which here are in the
+            # encoder; those of the latent would keep it.
+            raise ValueError(
+                "The doubly reparameterised gradient is for a posterior that the encoder alone "
+                f"computes, and {type(latent).__name__} has weights of its own: use "
+                "importance_weighted=True."
+            )
 
     def loss(self, model, terms, training=False):
         beta = self.value("beta", training)

@@ -7,6 +7,7 @@ from keras_vae.priors.codes import CodeTransformer as CodeTransformer
 from keras_vae.priors.flow import RealNVP as RealNVP
 from keras_vae.priors.mixture import MixtureOfGaussians as MixtureOfGaussians
 from keras_vae.priors.mixture import VampPrior as VampPrior
+from keras_vae.priors.top import TopPrior as TopPrior
 
 PRIORS = {
     "normal": StandardNormal,

@@ -10,6 +10,9 @@ continue from the model that the stage before made, each with an optimizer of it
 A stage may also have
 
 - `arguments`: factory arguments that replace the model's in this stage, such as its objective;
+- `optimizer`: `"adam"` (default) or `"adamax"`;
+- `clip`: the norm that all gradients together are scaled down to (default: none);
+- `skip_above`: the norm above which a step is left out, before it is clipped (default: none);
 - `decay_to`: the learning rate falls along a cosine to this fraction of itself (default: 0);
 - `beta_warmup`: epochs over which beta rises (default: 0);
 - `average`: decay per step of an exponential moving average of the weights, which is the result;
@@ -35,6 +38,7 @@ from keras_vae.training.linear import fit_linear, has_linear
 from keras_vae.training.run import apply_average, train
 
 STAGES = ("training", "refinement", "prior")
+_OPTIMIZERS = {"adam": keras.optimizers.Adam, "adamax": keras.optimizers.Adamax}
 
 
 def stages(recipe: dict) -> list[str]:
@@ -81,6 +85,7 @@ def follow(recipe: dict, data, folder):
             keep_start=has_linear(model) and stage.get("keep_best", False),
             patience=stage.get("patience", 0),
             variants=count,
+            skip_above=stage.get("skip_above"),
             plan=_plan(recipe),
         )
     return model, history
@@ -143,7 +148,10 @@ def _optimizer(stage, steps_per_epoch):
     )
     average = stage.get("average")
     ema = {"use_ema": True, "ema_momentum": average} if average else {}
-    return keras.optimizers.Adam(rate, **ema)
+    kind = stage.get("optimizer", "adam")
+    if kind not in _OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {', '.join(_OPTIMIZERS)}. Received: {kind!r}")
+    return _OPTIMIZERS[kind](rate, global_clipnorm=stage.get("clip"), **ema)
 
 
 def _freeze_all_but_prior(model, before):

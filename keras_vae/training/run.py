@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from keras_vae.callbacks import Ramp
+from keras_vae.callbacks import Ramp, SkipSteps
 from keras_vae.checks import check_data, check_whole
 from keras_vae.locks import locked
 from keras_vae.training import defaults
@@ -35,6 +35,7 @@ def train(
     keep_start=False,
     patience=0,
     variants=1,
+    skip_above=None,
     plan=None,
 ):
     """Trains a compiled model, saving each epoch, and resumes from the last one saved.
@@ -61,6 +62,8 @@ def train(
             data. Defaults to 0: it does not stop.
         variants: how many variants of each example `x` holds, as `keras_vae.data.variants` makes
             them; an epoch takes one of each. Defaults to 1.
+        skip_above: norm of the gradient above which a step is left out, as by
+            `keras_vae.callbacks.SkipSteps`. Defaults to None: no step is.
         plan: anything JSON that identifies the run; a folder with another plan is refused.
 
     Returns:
@@ -100,9 +103,11 @@ def train(
             checkpoints.set_model(model)
             checkpoints.keep_start(x_validation)
         if epochs_done(history) < epochs and not is_stalled(history, patience):
-            ramp = Ramp("beta", beta_warmup)
+            own = [Ramp("beta", beta_warmup)]
+            if skip_above is not None:
+                own.append(SkipSteps(skip_above))
             batches = {"batch_size": batch_size, "seed": seed, "variants": variants}
-            _fit(model, x, x_validation, checkpoints, epochs, ramp, n, batches)
+            _fit(model, x, x_validation, checkpoints, epochs, own, n, batches)
         if keep_best:
             model.load_weights(folder / BEST)
         apply_average(model)
@@ -114,7 +119,7 @@ def apply_average(model):
     model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
-def _fit(model, x, x_validation, checkpoints, epochs, ramp, n, batches):
+def _fit(model, x, x_validation, checkpoints, epochs, own, n, batches):
     done, steps = epochs_done(checkpoints.history), math.ceil(n / batches["batch_size"])
     # Validation is of the average, as that is the result.
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of loss scaling
@@ -131,5 +136,5 @@ def _fit(model, x, x_validation, checkpoints, epochs, ramp, n, batches):
             validation_data=None if x_validation is None else (x_validation, None),
             validation_batch_size=500,
             verbose=0,
-            callbacks=[ramp, *average, checkpoints, progress],
+            callbacks=[*own, *average, checkpoints, progress],
         )
