@@ -11,6 +11,7 @@ from keras_vae.backends import share_loss
 from keras_vae.bounds import Bounds
 from keras_vae.checks import check_axes
 from keras_vae.fitting import Fitting
+from keras_vae.hierarchy import Hierarchy
 from keras_vae.inference import Inference
 from keras_vae.keeping import Keeping, check_config
 from keras_vae.latents import GaussianLatent, Latent
@@ -20,7 +21,7 @@ from keras_vae.sizes import Sizes, shapes_of
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class VAE(Fitting, Bounds, Inference, Sizes, Scaling, Keeping, keras.Model):
+class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.Model):
     """A variational autoencoder (Kingma & Welling 2014, arXiv 1312.6114) as a `keras.Model`.
 
     The loss, in nats per example, is the same in `fit`, `evaluate` and `val_loss`:

@@ -105,7 +105,13 @@ def make():
 DEEP = {"kl_vae", "tiny_autoencoder", "vq_gan"}
 
 
-@pytest.fixture(params=sorted({*keras_vae.FACTORIES} - DEEP))
+@pytest.fixture(
+    params=[
+        # test_ladder.py asks most of it in less time
+        pytest.param(name, marks=pytest.mark.long) if name == "ladder_vae" else name
+        for name in sorted({*keras_vae.FACTORIES} - DEEP)
+    ]
+)
 def factory(request):
     """The name of each factory in turn."""
     return request.param

@@ -1,5 +1,6 @@
 """A VAE is a keras.Model: saving, callbacks, policies, and networks of the user's own."""
 
+import functools
 import importlib.util
 import os
 import subprocess
@@ -43,21 +44,30 @@ def numbers_of(model, x):
 
 @pytest.fixture(scope="module")
 def trained(make, grey, tmp_path_factory):
-    """A folder with a trained model of every factory, its weights and its answers."""
+    """A function of a factory: a trained model; its files and answers are in the folder given."""
     folder = tmp_path_factory.mktemp("trained")
-    models = {}
-    for name in FACTORIES:
-        models[name] = model = make(name, beta=0.5)
+
+    @functools.cache
+    def trained(name):
+        model = make(name, beta=0.5)
         model.train_on_batch(grey)
         model.save(folder / f"{name}.keras")
         model.save_weights(folder / f"{name}.weights.h5")
         answers = {"images": model.reconstruct(grey), "numbers": numbers_of(model, grey)}
         np.savez(folder / f"{name}.npz", x=grey, **answers)
-    return folder, models
+        return folder, model
+
+    return trained
+
+
+@pytest.fixture(scope="module")
+def folder_of_all(trained):
+    """The folder with a trained model of every factory."""
+    return [trained(name)[0] for name in FACTORIES][0]
 
 
 @pytest.mark.long
-def test_a_keras_file_loads_in_a_new_process(trained):
+def test_a_keras_file_loads_in_a_new_process(folder_of_all):
     code = """
 import glob, keras, keras_vae, numpy as np
 for path in glob.glob(folder + "/*.keras"):
@@ -71,12 +81,12 @@ for path in glob.glob(folder + "/*.keras"):
     assert model.compiled
     print("loaded", model.name)
 """
-    printed = run_python(code, backend=keras.backend.backend(), folder=trained[0])
+    printed = run_python(code, backend=keras.backend.backend(), folder=folder_of_all)
     assert sorted(printed.split()[1::2]) == sorted(FACTORIES)
 
 
 @pytest.mark.long
-def test_a_keras_file_of_one_backend_loads_in_another(trained):
+def test_a_keras_file_of_one_backend_loads_in_another(folder_of_all):
     names = {"torch", "tensorflow", "jax"} - {keras.backend.backend()}
     others = sorted(filter(importlib.util.find_spec, names), reverse=True)
     if not others:
@@ -95,12 +105,12 @@ for path in glob.glob(folder + "/*.keras"):
     np.testing.assert_allclose(got, expected["numbers"], rtol=1e-4, atol=1e-4)
     print("loaded", model.name)
 """
-    printed = run_python(code, backend=others[0], folder=trained[0])
+    printed = run_python(code, backend=others[0], folder=folder_of_all)
     assert sorted(printed.split()[1::2]) == sorted(FACTORIES)
 
 
 def test_the_config_makes_the_same_model(trained, grey, factory):
-    model = trained[1][factory]
+    _, model = trained(factory)
     again = keras_vae.VAE.from_config(model.get_config())
     assert again.get_config() == model.get_config()
     again.set_weights(model.get_weights())
@@ -109,18 +119,18 @@ def test_the_config_makes_the_same_model(trained, grey, factory):
 
 
 def test_weights_load_into_a_fresh_model(trained, make, grey, factory):
-    folder, models = trained
+    folder, model = trained(factory)
     fresh = make(factory, seed=1)
     fresh.load_weights(folder / f"{factory}.weights.h5")
-    np.testing.assert_array_equal(fresh.reconstruct(grey), models[factory].reconstruct(grey))
+    np.testing.assert_array_equal(fresh.reconstruct(grey), model.reconstruct(grey))
 
 
 def test_a_loaded_model_goes_on_training_where_it_was(trained, factory):
-    folder, models = trained
+    folder, model = trained(factory)
     again = keras.saving.load_model(folder / f"{factory}.keras")
     assert again.compiled
-    assert again.optimizer.get_config() == models[factory].optimizer.get_config()
-    for ours, theirs in zip(again.optimizer.variables, models[factory].optimizer.variables):
+    assert again.optimizer.get_config() == model.optimizer.get_config()
+    for ours, theirs in zip(again.optimizer.variables, model.optimizer.variables):
         np.testing.assert_array_equal(numpy(ours), numpy(theirs))
 
 

@@ -26,7 +26,7 @@ class SkipSteps(keras.callbacks.Callback):
     Raises:
         ValueError: if `above` is not a number above 0; if the optimizer scales the loss, as under
             mixed_float16, where steps that are not finite are left out anyway; or if several
-            processes train together.
+            devices or processes train together.
 
     Example:
 
@@ -46,8 +46,9 @@ class SkipSteps(keras.callbacks.Callback):
                 "SkipSteps is not for an optimizer that scales the loss: it leaves out steps that "
                 "are not finite by itself. Train in float32 or mixed_bfloat16."
             )
-        if replicas() > 1:
-            raise ValueError("SkipSteps is for one process, and several train together here.")
+        strategy = getattr(self.model, "distribute_strategy", None)  # TensorFlow's
+        if replicas() > 1 or getattr(strategy, "num_replicas_in_sync", 1) > 1:
+            raise ValueError("SkipSteps is for one device, and several train together here.")
         optimizer.build(self.model.trainable_variables)
         apply, above = optimizer.apply, self.above
         variables = [*optimizer.variables, *self.model.trainable_variables]
