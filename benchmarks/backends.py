@@ -75,7 +75,8 @@ def measure(names, num_samples, folder):
     """Runs in each backend's process: prints rows as JSON, saves the outputs in the folder."""
     import keras
 
-    images = np.load(Path(folder) / "images.npz")
+    with np.load(Path(folder) / "images.npz") as file:
+        images = dict(file)
     rows = []
     for precision, policy in POLICIES.items():
         keras.config.set_dtype_policy(policy)
@@ -135,9 +136,11 @@ def _speed(model, x):
 
 def _difference(folder, row, first):
     """Returns how far a row's outputs are from those of the first backend and precision."""
-    (ours, codes), (theirs, their_codes) = (
-        np.load(_outputs(folder, each)).values() for each in (row, {**first, "model": row["model"]})
-    )
+    outputs = []
+    for each in (row, {**first, "model": row["model"]}):
+        with np.load(_outputs(folder, each)) as file:
+            outputs.append(tuple(file.values()))
+    (ours, codes), (theirs, their_codes) = outputs
     difference = {"greatest_difference": float(np.max(np.abs(ours - theirs)))}
     if codes.dtype.kind in "iu":
         difference["codes_differing"] = float(np.mean(codes != their_codes))

@@ -21,8 +21,9 @@ def taef2():
     from safetensors.numpy import load_file
 
     sides = {side: load_file(TAEF2 / f"{side}.safetensors") for side in ("encoder", "decoder")}
-    reference = np.load(TAEF2 / "reference.npz")
-    return keras_vae.load(TAEF2), sides, {k: np.moveaxis(reference[k], 1, -1) for k in "xzy"}
+    with np.load(TAEF2 / "reference.npz") as file:
+        reference = {key: np.moveaxis(file[key], 1, -1) for key in "xzy"}
+    return keras_vae.load(TAEF2), sides, reference
 
 
 def tensors_of(model):

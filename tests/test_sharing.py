@@ -200,7 +200,8 @@ def test_two_lines_share_a_model_and_one_line_loads_it_in_another_process(
     command = [sys.executable, "-c", code, tmp_path / "x.npy", tmp_path / "got.npz"]
     variables = environment(logged_in, tmp_path / "another home")
     subprocess.run(command, env={**os.environ, **variables}, check=True)
-    got = np.load(tmp_path / "got.npz")
+    with np.load(tmp_path / "got.npz") as file:
+        got = dict(file)
     np.testing.assert_allclose(got["elbo"], model.elbo(X, seed=1), rtol=1e-5)
     np.testing.assert_allclose(got["again"], model.reconstruct(X), atol=1e-6)
 
