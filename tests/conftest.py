@@ -90,6 +90,15 @@ def _seeded():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture
+def collecting():
+    """Looks for garbage as often as Python does by itself, for tests of memory."""
+    seldom = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    yield
+    gc.set_threshold(*seldom)
+
+
 @pytest.fixture(scope="session")
 def make():
     """A function of a factory's name, a data shape and arguments: a small model, freshly made."""

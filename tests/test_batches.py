@@ -119,7 +119,7 @@ def test_no_more_than_a_batch_is_read_at_once(model, x, tmp_path):
     assert asked.asked == [0, 1, 2]  # once
 
 
-def test_evaluation_holds_no_copy_of_the_data(make, tmp_path):
+def test_evaluation_holds_no_copy_of_the_data(make, tmp_path, collecting):
     model = make("mlp_vae", (64, 64, 1))
     stored = np.memmap(tmp_path / "x", "uint8", "w+", shape=(512, 64, 64, 1))
     stored[:] = np.random.default_rng(0).integers(0, 256, stored.shape)
