@@ -63,7 +63,8 @@ def trained(make, grey, tmp_path_factory):
 @pytest.fixture(scope="module")
 def folder_of_all(trained):
     """The folder with a trained model of every factory."""
-    return [trained(name)[0] for name in FACTORIES][0]
+    (folder,) = {trained(name)[0] for name in FACTORIES}
+    return folder
 
 
 @pytest.mark.long
