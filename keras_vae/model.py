@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae import likelihoods, objectives
-from keras_vae.backends import share_loss
+from keras_vae.backends import share_loss, speed_up_layer
 from keras_vae.bounds import Bounds
 from keras_vae.checks import check_axes
 from keras_vae.fitting import Fitting
@@ -134,6 +134,8 @@ class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.
             )
         self.data_shape = shape
         self.latent.connect(self.encoder, shape)
+        for layer in (*self.encoder._flatten_layers(), *self.decoder._flatten_layers()):
+            speed_up_layer(layer)
         h = self.encoder(keras.Input(shape))
         decoder_input, _ = self.latent(h)
         if self.latent.code_spec is None:  # of a latent whose own `build` does not set it

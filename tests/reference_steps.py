@@ -5,7 +5,6 @@ them, their weights a flat list [kernel, bias, kernel, bias, ...]; `halves` says
 are the encoder's.
 """
 
-import functools
 import math
 
 import keras
@@ -145,22 +144,3 @@ HAS_STEPS_PER_EXECUTION = keras.backend.backend() != "torch"
 
 # torch.compile takes half a minute for the smallest model.
 HAS_QUICK_COMPILER = keras.backend.backend() != "torch"
-
-
-@functools.cache
-def trains_convolutions(policy):
-    """Whether this backend trains a convolution to one channel under `policy` on this machine.
-
-    torch 2.13 on a CPU does not in float16, and not in bfloat16 without AVX-512: "slow_conv2d:
-    grad_weight must be contiguous".
-    """
-    if keras.backend.backend() != "torch":
-        return True
-    convolution = keras.layers.Conv2D(1, 3, padding="same", dtype=policy)
-    try:
-        convolution(np.ones((2, 8, 8, 3), "float32")).sum().backward()
-    except RuntimeError as error:
-        if "grad_weight must be contiguous" not in str(error):
-            raise
-        return False
-    return True

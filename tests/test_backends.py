@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import on_default_backend
 from keras.ops import convert_to_numpy as to_numpy
-from reference_steps import adam, gradient
+from reference_steps import adam
 
 import keras_vae
 from keras_vae import backends
@@ -211,31 +211,6 @@ def test_images_whose_size_the_pipeline_does_not_say(make, factory, grey, likeli
     got = model.evaluate(pipeline, steps=3, verbose=0, return_dict=True)
     expected = model.evaluate(grey, batch_size=4, verbose=0, return_dict=True)
     assert got == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6])
-def test_the_transposed_convolution_is_that_of_keras(size):
-    arguments = {"strides": 2, "padding": "same", "activation": "relu"}
-    ours = backends.transposed_convolution(5, size, bias_initializer="normal", **arguments)
-    keras_own = keras.layers.Conv2DTranspose.from_config(ours.get_config())
-    x = np.random.default_rng(0).normal(size=(2, 4, 7, 3)).astype("float32")
-    ours(x), keras_own(x)
-    keras_own.set_weights(ours.get_weights())
-    assert to_numpy(ours.kernel).shape == (size, size, 5, 3)
-    np.testing.assert_allclose(to_numpy(ours(x)), to_numpy(keras_own(x)), atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [3, 4])
-def test_its_gradient_is_that_of_keras(size):
-    ours = backends.transposed_convolution(5, size, strides=2, padding="same")
-    keras_own = keras.layers.Conv2DTranspose(5, size, strides=2, padding="same")
-    x = np.random.default_rng(0).normal(size=(2, 4, 7, 3)).astype("float32")
-    ours(x), keras_own(x)
-    keras_own.set_weights(ours.get_weights())
-    expected = gradient(lambda t: keras.ops.square(keras_own(t)), x)
-    np.testing.assert_allclose(
-        gradient(lambda t: keras.ops.square(ours(t)), x), expected, rtol=1e-4, atol=1e-5
-    )
 
 
 @on_default_backend

@@ -12,7 +12,6 @@ import pytest
 from reference_steps import (
     HAS_QUICK_COMPILER,
     HAS_STEPS_PER_EXECUTION,
-    trains_convolutions,
 )
 
 import keras_vae
@@ -210,8 +209,6 @@ def policy(request):
 
 
 def test_mixed_precision_trains_with_latents_and_losses_in_float32(make, factory, policy, grey):
-    if factory != "mlp_vae" and not trains_convolutions(policy):
-        pytest.skip(f"this backend does not train convolutions in {policy} on this machine")
     model = make(factory)
     assert model.encoder.compute_dtype == policy.removeprefix("mixed_")
     before = [numpy(w) for w in model.latent.weights]
@@ -391,8 +388,6 @@ def test_dropout_of_the_users_network_acts_in_training_only(vectors):
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="has no float64 unless told so")
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "learned_gaussian"])
 def test_float64_as_keras_default_trains(make, factory, grey, likelihood):
-    if keras.backend.backend() == "torch" and factory != "mlp_vae":
-        pytest.skip("Keras's convolutions of float64 have no gradient on torch, seen of 2.13")
     floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")

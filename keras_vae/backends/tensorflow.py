@@ -7,6 +7,7 @@ import types
 import keras
 import tensorflow as tf
 
+from keras_vae.backends.tensorflow_layers import speed_up_layer as speed_up_layer
 from keras_vae.checks import check_number, check_whole, is_array
 
 

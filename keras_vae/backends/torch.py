@@ -5,6 +5,8 @@ import types
 import torch
 from torch import distributed
 
+from keras_vae.backends.torch_layers import speed_up_layer as speed_up_layer
+
 
 def accelerator():
     """Returns the name of the GPU, or None."""

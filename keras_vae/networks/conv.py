@@ -5,7 +5,6 @@ import math
 import keras
 from keras import layers
 
-from keras_vae.backends import transposed_convolution
 from keras_vae.networks.dense import dense
 
 # Shapes are (height, width, channels) here, whatever Keras's image_data_format says.
@@ -122,7 +121,7 @@ def _upsample(z, output_shape, filters, kernel_size, activation, blocks=0, stem=
     widths = [*reversed(filters[:-1]), stem or (channels if blocks else filters[0])]
     for width, target, size in zip(widths, sizes[-2::-1], sizes[:0:-1]):
         z = _residuals(z, blocks, activation)
-        z = transposed_convolution(width, kernel_size, **_CONV, **conv)(z)
+        z = layers.Conv2DTranspose(width, kernel_size, **_CONV, **conv)(z)
         excess = tuple((0, 2 * have - want if want else 0) for have, want in zip(size, target))
         if excess != ((0, 0), (0, 0)):
             z = layers.Cropping2D(excess, "channels_last")(z)
