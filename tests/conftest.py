@@ -37,41 +37,34 @@ on_default_backend = pytest.mark.skipif(
     not ON_DEFAULT_BACKEND, reason="tested on the default backend, as it is the same on all"
 )
 # Whole files of such tests: files, folders, commands, pages, pictures and downloads.
+ON_ONE_BACKEND = {
+    *("test_cards.py", "test_config.py", "test_download.py", "test_download_faults.py"),
+    *("test_download_machines.py", "test_files.py", "test_folder.py", "test_pictures.py"),
+    *("test_plots.py", "test_plots_of_models.py", "test_registry.py"),
+}
+# Those that take long together: many files, processes and pages.
+LONG_ON_ONE_BACKEND = {
+    *("test_architecture.py", "test_architecture_attacks.py", "test_benchmarks.py", "test_cli.py"),
+    *("test_cli_coding.py", "test_cli_exploring.py", "test_cli_exporting.py"),
+    *("test_cli_interrupts.py", "test_cli_others.py", "test_cli_start.py", "test_cli_zoo.py"),
+    *("test_data.py", "test_explorer.py", "test_explorer_kinds.py", "test_explorer_page.py"),
+    *("test_explorer_views.py", "test_explorer_worker.py", "test_foreign_files.py"),
+    *("test_foreign_hub.py", "test_hdf5.py", "test_sharing.py"),
+}
+LONG = LONG_ON_ONE_BACKEND | {
+    *("test_export.py", "test_export_checks.py", "test_extensions.py", "test_hub.py"),
+    "test_likelihoods_in_models.py",
+}
 if not ON_DEFAULT_BACKEND:
-    collect_ignore = [
-        "test_architecture.py",
-        "test_architecture_attacks.py",
-        "test_benchmarks.py",
-        "test_cards.py",
-        "test_cli.py",
-        "test_cli_coding.py",
-        "test_cli_exploring.py",
-        "test_cli_exporting.py",
-        "test_cli_interrupts.py",
-        "test_cli_others.py",
-        "test_cli_start.py",
-        "test_cli_zoo.py",
-        "test_config.py",
-        "test_data.py",
-        "test_download.py",
-        "test_download_faults.py",
-        "test_download_machines.py",
-        "test_explorer.py",
-        "test_explorer_kinds.py",
-        "test_explorer_page.py",
-        "test_explorer_views.py",
-        "test_explorer_worker.py",
-        "test_files.py",
-        "test_folder.py",
-        "test_foreign_files.py",
-        "test_foreign_hub.py",
-        "test_hdf5.py",
-        "test_pictures.py",
-        "test_plots.py",
-        "test_plots_of_models.py",
-        "test_registry.py",
-        "test_sharing.py",
-    ]
+    collect_ignore = sorted(ON_ONE_BACKEND | LONG_ON_ONE_BACKEND)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.name in LONG:
+            item.add_marker(pytest.mark.long)
+
 
 # Arguments that make a factory's model small; a factory not named here is tested with its defaults.
 SMALL = {

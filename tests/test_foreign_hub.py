@@ -243,3 +243,30 @@ def test_another_kind_of_model_under_a_name_of_the_registry_is_refused(
     loopback.add("me/other", files)
     with pytest.raises(hub.WeightsError, match="does not hold the published model, but another"):
         keras_vae.load(name, revision="main")
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore:Use 'content=")  # huggingface_hub 2.4 uploads
+@pytest.mark.parametrize("kind", foreign_files.CONFIGS)
+def test_an_autoencoder_is_fine_tuned_published_and_loaded_again(loopback, kind, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    loopback.add("me/theirs", foreign_files.files(kind))
+    model = keras_vae.load("hf://me/theirs")
+    channels = model.data_shape[-1]
+    x = np.random.default_rng(0).random((2, 16, 16, channels), dtype="float32")
+    before = model.decode(model.encode(x))
+    model.encoder.trainable = False
+    model.fit(x, verbose=0)
+    codes, images = model.encode(x), model.reconstruct(x)
+    assert np.abs(images - before).max() > 1e-4
+    keras_vae.publish(model, "tester/mine", x=x, licence="mit")
+    again = keras_vae.load("hf://tester/mine")
+    np.testing.assert_array_equal(again.encode(x), codes)
+    np.testing.assert_allclose(again.reconstruct(x), images, atol=1e-6)
+    assert (again.latent_scale, again.latent_shift) == (model.latent_scale, model.latent_shift)
+    assert again.reconstruct(np.zeros((1, 32, 8, channels), "float32")).shape == (
+        1,
+        32,
+        8,
+        channels,
+    )
