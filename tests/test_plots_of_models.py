@@ -321,3 +321,42 @@ def test_colour_images_are_drawn_too(make):
     x = keras.random.uniform((2, 8, 8, 3), seed=0)
     assert plots.traversal(model, x, units=1, steps=2).axes
     assert keras_vae.plots.interpolation(model, x[:1], x[1:]).axes
+
+
+@pytest.fixture(scope="module")
+def ladder(make):
+    model = make("ladder_vae", filters=(4, 4), layers=(1, 2))
+    rng = np.random.default_rng(0)
+    model.set_weights([w + 0.1 * rng.standard_normal(w.shape) for w in model.get_weights()])
+    return model
+
+
+def test_the_rates_of_layers_are_bars_from_the_top(ladder, grey):
+    for figure in (plots.layer_use(ladder, grey), plots.latent_use(ladder, grey)):
+        (axes,) = figure.axes
+        expected = ladder.layer_rates(grey).mean(axis=0)
+        np.testing.assert_allclose([bar.get_height() for bar in axes.patches], expected, rtol=1e-5)
+        assert axes.get_title() == f"3 layers, {expected.sum():.4g} nats in all"
+
+
+def test_samples_of_a_row_have_the_upper_layers_in_common(ladder, grey):
+    figure = plots.layer_samples(ladder, grey, samples=3)
+    rates, code = ladder.layer_rates(grey[:1])[0], ladder.encode(grey[:1])
+    labels = [f"{k} of 3 layers\n{rates[:k].sum():.1f} nats" for k in (1, 2, 3)]
+    assert [text for text in texts(figure) if "layers" in text] == labels
+    tiles = rows_of(figure, 3, 5, 18, left=110, foot=_TEXT)
+    for k, row in enumerate(tiles, start=1):
+        np.testing.assert_array_equal(row[0], _tiles(grey[:1], "x")[0])
+        np.testing.assert_array_equal(
+            row[1], _tiles(ladder.reconstruct(grey[:1], layers=k), "x")[0]
+        )
+        codes = np.repeat(code, 3, axis=0)
+        codes = codes if k == 3 else ladder.sample_below(codes, k, 0)
+        np.testing.assert_array_equal(row[2:], _tiles(ladder.decode(codes), "x"))
+    assert (tiles[0, 2] != tiles[0, 3]).any() and (tiles[2, 2] == tiles[2, 3]).all()
+
+
+@pytest.mark.parametrize("draw", [plots.layer_use, plots.layer_samples])
+def test_a_model_of_one_layer_has_no_picture_of_layers(drawn, draw, grey):
+    with pytest.raises(ValueError, match="of a hierarchy of latents.*has one layer"):
+        draw(drawn["mlp"], grey)

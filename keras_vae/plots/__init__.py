@@ -16,4 +16,6 @@ from keras_vae.plots.latents import interpolation as interpolation
 from keras_vae.plots.latents import latent_plane as latent_plane
 from keras_vae.plots.latents import latent_use as latent_use
 from keras_vae.plots.latents import traversal as traversal
+from keras_vae.plots.layers import layer_samples as layer_samples
+from keras_vae.plots.layers import layer_use as layer_use
 from keras_vae.plots.overview import overview as overview

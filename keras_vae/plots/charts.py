@@ -37,6 +37,15 @@ def rate_bars(rates, threshold=0.01):
     return axes.figure
 
 
+def layer_bars(rates):
+    """Draws the rate of each layer, `(layers,)` in nats, top first; private to this package."""
+    axes = _axes("layer, from the top", "mean rate, nats")
+    axes.bar(np.arange(1, len(rates) + 1), rates, color=_BLUE, width=0.8)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_title(f"{len(rates)} layers, {np.sum(rates):.4g} nats in all", fontsize=9)
+    return axes.figure
+
+
 def use_bars(use):
     """Draws a `keras_vae.latents.Use`, a bar for each unit; private to this package."""
     values = np.ravel(use.values)

@@ -6,15 +6,16 @@ from keras import ops
 from keras_vae.checks import as_array, check_whole
 from keras_vae.plots.charts import rate_bars, use_bars
 from keras_vae.plots.grids import PAIR_GAPS, labelled_rows, to_images
+from keras_vae.plots.layers import layer_use
 from keras_vae.plots.units import unit_ranges, unit_values
 
 
 def latent_use(model, x, labels=None):
     """Draws how a model uses its latent, in the way that suits the latent.
 
-    That is the plane of a code of two numbers, the mean rates of the latents where the rate is
-    their sum, and otherwise what the latent measures itself: the variance of each latent's
-    posterior mean, or each code's share of the assignments.
+    That is the plane of a code of two numbers, the mean rates of the layers of a hierarchy, those
+    of the latents where the rate is their sum, and otherwise what the latent measures itself: the
+    variance of each latent's posterior mean, or each code's share of the assignments.
 
     Args:
         model: a `keras_vae.VAE`.
@@ -31,6 +32,8 @@ def latent_use(model, x, labels=None):
     spec = model.latent.code_spec
     if spec.num_codes is None and spec.shape == (2,) and len(model.data_shape) == 3:
         return latent_plane(model, x, labels)
+    if len(model.latent.layout) > 1:
+        return layer_use(model, x)
     if model.latent.has_unit_rates:
         return rate_bars(model.latent_rates(x))
     return use_bars(model.latent.use(model.encode(x)))
