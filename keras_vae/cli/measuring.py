@@ -20,6 +20,9 @@ def evaluate(
         int, typer.Option("--num-samples", "-k", min=1, help="Posterior samples K for the NLL.")
     ] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Fixes the noise.")] = 0,
+    fid: Annotated[
+        bool, typer.Option("--fid", help="Also the FID of as many samples (downloads 88 MB).")
+    ] = False,
     as_json: Json = False,
 ):
     """Measures a model: ELBO, rate, distortion, NLL (nats per image), MSE, use of the latent.
@@ -37,7 +40,7 @@ def evaluate(
     from keras_vae import evaluation
 
     model, x, measured = load_to_measure(name, images, dataset, n, size)
-    figures = evaluation.evaluate(model, x, num_samples=num_samples, seed=seed)
+    figures = evaluation.evaluate(model, x, num_samples=num_samples, seed=seed, fid=fid)
     figures = {"images": len(x), **which(x, measured), **figures}
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
