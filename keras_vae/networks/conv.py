@@ -121,10 +121,14 @@ class _Network:
 
         A stem adds a convolution of that width and as many blocks at full size, before the rest.
         """
+        steps = [(width, self.kernel_size, 2) for width in filters]
         if self.stem:
-            x = self.residuals(self.before_blocks(x, self.stem, 3))
-        for width in filters:
-            x = self.residuals(self.before_blocks(x, width, self.kernel_size, strides=2))
+            steps.insert(0, (self.stem, 3, 1))
+        for width, size, strides in steps:
+            if self.blocks:  # which activate what they are given
+                x = self.residuals(self.conv(width, size, strides=strides)(x))
+            else:
+                x = self.activated_conv(x, width, size, strides=strides)
         return x
 
     def up(self, z, output_shape, filters):
@@ -135,10 +139,14 @@ class _Network:
         """
         sizes, channels = sizes_of(output_shape, filters), output_shape[-1]
         doubling = {"kinds": _TRANSPOSED, "strides": 2}
+        if not (self.blocks or self.norm):
+            doubling["activation"] = self.activation
         widths = [*reversed(filters[:-1]), self.stem or (channels if self.blocks else filters[0])]
         for width, target, size in zip(widths, sizes[-2::-1], sizes[:0:-1]):
             z = self.residuals(z)
-            z = _crop(self.before_blocks(z, width, self.kernel_size, **doubling), target, size)
+            z = _crop(self.conv(width, self.kernel_size, **doubling)(z), target, size)
+            if self.norm and not self.blocks:
+                z = self.activated(z)
         if self.stem:
             return self.conv(channels, 3)(self.residuals(z))
         return z if self.blocks else self.conv(channels, self.kernel_size)(z)
@@ -150,12 +158,6 @@ class _Network:
         if self.norm:
             return self.activated(self.conv(width, size, **arguments)(x))
         return self.conv(width, size, activation=self.activation, **arguments)(x)
-
-    def before_blocks(self, x, width, size, **arguments):
-        """A convolution, which is activated by the residual blocks that follow, if any do."""
-        if self.blocks:
-            return self.conv(width, size, **arguments)(x)
-        return self.activated_conv(x, width, size, **arguments)
 
     def residuals(self, x):
         for _ in range(self.blocks):
