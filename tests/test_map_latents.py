@@ -128,7 +128,7 @@ def test_files_and_pictures_of_a_model_of_maps(of_map, tmp_path):
     [
         ({"latent_shape": (4, 4, 2), "latent_dim": 3}, "latent_dim or latent_shape, not both"),
         ({"latent_shape": (4, 4, 2), "linear": True}, "linear=True is for latent_dim"),
-        ({"latent_shape": (8, 8, 2)}, r"must be \(4, 4, channels\): 1 strides of 2 make"),
+        ({"latent_shape": (8, 8, 2)}, r"must be \(4, 4, channels\), .* after 1 strides of 2"),
         ({"latent_shape": (4, 2)}, r"must be \(4, 4, channels\)"),
         ({"latent_shape": (4, 4, 0)}, "each of latent_shape must be a whole number >= 1"),
         ({"latent_shape": "map"}, "latent_shape must be a tuple of whole numbers"),

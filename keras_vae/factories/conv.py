@@ -147,15 +147,12 @@ def _check_map(latent_shape, latent_dim, input_shape, net):
             "linear=True is for latent_dim: principal components have no place on a map. "
             f"Received: latent_shape={latent_shape!r}"
         )
-    shape, sizes = (
-        check_sizes("latent_shape", latent_shape),
-        networks.sizes_of(input_shape, net["filters"])[-1],
-    )
+    shape = check_sizes("latent_shape", latent_shape)
+    sizes = networks.sizes_of(input_shape, net["filters"])[-1]
     if shape[:-1] != sizes:
-        expected = ", ".join(map(str, sizes))
         raise ValueError(
-            f"latent_shape must be ({expected}, channels): {len(net['filters'])} strides of 2 make "
-            f"that size of {input_shape[:-1]}, as many as there are filters. "
+            f"latent_shape must be ({', '.join(map(str, sizes))}, channels), the size of the data "
+            f"after {len(net['filters'])} strides of 2, one for each of filters. "
             f"Received: {latent_shape!r}"
         )
     return shape
