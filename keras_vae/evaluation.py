@@ -56,8 +56,8 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=None, fid=False) -
         `elbo_mc_stderr`, `nll_mc_stderr`. Also the use of the latent: `active_units` (those with
         Var_x(E_q[z]) > 0.01, Burda et al. 2015, section 5), or `perplexity` (exp of the entropy)
         and `codebook_usage` of the codes of all of x; and `latent_rates`, the share of each latent
-        in the rate, a list in the latents' order, if the rate is their sum; and `layer_rates`, that
-        of each layer of a hierarchy, top first;
+        in the rate, a list in the latents' order (of lists, if they lie on a map), if the rate is
+        their sum; and `layer_rates`, that of each layer of a hierarchy, top first;
         and, if asked for, `fid`: the Frechet Inception distance (Heusel et al. 2017, eq. 6) of x
         and as many images that the model generates from `seed`. Images are resized to 299 x 299,
         bilinearly with antialiasing; the features are the 2,048 pooled ones of Keras's InceptionV3.

@@ -146,7 +146,8 @@ class Inference(Tiling):
             temperature: factor on the standard deviation of the prior's normal noise: of all layers
                 in a hierarchy, of the noise that a flow transforms, of a mixture's components.
                 Below 1 samples are more typical and less varied. Defaults to 1, the prior itself.
-            size: height and width of the images, for a model that takes images of any size.
+            size: of the data without its channels, such as the height and width of images, for a
+                model that takes data of any size.
                 Defaults to None, the model's own size.
             batch_size: images per pass at most. Defaults to None, as in `encode`.
 
@@ -183,8 +184,8 @@ class Inference(Tiling):
         shape = self.data_shape if size is None else self._shape_of_size(size)
         if None in shape:
             raise ValueError(
-                "This model takes images of any size: choose one, such as "
-                "generate(16, size=(64, 64))."
+                "This model takes data of any size: choose one, such as "
+                f"generate(16, size={(64,) * (len(shape) - 1)})."
             )
         rng = Tempered(check_noise_seed(seed), check_number("temperature", temperature, 0))
         codes = self.latent.sample_prior(n, rng, self.code_spec(shape).shape)

@@ -40,7 +40,7 @@ class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.
     Args:
         encoder: any Keras model from data to `[mean, log_var]`, or to one tensor of width
             2 * latent_dim with the mean first; for a VQ model, to `(n, *positions, code_dim)`.
-            Its input shape may hold None for the height and width of images of any size.
+            Its input shape may hold None for sizes that may be any, but not for the channels.
         decoder: any Keras model from what the latent makes to logits (Bernoulli) or the mean
             (Gaussian), in the shape of the data; or to what another likelihood takes, in its
             `output_shape(data_shape)`.

@@ -23,7 +23,7 @@ class Tiling:
         codes = self.code_spec(shape).shape
         if None not in self.data_shape or len(codes) < len(shape) - 1:
             raise ValueError(
-                "tile_size is for models that take images of any size and whose codes are maps."
+                "tile_size is for models that take data of any size and whose codes are maps."
             )
         step = shape[0] // codes[0]
         size = check_whole("tile_size", tile_size, step)

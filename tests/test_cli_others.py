@@ -116,6 +116,31 @@ def test_a_model_of_one_size_takes_no_other(tmp_path, make, photos):
     assert "takes images of 8 x 8 only" in message
 
 
+def test_commands_encode_and_measure_signals_and_draw_none(tmp_path, make, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = make("conv_vae", (16, 2), likelihood="gaussian")
+    keras_vae.save_to_folder(model, "small")
+    x = np.random.default_rng(0).normal(size=(5, 16, 2)).astype("float32")
+    np.save("x.npy", x)
+    assert run("encode", "small", "--images", "x.npy", "--out", "codes.npy").exit_code == 0
+    np.testing.assert_allclose(np.load("codes.npy"), model.encode(x), atol=1e-6)
+    result = run("evaluate", "small", "--images", "x.npy", "-k", "2", "--json")
+    assert json.loads(result.stdout)["mse"] == pytest.approx(
+        np.mean((x - model.reconstruct(x)) ** 2), rel=1e-5
+    )
+    before = sorted(tmp_path.rglob("*"))
+    for command in (
+        *(["generate", "small"], ["generate", "small", "--out-dir", "each"]),
+        *(["decode", "small", "codes.npy"], ["decode", "small", "codes.npy", "--out-dir", "each"]),
+        *([command, "small", "--images", "x.npy"] for command in ("reconstruct", "traverse")),
+    ):
+        assert "data are not images, (height, width, channels): shape (16, 2)." in refused(
+            run(*command)
+        )
+    assert "shows images" in refused(run("explore", "small", "--images", "x.npy"))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_model_of_any_size_is_exported_at_one(tmp_path, make):
     keras_vae.save_to_folder(make("tiny_autoencoder", (None, None, 3)), tmp_path / "any")
     assert "--size" in refused(run("export", tmp_path / "any", "--format", "saved_model"))

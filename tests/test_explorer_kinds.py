@@ -68,15 +68,23 @@ def test_what_the_page_cannot_show_is_refused_by_a_rule(make, monkeypatch):
 
 @pytest.mark.parametrize(
     "kind, likelihood",
-    [("plain", None), ("plain map", "gaussian"), ("grid", "bernoulli"), ("spatial", "poisson")],
+    [
+        ("plain", None),
+        ("plain map", "gaussian"),
+        ("grid", "bernoulli"),
+        ("spatial", "poisson"),
+        ("conv", "bernoulli"),
+    ],
 )
 def test_other_kinds_of_latents_and_likelihoods_are_computed_as_they_declare(
-    open_page, kind, likelihood
+    make, open_page, kind, likelihood
 ):
     x = RNG.integers(2, size=(5, 8, 8, 1)).astype("float32")
     point, gaussian = keras_vae.latents.PointLatent(), keras_vae.latents.GaussianLatent()
     if kind == "plain":
         model = plain_autoencoder()
+    elif kind == "conv":
+        model = make("conv_vae", latent_dim=None, latent_shape=(4, 4, 2))
     elif kind == "spatial":
         model = of_map(gaussian, 4, likelihood, decoder_channels=2)
     else:
@@ -87,8 +95,8 @@ def test_other_kinds_of_latents_and_likelihoods_are_computed_as_they_declare(
     assert ("no random samples" in notes) == (kind[:5] == "plain")
     assert page.get_by_role("button", name="Random sample").is_visible() == model.latent.generates
     of_code = "variance of the code over the data; 5 images"
-    sorting = {"spatial": "(mean rate; 5 images)", "grid": "drawn from the prior"}
-    sorting |= {"plain": of_code, "plain map": of_code}
+    sorting = dict.fromkeys(("spatial", "conv"), "(mean rate; 5 images)")
+    sorting |= {"grid": "drawn from the prior", "plain": of_code, "plain map": of_code}
     assert sorting.get(kind, "variance of the posterior mean over the data; 5 images") in notes
     if kind == "grid":
         pool = model.latent.sample_prior(64, np.random.default_rng(0)).reshape(64, -1)

@@ -93,9 +93,9 @@ def test_a_factorys_own_arguments_are_checked(make, name, arguments, message):
 
 
 @pytest.mark.parametrize("name", ["conv_vae", "vq_vae"])
-@pytest.mark.parametrize("shape", [(64,), (8, 8), (2, 8, 8, 1)])
-def test_convolutional_models_take_only_images(name, shape):
-    with pytest.raises(ValueError, match=r"\(height, width, channels\); for vectors use mlp_vae"):
+@pytest.mark.parametrize("shape", [(64,), (2, 2, 8, 8, 1)])
+def test_convolutional_models_take_only_signals_images_and_volumes(name, shape):
+    with pytest.raises(ValueError, match=r"\(time, channels\).*; for vectors use mlp_vae"):
         FACTORIES[name](shape)
 
 

@@ -222,6 +222,15 @@ def test_publishing_is_one_commit_of_six_files_without_optimizer_state(model, lo
     assert published["explorer.html"].startswith(b"<!doctype html>")
 
 
+def test_a_model_of_signals_is_published_without_a_picture(logged_in):
+    x = np.random.default_rng(0).random((4, 8, 2), dtype="float32")
+    signals = keras_vae.conv_vae((8, 2), 3, (4,), hidden_units=(), norm="group", attention=True)
+    keras_vae.publish(signals, "tester/signals", x=x)
+    assert sorted(newest(logged_in, "tester/signals")) == ["README.md", *OF_A_FOLDER]
+    again = keras_vae.load("hf://tester/signals")
+    np.testing.assert_allclose(again.reconstruct(x), signals.reconstruct(x), atol=1e-6)
+
+
 def test_publishing_the_same_folder_again_makes_no_second_commit(model, logged_in, tmp_path):
     keras_vae.save_to_folder(model, tmp_path)
     commits = {keras_vae.publish(tmp_path, "tester/mine") for _ in range(2)}

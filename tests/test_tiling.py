@@ -84,5 +84,5 @@ def test_a_tile_must_be_a_multiple_of_the_strides(tile_size):
 @pytest.mark.parametrize("factory", ["conv_vae", "vq_vae", "kl_vae"])
 def test_models_of_one_size_take_no_tiles(make, factory, grey):
     model = make(factory)
-    with pytest.raises(ValueError, match="tile_size is for models that take images of any size"):
+    with pytest.raises(ValueError, match="tile_size is for models that take data of any size"):
         model.reconstruct(grey, tile_size=4)

@@ -1,5 +1,6 @@
 """Writes the README's two tables of models from the registry: python -m zoo.table."""
 
+import math
 from pathlib import Path
 
 from keras_vae import hub, likelihoods, registry
@@ -55,7 +56,9 @@ def _use(entry):
     if "perplexity" in metrics:
         used = f"{100 * metrics['codebook_usage']:.0f} % of {entry['arguments']['num_codes']} codes"
         return f"{used}, perplexity {metrics['perplexity']:.0f}"
-    return f"{metrics['active_units']} of {entry['arguments']['latent_dim']} units active"
+    arguments = entry["arguments"]
+    latents = math.prod(arguments.get("latent_shape") or [arguments["latent_dim"]])
+    return f"{metrics['active_units']} of {latents} units active"
 
 
 def main():

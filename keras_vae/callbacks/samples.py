@@ -48,10 +48,9 @@ class SampleGrid(keras.callbacks.Callback):
             raise ValueError(
                 "This model has no prior to draw samples from: give images to reconstruct, x=."
             )
-        shape, self.size = self.model.data_shape, None
-        if len(shape) not in (2, 3):
-            raise ValueError(f"SampleGrid shows images, and this model's data have shape {shape}.")
-        if None in shape:
+        plots.check_images(self.model)
+        self.size = None
+        if None in self.model.data_shape:
             if self.x is None:
                 raise ValueError(
                     "A model of any size needs images, x=, which say what size to show."

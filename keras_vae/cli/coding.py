@@ -75,10 +75,11 @@ def decode(
     out = None if out_dir else picture_path(out, name, "decoded")
     array = _read_codes(codes)
     model = hub.load(name)
+    plots.check_images(model)
     if out_dir is not None:
         write_images(model, array, out_dir)
         return
-    if len(model.data_shape) == 3 and None not in model.data_shape:
+    if None not in model.data_shape:
         plots.check_grid(len(array), *model.data_shape[:2])
     images = plots.to_images(model.likelihood, model.decode(np.asarray(array)))
     save_picture(plots.image_grid(*images), out)

@@ -46,9 +46,10 @@ def generate(
     check_out_dir(out, out_dir)
     out = None if out_dir else picture_path(out, name, "samples")
     model = hub.load(name)
+    plots.check_images(model)
     if size is None and None in model.data_shape:
         raise ValueError("This model takes images of any size: choose one, such as --size 64.")
-    if out_dir is None and len(model.data_shape) == 3:
+    if out_dir is None:
         plots.check_grid(n, *(size or model.data_shape[:2]))
     codes = model.sample_prior(n, seed, size=size)
     if out_dir is not None:
@@ -81,6 +82,7 @@ def reconstruct(
     check_source(images, dataset)
     out = picture_path(out, name, "reconstructions")
     model, x, measured = load_to_measure(name, images, dataset, n, size)
+    plots.check_images(model)
     reconstructions = model.reconstruct(x)
     error = np.mean(np.square(model.likelihood.read(x) - reconstructions))
     pairs = plots.to_images(model.likelihood, x, reconstructions)

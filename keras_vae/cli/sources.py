@@ -71,7 +71,7 @@ def picture_shape(model, size=None):
     if size is not None:
         chosen = check_size(size)
         if None not in shape and chosen != shape[:-1]:
-            raise ValueError(f"This model takes images of {shape[0]} x {shape[1]} only.")
+            raise ValueError(f"This model takes images of {' x '.join(map(str, shape[:-1]))} only.")
         return (*chosen, shape[-1])
     side = PHOTOGRAPHS.get((model.made_by or {}).get("factory"))
     return (side, side, shape[-1]) if side and None in shape else shape

@@ -2,7 +2,7 @@
 
 from keras_vae import likelihoods, networks
 from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
-from keras_vae.factories.conv import check_activation, check_image_shape
+from keras_vae.factories.conv import check_activation, check_shape
 from keras_vae.factories.origin import list_arguments, record
 from keras_vae.latents import Ladder
 from keras_vae.model import VAE
@@ -63,7 +63,7 @@ def ladder_vae(
     >>> model.layer_rates(x_test).mean(axis=0)
     """
     arguments, seed = list_arguments(locals()), check_seed(seed)
-    input_shape = check_image_shape(input_shape)
+    input_shape = check_shape(input_shape)
     channels = check_whole("latent_channels", latent_channels, 1)
     likelihood, filters = likelihoods.get(likelihood), check_sizes("filters", filters)
     if layers is None:

@@ -4,7 +4,7 @@ import inspect
 
 from keras_vae import likelihoods, networks
 from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
-from keras_vae.factories.conv import check_activation, check_image_shape
+from keras_vae.factories.conv import check_convolutions, check_shape
 from keras_vae.factories.origin import list_arguments, record
 from keras_vae.latents import VectorQuantizer
 from keras_vae.likelihoods import Gaussian
@@ -23,6 +23,8 @@ def vq_vae(
     blocks=2,
     kernel_size=4,
     activation="relu",
+    norm=None,
+    attention=False,
     commitment=0.25,
     codebook_update="ema",
     decay=0.99,
@@ -34,18 +36,20 @@ def vq_vae(
     name="vq_vae",
     **settings,
 ) -> VAE:
-    """A VQ-VAE (van den Oord et al. 2017, arXiv 1711.00937) for images of any size.
+    """A VQ-VAE (van den Oord et al. 2017, arXiv 1711.00937) for signals, images and volumes.
 
     Args:
-        input_shape: `(height, width, channels)`; `(None, None, channels)` for images of any size
-            that the strides divide.
+        input_shape: as in `conv_vae`; sizes may be None, as in `(None, None, channels)`, for data
+            of any size that the strides divide.
         num_codes: size of the codebook. Defaults to 512.
         code_dim: width of a code. Defaults to 64.
         filters: widths of the encoder's convolutions, each of stride 2: two make a 7 x 7 map of
             codes of a 28 x 28 image. The decoder mirrors them. Defaults to `(32, 64)`.
         blocks: residual blocks in the encoder and in the decoder. Defaults to 2.
-        kernel_size: of the strided convolutions, in pixels. Defaults to 4.
+        kernel_size: of the strided convolutions, along each axis. Defaults to 4.
         activation: name of a Keras activation, or None. Defaults to `"relu"`.
+        norm: as in `conv_vae`. Defaults to None, no normalisation.
+        attention: as in `conv_vae`. Defaults to False.
         commitment: weight of the commitment term. Defaults to 0.25.
         codebook_update: `"ema"`, `"gradient"` or `"fixed"`. Defaults to `"ema"`.
         decay: decay of the codebook's moving averages. Defaults to 0.99.
@@ -54,7 +58,7 @@ def vq_vae(
         prior: over the codes: `"transformer"`, a dict of such a name and arguments, or a
             `keras_vae.priors.CodeTransformer`. Defaults to None, the uniform prior: such a model
             does not generate.
-        quantizer: any latent of `keras_vae.latents` that turns `(n, height, width, code_dim)` into
+        quantizer: any latent of `keras_vae.latents` that turns `(n, *positions, code_dim)` into
             codes. Defaults to None, a `VectorQuantizer` of the arguments above, of which only
             `code_dim` may be given with a quantizer, if it has no `code_dim` of its own.
         likelihood: as in `mlp_vae`. Defaults to None, `Gaussian(scale=0.1)`.
@@ -70,7 +74,7 @@ def vq_vae(
         ValueError: if an argument is out of its range.
     """
     arguments, seed = list_arguments(locals()), check_seed(seed)
-    input_shape = check_image_shape(input_shape, any_size=True)
+    input_shape = check_shape(input_shape, (2, 3, 4), any_size=True)
     if quantizer is not None:
         given = inspect.signature(vq_vae).parameters
         changed = [name for name in _OF_QUANTIZER if arguments[name] != given[name].default]
@@ -94,12 +98,8 @@ def vq_vae(
     if code_dim not in (width, inspect.signature(vq_vae).parameters["code_dim"].default):
         raise ValueError(f"The quantizer has code_dim={width}. Received code_dim={code_dim}")
     likelihood = Gaussian(scale=0.1) if likelihood is None else likelihoods.get(likelihood)
-    net = {
-        "filters": check_sizes("filters", filters),
-        "blocks": check_whole("blocks", blocks, 0),
-        "kernel_size": check_whole("kernel_size", kernel_size, 1),
-        "activation": check_activation(activation),
-    }
+    net = check_convolutions(blocks, kernel_size, activation, norm, attention)
+    net["filters"] = check_sizes("filters", filters)
     model = VAE(
         networks.code_encoder(input_shape, width, **net),
         networks.code_decoder(likelihood.output_shape(input_shape), width, **net),

@@ -4,6 +4,7 @@ from keras_vae.networks.conv import code_decoder as code_decoder
 from keras_vae.networks.conv import code_encoder as code_encoder
 from keras_vae.networks.conv import conv_decoder as conv_decoder
 from keras_vae.networks.conv import conv_encoder as conv_encoder
+from keras_vae.networks.conv import sizes_of as sizes_of
 from keras_vae.networks.dense import is_gated as is_gated
 from keras_vae.networks.dense import mlp_decoder as mlp_decoder
 from keras_vae.networks.dense import mlp_encoder as mlp_encoder

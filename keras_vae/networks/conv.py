@@ -1,144 +1,191 @@
-"""Convolutional encoders and decoders, for dense latents or for maps of codes."""
+"""Convolutional encoders and decoders, for latents that are vectors or maps, or for maps of codes.
+
+Data are `(time, channels)`, `(height, width, channels)` or `(depth, height, width, channels)`,
+whatever Keras's image_data_format says.
+"""
 
 import math
 
 import keras
 from keras import layers
 
+from keras_vae.networks.attention import attention
 from keras_vae.networks.dense import dense
 
-# Shapes are (height, width, channels) here, whatever Keras's image_data_format says.
 _CONV = {"padding": "same", "data_format": "channels_last"}
+# By the number of axes besides that of the channels.
+_CONVOLUTION = {1: layers.Conv1D, 2: layers.Conv2D, 3: layers.Conv3D}
+_TRANSPOSED = {1: layers.Conv1DTranspose, 2: layers.Conv2DTranspose, 3: layers.Conv3DTranspose}
+_GROUPS = 8  # of channels that are normalised together
 # Beside a linear map the network begins at zero, and the map itself is not trained.
 _ZERO = {"kernel_initializer": "zeros"}
 _FIXED = {**_ZERO, "trainable": False, "name": "linear"}
 _HALVES = ("mean", "log_var")
 
 
-def conv_encoder(
-    input_shape, width, *, filters, hidden_units, blocks, stem, kernel_size, activation, linear
-):
+def conv_encoder(input_shape, latent_shape, *, filters, hidden_units, linear, attend, **options):
     """Strided convolutions, each with residual blocks, then dense layers.
 
-    Returns `(n, width)`; or, if a linear map stands beside the network, its two halves, of which
-    that map is added to the first.
+    Latents on a map have no dense layers but those of each of its places.
+
+    Returns the mean and log_var of the latents in one tensor, `(n, *sizes, 2 * width)`; or, if a
+    linear map stands beside the network, as two, of which that map is added to the first.
     """
+    net, width = _Network(input_shape, **options), latent_shape[-1]
     inputs = keras.Input(input_shape)
-    x = _downsample(inputs, filters, kernel_size, activation, blocks, stem)
-    x = layers.Flatten("channels_last")(x)
+    x = net.down(inputs, filters)
+    x = net.attend(x) if attend else x
+    if len(latent_shape) == 1:
+        x = layers.Flatten("channels_last")(x)
     for units in hidden_units:
-        x = dense(x, units, activation)
+        x = dense(x, units, net.activation)
     if not linear:
-        return keras.Model(inputs, layers.Dense(width)(x), name="encoder")
-    mean, log_var = (layers.Dense(width // 2, **_ZERO, name=name)(x) for name in _HALVES)
-    beside = layers.Dense(width // 2, **_FIXED)(layers.Flatten("channels_last")(inputs))
+        return keras.Model(inputs, layers.Dense(2 * width)(x), name="encoder")
+    mean, log_var = (layers.Dense(width, **_ZERO, name=name)(x) for name in _HALVES)
+    beside = layers.Dense(width, **_FIXED)(layers.Flatten("channels_last")(inputs))
     return keras.Model(inputs, [layers.Add()([mean, beside]), log_var], name="encoder")
 
 
-def conv_decoder(
-    output_shape,
-    latent_dim,
-    *,
-    filters,
-    hidden_units,
-    blocks,
-    stem,
-    kernel_size,
-    activation,
-    linear,
-):
+def conv_decoder(output_shape, latent_shape, *, filters, hidden_units, linear, attend, **options):
     """`conv_encoder` mirrored: dense layers, then transposed convolutions of stride 2.
 
     If a linear map stands beside the network, their outputs are added.
     """
-    z = inputs = keras.Input((latent_dim,))
+    net = _Network(output_shape, **options)
+    z = inputs = keras.Input(latent_shape)
     for units in reversed(hidden_units):
-        z = dense(z, units, activation)
+        z = dense(z, units, net.activation)
     small = (*sizes_of(output_shape, filters)[-1], filters[-1])
-    z = layers.Dense(math.prod(small), activation=None if blocks else activation)(z)
-    z = layers.Reshape(small)(z)
-    z = _upsample(z, output_shape, filters, kernel_size, activation, blocks, stem)
+    units = math.prod(small) if len(latent_shape) == 1 else filters[-1]
+    z = layers.Dense(units, activation=None if net.blocks else net.activation)(z)
+    if len(latent_shape) == 1:
+        z = layers.Reshape(small)(z)
+    z = net.attend(z) if attend else z
+    z = net.up(z, output_shape, filters)
     if linear:
-        z = _conv(output_shape[-1], 1, **_ZERO)(z)
+        z = net.conv(output_shape[-1], 1, **_ZERO)(z)
         beside = layers.Dense(math.prod(output_shape), **_FIXED)(inputs)
         z = layers.Add()([z, layers.Reshape(output_shape)(beside)])
     return keras.Model(inputs, z, name="decoder")
 
 
-def code_encoder(input_shape, code_dim, *, filters, blocks, kernel_size, activation):
-    """Strided convolutions and residual blocks; returns `(n, height, width, code_dim)`."""
+def code_encoder(input_shape, code_dim, *, filters, blocks, attend, **options):
+    """Strided convolutions and residual blocks; returns `(n, *sizes, code_dim)`."""
+    net = _Network(input_shape, **options)
     inputs = keras.Input(input_shape)
-    x = _downsample(inputs, filters, kernel_size, activation)
+    x = net.down(inputs, filters)
     for _ in range(blocks):
-        x = _residual(x, activation)
-    return keras.Model(inputs, _conv(code_dim, 1)(x), name="encoder")
+        x = net.residual(x)
+    x = net.attend(x) if attend else x
+    return keras.Model(inputs, net.conv(code_dim, 1)(x), name="encoder")
 
 
-def code_decoder(output_shape, code_dim, *, filters, blocks, kernel_size, activation):
+def code_decoder(output_shape, code_dim, *, filters, blocks, attend, **options):
     """`code_encoder` mirrored."""
+    net = _Network(output_shape, **options)
     z = inputs = keras.Input((*sizes_of(output_shape, filters)[-1], code_dim))
-    z = _conv(filters[-1], 3, activation=activation)(z)
+    z = net.activated_conv(z, filters[-1], 3)
+    z = net.attend(z) if attend else z
     for _ in range(blocks):
-        z = _residual(z, activation)
-    return keras.Model(
-        inputs, _upsample(z, output_shape, filters, kernel_size, activation), name="decoder"
-    )
-
-
-def _conv(filters, kernel_size, **arguments):
-    return layers.Conv2D(filters, kernel_size, **_CONV, **arguments)
+        z = net.residual(z)
+    return keras.Model(inputs, net.up(z, output_shape, filters), name="decoder")
 
 
 def sizes_of(shape, filters):
-    """(height, width) of the input and after every stride of 2, rounded up; None stays None."""
-    sizes = [tuple(shape[:2])]
+    """The sizes of the input and after every stride of 2, rounded up; None stays None."""
+    sizes = [tuple(shape[:-1])]
     for _ in filters:
         sizes.append(tuple(size and math.ceil(size / 2) for size in sizes[-1]))
     return sizes
 
 
-def _downsample(x, filters, kernel_size, activation, blocks=0, stem=0):
-    """Halves the size once for each of `filters`, followed each time by residual blocks.
+class _Network:
+    """The parts of encoders and decoders.
 
-    A stem adds a convolution of that width and as many blocks at full size, before the rest.
+    Args:
+        shape: of the data; only the number of its axes matters.
+        kernel_size: of the strided convolutions and the last one.
+        activation: name of a Keras activation, or None.
+        norm: whether group normalisation comes before every activation of a map.
+        blocks: residual blocks after each strided convolution, and before each transposed one.
+        stem: width of convolutions at full size; 0: there are none.
     """
-    linear = {"activation": None if blocks else activation}
-    if stem:
-        x = _residuals(_conv(stem, 3, **linear)(x), blocks, activation)
-    for width in filters:
-        x = _residuals(_conv(width, kernel_size, strides=2, **linear)(x), blocks, activation)
-    return x
+
+    def __init__(self, shape, *, kernel_size, activation, norm, blocks=0, stem=0):
+        self.axes, self.kernel_size, self.activation = len(shape) - 1, kernel_size, activation
+        self.norm, self.blocks, self.stem = norm, blocks, stem
+
+    def down(self, x, filters):
+        """Halves the size once for each of `filters`, followed each time by residual blocks.
+
+        A stem adds a convolution of that width and as many blocks at full size, before the rest.
+        """
+        steps = [(width, self.kernel_size, 2) for width in filters]
+        if self.stem:
+            steps.insert(0, (self.stem, 3, 1))
+        for width, size, strides in steps:
+            if self.blocks:  # which activate what they are given
+                x = self.residuals(self.conv(width, size, strides=strides)(x))
+            else:
+                x = self.activated_conv(x, width, size, strides=strides)
+        return x
+
+    def up(self, z, output_shape, filters):
+        """Doubles the size as often as it was halved, and crops where halving rounded up.
+
+        Residual blocks come before every doubling. The last doubling computes the outputs; without
+        blocks, or after the blocks of a stem, one more convolution computes them.
+        """
+        sizes, channels = sizes_of(output_shape, filters), output_shape[-1]
+        doubling = {"kinds": _TRANSPOSED, "strides": 2}
+        if not (self.blocks or self.norm):
+            doubling["activation"] = self.activation
+        widths = [*reversed(filters[:-1]), self.stem or (channels if self.blocks else filters[0])]
+        for width, target, size in zip(widths, sizes[-2::-1], sizes[:0:-1]):
+            z = self.residuals(z)
+            z = _crop(self.conv(width, self.kernel_size, **doubling)(z), target, size)
+            if self.norm and not self.blocks:
+                z = self.activated(z)
+        if self.stem:
+            return self.conv(channels, 3)(self.residuals(z))
+        return z if self.blocks else self.conv(channels, self.kernel_size)(z)
+
+    def conv(self, width, size, kinds=_CONVOLUTION, **arguments):
+        return kinds[self.axes](width, size, **_CONV, **arguments)
+
+    def activated_conv(self, x, width, size, **arguments):
+        if self.norm:
+            return self.activated(self.conv(width, size, **arguments)(x))
+        return self.conv(width, size, activation=self.activation, **arguments)(x)
+
+    def residuals(self, x):
+        for _ in range(self.blocks):
+            x = self.residual(x)
+        return self.activated(x) if self.blocks else x
+
+    def residual(self, x):
+        """x + f(x), f a convolution of 3 and one of 1 (van den Oord et al. 2017, section 4.1)."""
+        y = self.activated_conv(self.activated(x), x.shape[-1], 3)
+        return layers.Add()([x, self.conv(x.shape[-1], 1)(y)])
+
+    def activated(self, x):
+        return layers.Activation(self.activation)(_normalised(x) if self.norm else x)
+
+    def attend(self, x):
+        return attention(x, _normalised(x))
 
 
-def _upsample(z, output_shape, filters, kernel_size, activation, blocks=0, stem=0):
-    """Doubles the size as often as it was halved, and crops where halving rounded up.
-
-    Residual blocks come before every doubling. The last doubling computes the outputs; without
-    blocks, or after the blocks of a stem, one more convolution computes them.
-    """
-    sizes, channels = sizes_of(output_shape, filters), output_shape[-1]
-    conv = {"strides": 2, "activation": None if blocks else activation}
-    widths = [*reversed(filters[:-1]), stem or (channels if blocks else filters[0])]
-    for width, target, size in zip(widths, sizes[-2::-1], sizes[:0:-1]):
-        z = _residuals(z, blocks, activation)
-        z = layers.Conv2DTranspose(width, kernel_size, **_CONV, **conv)(z)
-        excess = tuple((0, 2 * have - want if want else 0) for have, want in zip(size, target))
-        if excess != ((0, 0), (0, 0)):
-            z = layers.Cropping2D(excess, "channels_last")(z)
-    if stem:
-        return _conv(channels, 3)(_residuals(z, blocks, activation))
-    return z if blocks else _conv(channels, kernel_size)(z)
+def _normalised(x):
+    """Wu & He 2018, arXiv 1803.08494: 8 groups, or as many of them as divide the channels."""
+    return layers.GroupNormalization(math.gcd(_GROUPS, x.shape[-1]), epsilon=1e-5)(x)
 
 
-def _residuals(x, blocks, activation):
-    for _ in range(blocks):
-        x = _residual(x, activation)
-    return layers.Activation(activation)(x) if blocks else x
-
-
-def _residual(x, activation):
-    """x + f(x), where f is a 3x3 and a 1x1 convolution (van den Oord et al. 2017, section 4.1)."""
-    width = x.shape[-1]
-    y = layers.Activation(activation)(x)
-    y = _conv(width, 3, activation=activation)(y)
-    return layers.Add()([x, _conv(width, 1)(y)])
+def _crop(x, target, size):
+    """Leaves out what is beyond the target where its double size is; None is any size."""
+    excess = tuple((0, 2 * have - want if want else 0) for have, want in zip(size, target))
+    if not any(map(any, excess)):
+        return x
+    if len(excess) == 1:
+        return layers.Cropping1D(excess[0])(x)
+    kind = layers.Cropping2D if len(excess) == 2 else layers.Cropping3D
+    return kind(excess, "channels_last")(x)

@@ -6,6 +6,8 @@ Images are in [0, 1] outside, in [-1, 1] inside.
 
 from keras import Input, Model, layers
 
+from keras_vae.networks.attention import attention
+
 _CONV = {"padding": "same", "data_format": "channels_last"}
 
 
@@ -88,14 +90,7 @@ class _Network:
         return layers.Add()([x, y])
 
     def attention(self, x, name):
-        """x + f(x), where f lets all positions attend to each other, with one head.
-
-        In float32 under every policy: the products of float16 overflow.
-        """
-        channels = x.shape[-1]
-        y = self.norm(x, f"{name}_norm")
-        options = {"attention_axes": (1, 2), "dtype": "float32", "name": name}
-        return layers.Add()([x, layers.MultiHeadAttention(1, channels, **options)(y, y)])
+        return attention(x, self.norm(x, f"{name}_norm"), name)
 
     def middle(self, x, attention):
         channels = x.shape[-1]

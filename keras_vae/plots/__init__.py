@@ -7,6 +7,7 @@ from keras_vae.plots.charts import code_usage as code_usage
 from keras_vae.plots.charts import rate_bars as rate_bars
 from keras_vae.plots.charts import rate_distortion as rate_distortion
 from keras_vae.plots.grids import check_grid as check_grid
+from keras_vae.plots.grids import check_images as check_images
 from keras_vae.plots.grids import image_grid as image_grid
 from keras_vae.plots.grids import reconstruction_pairs as reconstruction_pairs
 from keras_vae.plots.grids import save as save

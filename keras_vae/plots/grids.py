@@ -51,6 +51,16 @@ def check_grid(n, height, width):
     _canvas([_GAP] * math.ceil(n / columns), columns, height, width)
 
 
+def check_images(model):
+    """Raises ValueError unless a model's data are images, `(height, width, channels)`."""
+    model.check_built()
+    if len(model.data_shape) != 3:
+        raise ValueError(
+            f"The model's data are not images, (height, width, channels): shape {model.data_shape}."
+            " Grey images have one channel, as (28, 28, 1)."
+        )
+
+
 def reconstruction_pairs(x, reconstructions, columns=8):
     """Draws rows of originals, each above the row of their reconstructions.
 

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_vae.checks import as_array, check_whole
 from keras_vae.plots.charts import rate_bars, use_bars
-from keras_vae.plots.grids import PAIR_GAPS, labelled_rows, to_images
+from keras_vae.plots.grids import PAIR_GAPS, check_images, labelled_rows, to_images
 from keras_vae.plots.layers import layer_use
 from keras_vae.plots.units import unit_ranges, unit_values
 
@@ -58,7 +58,7 @@ def traversal(model, x, *, units=10, steps=9, span=None):
     Raises:
         ValueError: if the model's codes are integers, or its data are not images.
     """
-    _check_images(model)
+    check_images(model)
     _check_real(model, "A traversal")
     units, steps = check_whole("units", units, 1), check_whole("steps", steps, 2)
     codes = model.encode(x)
@@ -97,7 +97,7 @@ def interpolation(model, first, second, steps=9):
     Raises:
         ValueError: if these are not as many images of the model's shape.
     """
-    _check_images(model)
+    check_images(model)
     steps = check_whole("steps", steps, 2)
     first, second = as_array(first, "first"), as_array(second, "second")
     if first.shape != second.shape:
@@ -140,7 +140,7 @@ def latent_plane(model, x=None, labels=None, *, steps=21, span=None):
     """
     from matplotlib.figure import Figure
 
-    _check_images(model)
+    check_images(model)
     _check_real(model, "A plane")
     latent = model.latent
     if latent.code_spec.shape != (2,):
@@ -198,7 +198,7 @@ def code_maps(model, x, columns=8):
     Raises:
         ValueError: if the model's codes do not form a map, or its data are not images.
     """
-    _check_images(model)
+    check_images(model)
     columns, num_codes = check_whole("columns", columns, 1), model.latent.code_spec.num_codes
     shape = model.latent.code_spec.shape
     if len(shape) not in ((1, 2, 3) if num_codes else (3,)):
@@ -225,12 +225,6 @@ def code_maps(model, x, columns=8):
     names = ["codes"] if len(maps) == 1 else [f"channel {i}" for i in range(len(maps))]
     gaps = [PAIR_GAPS[0], *PAIR_GAPS[1:] * len(maps)]
     return labelled_rows(rows, ["image", *names] * len(starts), gaps * len(starts))
-
-
-def _check_images(model):
-    model.check_built()
-    if len(model.data_shape) != 3:
-        raise ValueError(f"The model's data are not images: shape {model.data_shape}.")
 
 
 def _check_real(model, what):

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_vae.checks import as_array, check_whole
 from keras_vae.plots.charts import layer_bars
-from keras_vae.plots.grids import labelled_rows, to_images
+from keras_vae.plots.grids import check_images, labelled_rows, to_images
 
 _ROWS = 12  # of a picture: of a hierarchy with more layers, some are left out
 
@@ -48,8 +48,7 @@ def layer_samples(model, x, *, samples=8, seed=0, temperature=1.0):
         ValueError: if the model has one layer only, or its data are not images.
     """
     _check_hierarchy(model)
-    if len(model.data_shape) != 3:
-        raise ValueError(f"The model's data are not images: shape {model.data_shape}.")
+    check_images(model)
     samples, x = check_whole("samples", samples, 1), as_array(x)[:1]
     code, rates = model.encode(x), model.layer_rates(x)[0]
     count = len(rates)

@@ -102,7 +102,8 @@ def default_recipe(
     if data.pictures:
         given = {**picture_arguments(factory), **given}
         likelihood = given.get("likelihood", "bernoulli")
-        if _takes_linear(factory) and likelihoods.get(likelihood).mean_activation == "linear":
+        fits = _takes_linear(factory) and not given.get("latent_shape")
+        if fits and likelihoods.get(likelihood).mean_activation == "linear":
             given = {**linear_arguments(shape), **given}
     return {
         "model": {"factory": factory, "arguments": {"input_shape": shape, **given}},
