@@ -43,12 +43,13 @@ class Fitting:
             loss: not taken.
             metrics: not taken.
             weighted_metrics: not taken.
-            steps_per_execution: training steps in one compiled call. On JAX that is a
-                `jax.lax.scan`, which spares a small model on an accelerator most of the time it
-                takes; batch callbacks are called once for all of them. `"auto"` chooses up to 64
-                in `fit` and `evaluate`, for arrays that the device holds: a quarter of its free
-                memory, or 1 GiB on a CPU. Defaults to None: on JAX with an accelerator as
-                `"auto"`, unless a callback must see every step; else 1.
+            steps_per_execution: training steps of one dispatch, between which no callback is
+                called. On JAX they are one compiled call, and arrays given to `fit` or `evaluate`
+                are copied to the device once, as they are, if they take at most a quarter of its
+                free memory (on a CPU, 1 GiB). `"auto"` chooses up to 64 for such arrays. Defaults
+                to None: on JAX with an accelerator as `"auto"`, unless a callback has batch
+                methods; else 1. A callback of yours whose attribute `every_step` is False may be
+                called less often.
             **kwargs: as in `keras.Model.compile`.
 
         Raises:
