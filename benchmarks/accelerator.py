@@ -57,6 +57,7 @@ def main():
     parser = record.parser(__doc__)
     parser.add_argument("--data", default="mnist", help="an .npz file of MNIST, instead of TFDS")
     parser.add_argument("--minutes", type=float, default=7.5, help="stop after (default: 7.5)")
+    parser.add_argument("--overhead", action="store_true", help="measure that alone, as on a CPU")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, help="default: all")
     options = parser.parse_args()
     os.environ.setdefault("KERAS_BACKEND", "jax")  # for what is recorded: TensorFlow may be absent
@@ -72,8 +73,9 @@ def main():
         "protocol": scale,
         "rows": [],
     }
-    common = {"scale": scale, "networks": options.networks or NETWORKS, "data": options.data}
-    peers = [name for name in ("torch", "pythae") if importlib.util.find_spec(name)]
+    networks = [] if options.overhead else options.networks or NETWORKS
+    common = {"scale": scale, "networks": networks, "data": options.data}
+    peers = [name for name in ("torch", "pythae") if importlib.util.find_spec(name) and networks]
     for contender in ("jax", *peers):
         left = end - time.time()
         if contender != "jax" and left < 20 and not options.smoke:
@@ -86,7 +88,7 @@ def main():
             else:
                 result.update(figure)
             record.write(options, "accelerator", result)
-    print(table(result))
+    print(table({**result, **record.circumstances()}))
 
 
 def table(result: dict) -> str:
@@ -111,16 +113,18 @@ def table(result: dict) -> str:
                 "" if share is None else f"{share:.1%}",
             ]
         )
-    headings = ("network", "dtype", "batch", "contender", "images per second")
-    text = f"{result.get('device', '')}\n\n"
-    text += markdown((*headings, "of plain JAX", "of matmul"), rows) + "\n"
+    where = f"{result['device']}, jax {result['jax']}; {result['machine']}"
+    text = f"{where}\n\n"
+    if rows:
+        headings = ("network", "dtype", "batch", "contender", "images per second")
+        text += markdown((*headings, "of plain JAX", "of matmul"), rows) + "\n"
     if "microseconds" in result:
         steps = [[name, f"{value:,.1f}"] for name, value in result["microseconds"].items()]
-        text += markdown(("a step of a very small model", "overhead, microseconds"), steps) + "\n"
+        text += markdown(("a step of a very small model", "overhead, microseconds"), steps)
     for name in ("vq_epochs", "log_likelihood"):
         if name in result:
             figures = ", ".join(f"{key} {value}" for key, value in result[name].items())
-            text += f"{name}: {figures}\n"
+            text += f"\n{name}: {figures}\n"
     return text
 
 

@@ -304,6 +304,7 @@ def test_a_number_that_was_chosen_is_not_saved(small, tmp_path):
     for steps in (None, "auto", 2):
         model = small()
         model.compile("adam", steps_per_execution=steps)
+        model.optimizer.build(model.trainable_variables)
         model.save(tmp_path / "model.keras")
         loaded = keras.saving.load_model(tmp_path / "model.keras")
         assert (loaded.steps_wanted, loaded.steps_per_execution) == (
