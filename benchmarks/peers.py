@@ -28,11 +28,14 @@ class TorchLoop:
     def train(self, x, batch):
         x = as_tensor(x)
         for indices in torch.randperm(len(x)).split(batch):
-            loss = self.vq_loss(x[indices]) if self.network == "vq" else self.loss(x[indices])
+            loss = self.batch_loss(x[indices])
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
         loss.item()
+
+    def batch_loss(self, x):
+        return self.vq_loss(x) if self.network == "vq" else self.loss(x)
 
     def loss(self, x):
         x = (torch.rand_like(x) < x).float()
@@ -84,7 +87,7 @@ class Pythae:
                 num_epochs=1,
                 learning_rate=1e-3,
                 per_device_train_batch_size=batch,
-                no_cuda=True,
+                no_cuda=not torch.cuda.is_available(),
             )
             dataset = BaseDataset(as_tensor(x), torch.zeros(len(x)))
             trainer = BaseTrainer(self.model, dataset, training_config=config)

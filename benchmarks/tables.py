@@ -249,11 +249,18 @@ def speed(results) -> str:
     return "\n".join(table(part, result["rows"]) for part, result in parts if result)
 
 
+def accelerator(results) -> str:
+    """Training on one GPU, and what Python costs at each step."""
+    from benchmarks.accelerator import table
+
+    return table(results["accelerator"])
+
+
 TABLES = {
     function.__name__: function
     for function in (
         *(models, reproduced, published, densities, errors, latent_plane, rate_distortion),
-        *(backends, speed, load_time),
+        *(backends, speed, accelerator, load_time),
     )
 }
 # The result without which a table is not written.
@@ -262,6 +269,7 @@ NEEDED = {
     "rate_distortion": "rate_distortion",
     "backends": "backends",
     "speed": "speed-training",
+    "accelerator": "accelerator",
 }
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.checks import as_array, check_whole, is_array
+from keras_vae.checks import as_array, check_number, check_whole, is_array
 
 BYTES = (
     "These look like images of 8 bits, from 0 to 255 as floats, and are taken as they are: nats "
@@ -134,6 +134,20 @@ def looks_like_bytes(x):
     if x.ndim != 4 or x.dtype.kind != "f" or not 100 < some.max() <= 255:
         return False
     return bool(some.min() >= 0 and np.array_equal(some, np.rint(some)))
+
+
+def split(arrays, share):
+    """Splits off the last part of arrays, for validation. Some may be None.
+
+    Raises:
+        ValueError: if a part is empty.
+    """
+    n = len(arrays[0])
+    cut = math.floor(n * (1 - check_number("validation_split", share, 0, 1)))
+    if not 0 < cut < n:
+        raise ValueError(f"validation_split={share} of {n} examples leaves one part empty.")
+    halves = [(a[:cut], a[cut:]) if a is not None else (None, None) for a in arrays]
+    return zip(*halves)
 
 
 def rows_per_pass(values, batch_size=None):

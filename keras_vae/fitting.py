@@ -1,5 +1,6 @@
 """Keras's training methods for a VAE, with checks of the data."""
 
+import contextlib
 import inspect
 import types
 
@@ -8,7 +9,14 @@ import numpy as np
 from keras import ops
 
 from keras_vae import batches
-from keras_vae.backends import pipe_arrays, share_gradients, share_variables, speed_up_adam
+from keras_vae.backends import (
+    join_steps,
+    pipe_arrays,
+    share_gradients,
+    share_variables,
+    speed_up_adam,
+    steps_of_dispatch,
+)
 from keras_vae.checks import as_array, check_sample_weight, is_array
 from keras_vae.replicas import gather_replicas, over_replicas, replicas
 
@@ -16,8 +24,33 @@ from keras_vae.replicas import gather_replicas, over_replicas, replicas
 class Fitting:
     """`compile`, `fit`, `evaluate`, `predict` and the batch methods of `keras.Model`."""
 
-    def compile(self, optimizer="adam", loss=None, metrics=None, weighted_metrics=None, **kwargs):
+    steps_wanted = None  # `compile`'s steps_per_execution as it was given
+
+    def compile(
+        self,
+        optimizer="adam",
+        loss=None,
+        metrics=None,
+        weighted_metrics=None,
+        *,
+        steps_per_execution=None,
+        **kwargs,
+    ):
         """Configures training, as in Keras, but takes no loss: a VAE computes its own.
+
+        Args:
+            optimizer: as in `keras.Model.compile`.
+            loss: not taken.
+            metrics: not taken.
+            weighted_metrics: not taken.
+            steps_per_execution: training steps of one dispatch, between which no callback is
+                called. On JAX they are one compiled call, and arrays given to `fit` or `evaluate`
+                are copied to the device once, as they are, if they take at most a quarter of its
+                free memory (on a CPU, 1 GiB). `"auto"` chooses up to 64 for such arrays. Defaults
+                to None: on JAX with an accelerator as `"auto"`, unless a callback has batch
+                methods; else 1. A callback of yours whose attribute `every_step` is False may be
+                called less often.
+            **kwargs: as in `keras.Model.compile`.
 
         Raises:
             ValueError: if `loss`, `metrics` or `weighted_metrics` is given.
@@ -31,6 +64,10 @@ class Fitting:
                     f"Received: {name}={value!r}"
                 )
         self.__dict__.pop("_graphs", None)  # parts may have changed
+        self.steps_wanted = steps_per_execution
+        kwargs["steps_per_execution"] = (
+            1 if steps_per_execution in (None, "auto") else steps_per_execution
+        )
         super().compile(optimizer=speed_up_adam(keras.optimizers.get(optimizer)), **kwargs)
         share_gradients(self.optimizer)
 
@@ -39,7 +76,7 @@ class Fitting:
         self.optimizer.build(self.trainable_variables)
 
     def get_compile_config(self):
-        config = super().get_compile_config()
+        config = {**super().get_compile_config(), "steps_per_execution": self.steps_wanted}
         return {name: value for name, value in config.items() if value is not None}
 
     def fit(self, x=None, y=None, *args, **kwargs):
@@ -72,8 +109,10 @@ class Fitting:
         self.objective.end_ramps()  # of a fit that was interrupted
         self._start_alike(arguments["x"])
         # A pipeline has an order of its own; Keras warns if it is asked to shuffle one.
-        shuffle = {"shuffle": is_array(arguments["x"])}
-        return super().fit(**pipe_arrays({**shuffle, **arguments}))
+        arguments = {"shuffle": is_array(arguments["x"]), **arguments}
+        with self._dispatching():
+            self.steps_per_execution = steps_of_dispatch(self, arguments)
+            return super().fit(**pipe_arrays(arguments, self))
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """Computes loss, distortion and rate, as `keras.Model.evaluate` does.
@@ -84,15 +123,15 @@ class Fitting:
         within_fit = kwargs.get("_use_cached_eval_dataset")
         noise = [v for v in self.variables if v.name == "seed_generator_state"]
         states = [ops.convert_to_numpy(variable.value) for variable in noise]
-        if not within_fit:
-            arguments = pipe_arrays(self._check_call(keras.Model.evaluate, x, y, *args, **kwargs))
-        else:
-            arguments = {"x": x, "y": y, **kwargs}
         try:
             for key, variable in enumerate(noise):
                 variable.assign(np.array([key, 0]))
-            logs = super().evaluate(**arguments)
-            return _average_logs(logs) if within_fit else logs
+            if within_fit:
+                return _average_logs(super().evaluate(x=x, y=y, **kwargs))
+            with self._dispatching():
+                arguments = self._check_call(keras.Model.evaluate, x, y, *args, **kwargs)
+                self.steps_per_execution = steps_of_dispatch(self, arguments)
+                return super().evaluate(**pipe_arrays(arguments, self))
         finally:
             for state, variable in zip(states, noise):
                 variable.assign(state)
@@ -100,7 +139,8 @@ class Fitting:
     def predict(self, x, *args, **kwargs):
         """Reconstructs data, `(n, *data_shape)`, as `keras.Model.predict` does."""
         arguments = self._check_call(keras.Model.predict, x, *args, **kwargs)
-        return super().predict(**pipe_arrays(arguments))
+        with self._dispatching():
+            return super().predict(**pipe_arrays(arguments))
 
     def train_step(self, *args):
         return super().train_step(*_as_autoencoder(args))
@@ -134,7 +174,29 @@ class Fitting:
         if self.built and not self.optimizer.built:
             # Variables made while TensorFlow traces a step would have it trace a second time.
             self.optimizer.build(self.trainable_variables)
-        return super().make_train_function(force=force)
+        super().make_train_function(force=force)
+        join_steps(self)
+
+    def make_test_function(self, force=False):
+        super().make_test_function(force=force)
+        join_steps(self)
+
+    @property
+    def steps_are_own(self):
+        """Whether `train_step` and `test_step` are those of this library, not of a subclass."""
+        steps = (self.train_step, Fitting.train_step), (self.test_step, Fitting.test_step)
+        return all(getattr(ours, "__func__", None) is own for ours, own in steps)
+
+    @contextlib.contextmanager
+    def _dispatching(self):
+        """A call that may change `steps_per_execution`; within it, callbacks call with the own."""
+        before, outer = self.steps_per_execution, self.__dict__.get("_own_steps")
+        self.__dict__["_own_steps"] = before if outer is None else outer
+        self.steps_per_execution = self.__dict__["_own_steps"]
+        try:
+            yield
+        finally:
+            self.steps_per_execution, self.__dict__["_own_steps"] = before, outer
 
     def _compile_if_needed(self):
         if not self.compiled:

@@ -10,6 +10,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from reference_steps import adam
 
 import keras_vae
 from benchmarks import __main__ as listing
@@ -45,7 +46,7 @@ def contents(folder):
     return {path: path.read_bytes() for path in files}
 
 
-NEEDS = {"autoencoders": ("torch", "diffusers")}  # beside which it measures
+NEEDS = {"autoencoders": ("torch", "diffusers"), "accelerator": ("jax",)}  # what it measures
 # One model of each kind: the published figures of all are tested elsewhere.
 SOME = {"quality": ["mlp-mnist", "vq-mnist"]}
 
@@ -69,6 +70,20 @@ def test_the_list_has_a_line_for_every_benchmark(capsys):
     names = re.findall(r"python -m benchmarks\.(\w+)", capsys.readouterr().out)
     assert sorted(names) == sorted(scripts())
     assert {"quality", "classical", "backends", "rate_distortion", "load_time"} <= set(names)
+
+
+def test_the_plain_loop_makes_steps_of_adam():
+    jnp = pytest.importorskip("jax.numpy")
+    from benchmarks.accelerator_raw import _adam
+
+    weights = [np.linspace(-1, 1, 6, dtype="float32")]
+    got, count, state = list(map(jnp.array, weights)), jnp.zeros(()), None
+    moments = ([jnp.zeros(6)], [jnp.zeros(6)])
+    for step in range(4):
+        gradient = [np.cos(step + weights[0])]
+        got, moments, count = _adam(got, gradient, moments, count)
+        weights, state = adam(weights, gradient, state, 1e-3)
+        np.testing.assert_allclose(got[0], weights[0], rtol=1e-5)
 
 
 def test_figures_that_differ_from_the_published_ones_set_the_exit_code(run, tmp_path):

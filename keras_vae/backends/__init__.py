@@ -22,8 +22,15 @@ def _generate_batches(x, batch_size, order, epochs):
 accelerator = getattr(_backend, "accelerator", lambda: None)
 # `compile_method(function, layer)`: compiles a function of tensors that uses a layer's variables.
 compile_method = getattr(_backend, "compile_method", _unchanged)
-# Replaces arrays in the arguments of `fit`, `evaluate`, `predict` with pipelines if that is faster.
+# `pipe_arrays(arguments, model)`: replaces arrays in the arguments of `fit` or `evaluate`, or of
+# `predict` if no model is given, with pipelines where that is faster.
 pipe_arrays = getattr(_backend, "pipe_arrays", _unchanged)
+# `steps_of_dispatch(model, arguments)`: the steps per execution for a call of `fit` or `evaluate`.
+steps_of_dispatch = getattr(
+    _backend, "steps_of_dispatch", lambda model, _: model.steps_per_execution
+)
+# `join_steps(model)`: has the functions that Keras made run many steps in one compiled call.
+join_steps = getattr(_backend, "join_steps", _unchanged)
 # `ordered_batches(x, batch_size, order, epochs)`: batches `(x,)` of an array for a range of epochs;
 # `order(epoch)` gives the order of its examples.
 ordered_batches = getattr(_backend, "ordered_batches", _generate_batches)

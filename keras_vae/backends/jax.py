@@ -3,6 +3,10 @@
 import jax
 import keras
 
+from keras_vae.backends.jax_arrays import OrderedBatches as ordered_batches  # noqa: F401
+from keras_vae.backends.jax_arrays import pipe_arrays as pipe_arrays
+from keras_vae.backends.jax_arrays import steps_of_dispatch as steps_of_dispatch
+from keras_vae.backends.jax_dispatch import join_steps as join_steps
 from keras_vae.backends.jax_layers import speed_up_layer as speed_up_layer
 
 

@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from keras_vae.backends.tensorflow_layers import speed_up_layer as speed_up_layer
-from keras_vae.checks import check_number, check_whole, is_array
+from keras_vae.batches import split
+from keras_vae.checks import check_whole, is_array
 
 
 def accelerator():
@@ -26,7 +27,7 @@ def compile_method(function, layer):
     return tf.function(functools.partial(function), autograph=False, reduce_retracing=True)
 
 
-def pipe_arrays(arguments):
+def pipe_arrays(arguments, _=None):
     """Replaces arrays in the arguments of `fit`, `evaluate` or `predict` with batch pipelines.
 
     Keras's own pipeline tunes its threads. At the end of every epoch it waits for the thread
@@ -39,8 +40,8 @@ def pipe_arrays(arguments):
     size, held_out = arguments.get("batch_size"), arguments.get("validation_data")
     if is_array(arguments["x"]):
         arrays = [arguments.pop(name, None) for name in ("x", "y", "sample_weight")]
-        if split := arguments.pop("validation_split", 0.0) if held_out is None else 0.0:
-            arrays, held_out = _split(arrays, split)
+        if share := arguments.pop("validation_split", 0.0) if held_out is None else 0.0:
+            arrays, held_out = split(arrays, share)
         steps = arguments.get("steps_per_epoch") or arguments.get("steps")
         arguments["x"] = _pipeline(arrays, size, steps, shuffle)
         arguments.pop("batch_size", None)
@@ -50,16 +51,6 @@ def pipe_arrays(arguments):
         size = arguments.pop("validation_batch_size", None) or size
         arguments["validation_data"] = _pipeline(held_out, size, arguments.get("validation_steps"))
     return arguments
-
-
-def _split(arrays, split):
-    """Splits off the last part of the arrays, for validation."""
-    n = len(arrays[0])
-    cut = math.floor(n * (1 - check_number("validation_split", split, 0, 1)))
-    if not 0 < cut < n:
-        raise ValueError(f"validation_split={split} of {n} examples leaves one part empty.")
-    halves = [(a[:cut], a[cut:]) if a is not None else (None, None) for a in arrays]
-    return zip(*halves)
 
 
 def _pipeline(arrays, batch_size, steps, shuffle=False):

@@ -12,7 +12,8 @@ class Ramp(keras.callbacks.Callback):
     `Ramp("beta", 5, period=10)` starts over every 10 epochs (Fu et al. 2019, arXiv 1903.10145);
     `Ramp("capacity", 100)` is the schedule of Burgess et al. 2018. In epoch e of the ramp, counted
     from 0, training uses (e + 1) / (epochs + 1) of the setting, and all of it after the ramp. With
-    `steps` the same goes for training steps, which one `fit` counts from 0.
+    `steps` the same goes for training steps, which one `fit` counts from 0; if `compile` was given
+    `steps_per_execution`, the share stays the same for so many steps.
     Validation always uses all of it, so `val_loss` is comparable across epochs. The setting itself
     does not change: a model saved or interrupted in mid-ramp keeps its own.
 
@@ -47,17 +48,28 @@ class Ramp(keras.callbacks.Callback):
                 f"{', '.join(self.model.objective.settings())}."
             )
 
-        self.step = 0
+        self.before, self.steps = 0, 0
 
     def on_epoch_begin(self, epoch, logs=None):
+        self.before += self.steps
         if not self.by_step:
             self._raise(epoch)
 
     def on_train_batch_begin(self, batch, logs=None):
+        step = self.before + batch
         # After the ramp nothing changes; on JAX, touching the model costs time.
-        if self.by_step and (self.period or self.step <= self.length):
-            self._raise(self.step)
-        self.step += 1
+        if self.by_step and (self.period or step <= self.length):
+            self._raise(step)
+        self.steps = batch + 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        # With several steps per execution the last batch that began is not the last of the epoch.
+        self.steps = (self.params or {}).get("steps") or self.steps
+
+    @property
+    def every_step(self):
+        """Whether the ramp needs a call at every step: see `VAE.compile`."""
+        return self.by_step
 
     def on_train_end(self, logs=None):
         self.model.objective.ramp(self.name)

@@ -33,6 +33,8 @@ class SkipSteps(keras.callbacks.Callback):
     >>> model.fit(x, epochs=50, callbacks=[keras_vae.callbacks.SkipSteps(above=1e4)])
     """
 
+    every_step = False  # it needs the number of the last step only: see `VAE.compile`
+
     def __init__(self, above=None):
         super().__init__()
         self.above = math.inf if above is None else check_number("above", above, 0)

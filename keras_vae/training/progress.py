@@ -18,6 +18,7 @@ class Progress(keras.callbacks.Callback):
         history: the logs of the epochs so far; whoever writes checkpoints adds to it.
     """
 
+    every_step = False  # see `VAE.compile`
     async_safe = True  # Keras need not wait for the figures of a batch: a GPU would wait with it
 
     def __init__(self, epochs, steps, history):
