@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import math
 import types
 
 import keras
@@ -11,7 +12,9 @@ from keras import ops
 from keras_vae import batches
 from keras_vae.backends import (
     join_steps,
+    keep_state,
     pipe_arrays,
+    shards,
     share_gradients,
     share_variables,
     speed_up_adam,
@@ -106,6 +109,7 @@ class Fitting:
             validation = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
             arguments["validation_data"] = self._check_triple(*validation, "validation_data")
         self._check_logits(arguments["x"])
+        _check_shards(arguments)
         self.objective.end_ramps()  # of a fit that was interrupted
         self._start_alike(arguments["x"])
         # A pipeline has an order of its own; Keras warns if it is asked to shuffle one.
@@ -130,6 +134,7 @@ class Fitting:
                 return _average_logs(super().evaluate(x=x, y=y, **kwargs))
             with self._dispatching():
                 arguments = self._check_call(keras.Model.evaluate, x, y, *args, **kwargs)
+                _check_shards(arguments)
                 self.steps_per_execution = steps_of_dispatch(self, arguments)
                 return super().evaluate(**pipe_arrays(arguments, self))
         finally:
@@ -139,8 +144,14 @@ class Fitting:
     def predict(self, x, *args, **kwargs):
         """Reconstructs data, `(n, *data_shape)`, as `keras.Model.predict` does."""
         arguments = self._check_call(keras.Model.predict, x, *args, **kwargs)
+        x = arguments["x"]
+        missing = -len(x) % shards() if is_array(x) else 0
+        if missing:  # the devices must have as many examples each
+            arguments["x"] = np.concatenate([x, *[x[-1:]] * missing])
+        _check_shards(arguments)
         with self._dispatching():
-            return super().predict(**pipe_arrays(arguments))
+            images = super().predict(**pipe_arrays(arguments))
+        return images[: len(x)] if missing else images
 
     def train_step(self, *args):
         return super().train_step(*_as_autoencoder(args))
@@ -153,11 +164,13 @@ class Fitting:
         weighted = kwargs.get("class_weight") is not None
         x, labels, sample_weight = self._check_triple(x, y, sample_weight)
         self._check_logits(x)
+        _check_shards({"x": x, "batch_size": len(x)})
         return super().train_on_batch(x, y if weighted else labels, sample_weight, **kwargs)
 
     def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         self._compile_if_needed()
         x, y, sample_weight = self._check_triple(x, y, sample_weight)
+        _check_shards({"x": x, "batch_size": len(x)})
         return super().test_on_batch(x, y, sample_weight, **kwargs)
 
     @property
@@ -196,7 +209,11 @@ class Fitting:
         try:
             yield
         finally:
+            keep_state(self)
             self.steps_per_execution, self.__dict__["_own_steps"] = before, outer
+
+    def _purge_model_variables(self, **_):
+        """Keeps the values that Keras's trainer on JAX would drop: its first step may fail."""
 
     def _compile_if_needed(self):
         if not self.compiled:
@@ -295,6 +312,25 @@ def _average_logs(logs):
 def _chain(first, rest):
     yield first
     yield from rest
+
+
+def _check_shards(arguments):
+    """Raises ValueError if the devices of `keras.distribution` cannot share the batches."""
+    x, held_out = arguments["x"], arguments.get("validation_data")
+    size, parts = arguments.get("batch_size"), shards()
+    steps = arguments.get("steps_per_epoch") or arguments.get("steps")
+    given = [("x", x, size or (is_array(x) and steps and math.ceil(len(x) / steps)) or 32)]
+    if held_out is not None:
+        size = arguments.get("validation_batch_size") or size or 32
+        given.append(("validation_data", held_out[0], size))
+    for name, array, size in given:
+        count = len(array) if parts > 1 and is_array(array) else 0
+        if count and (size % parts or count % size % parts):
+            raise ValueError(
+                f"{parts} devices share each batch: {parts} must divide batch_size and the number "
+                f"of examples in the last batch. Received: {name} of {count} examples, in batches "
+                f"of {size}."
+            )
 
 
 def _check_no_target(x, y):

@@ -1,6 +1,7 @@
 """Several devices, or processes, train and measure as one does."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -99,6 +100,64 @@ else:
         optimizer.step()
 print(json.dumps([name, {**logs, **weights_of(model)}]))
 """
+
+
+FOUR_SHARDS = """
+x, weight = x[:8], weight[:8]
+CASES["conv"] = lambda: keras_vae.conv_vae((4, 4, 1), 2, (4,), hidden_units=(), seed=0)
+for name, make in CASES.items():
+    found = []
+    for distribution in (None, keras.distribution.DataParallel()):
+        keras.distribution.set_distribution(distribution)
+        keras.utils.set_random_seed(0)
+        model = make()
+        model.compile(keras.optimizers.SGD(1e-3))
+        options = {"sample_weight": weight if name in ("elbo", "vq") else None}
+        common = {"batch_size": 4, "verbose": 0}
+        held_out = (x[:4], None)
+        logs = model.fit(
+            x, epochs=2, shuffle=False, validation_data=held_out, **common, **options
+        ).history
+        tested = model.evaluate(x, return_dict=True, **common, **options)
+        found.append({**logs, "tested": list(tested.values()), **weights_of(model)})
+        predict = lambda x: model.predict(x, verbose=0)
+        for measure in (predict, model.elbo, lambda x: model.log_likelihood(x, 2)):
+            found[-1][f"measured {len(found[-1])}"] = measure(x[:7]).ravel().tolist()
+    before = model.get_weights()
+    for call in (
+        lambda: model.fit(x, batch_size=6, verbose=0),
+        lambda: model.fit(x[:5], batch_size=4, verbose=0),
+        lambda: model.fit(x, validation_data=(x[:3], None), **common),
+        lambda: model.evaluate(x[:5], verbose=0),
+        lambda: model.train_on_batch(x[:3]),
+        lambda: model.test_on_batch(x[:3]),
+        lambda: model.fit(((x[i : i + 3],) for i in (0, 3)), verbose=0),
+        lambda: model.predict(((x[i : i + 3],) for i in (0, 3)), verbose=0),
+    ):
+        try:
+            call()
+            raise AssertionError("must be refused")
+        except ValueError as error:
+            told = str(error)
+            assert "devices share each batch" in told or "divide the shape" in told, told
+    assert all((old == new).all() for old, new in zip(before, model.get_weights()))
+    print(json.dumps([name, *found]))
+"""
+
+
+@pytest.mark.skipif(ON != "jax", reason="a distribution of JAX")
+@pytest.mark.long
+def test_four_devices_train_and_measure_as_one_and_what_they_cannot_share_harms_nothing():
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    command = [sys.executable, "-c", COMMON + FOUR_SHARDS]
+    process = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **flags})
+    assert process.returncode == 0, process.stderr
+    cases = [json.loads(line) for line in process.stdout.splitlines()]
+    assert len(cases) == 7
+    for name, one, four in cases:
+        assert one.keys() == four.keys()
+        for key in one:
+            assert four[key] == pytest.approx(one[key], rel=1e-4, abs=1e-5), (name, key)
 
 
 @pytest.mark.skipif(ON != "tensorflow", reason="a strategy of TensorFlow")

@@ -34,6 +34,10 @@ join_steps = getattr(_backend, "join_steps", _unchanged)
 # `ordered_batches(x, batch_size, order, epochs)`: batches `(x,)` of an array for a range of epochs;
 # `order(epoch)` gives the order of its examples.
 ordered_batches = getattr(_backend, "ordered_batches", _generate_batches)
+# `shards()`: the parts that the devices of `keras.distribution` split a batch into.
+shards = getattr(_backend, "shards", lambda: 1)
+# `keep_state(model)`: after an error in training, a model has the weights of the last step.
+keep_state = getattr(_backend, "keep_state", _unchanged)
 # An optimizer that updates faster, with the same formula and state.
 speed_up_adam = getattr(_backend, "speed_up_adam", _unchanged)
 # Several replicas (devices, or processes) may each train on a part of every batch: see `replicas`.

@@ -1,4 +1,4 @@
-"""JAX: jit for inference."""
+"""JAX: jit for inference, devices that share a batch, and weights that survive an error."""
 
 import jax
 import keras
@@ -14,6 +14,24 @@ def accelerator():
     """Returns the name of the accelerator, or None on a CPU."""
     device = jax.local_devices()[0]
     return None if device.platform == "cpu" else device.device_kind
+
+
+def shards():
+    """The number of parts that `keras.distribution` splits a batch into; 1 without it."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return 1
+    mesh = distribution.device_mesh
+    sizes = dict(zip(mesh.axis_names, mesh.shape))
+    return sizes.get(distribution.batch_dim_name, 1)
+
+
+def keep_state(model):
+    """Gives a model's variables the values of the last step that ended, if it was interrupted.
+
+    Keras's trainer has them to itself while it runs, and drops them if there is an error.
+    """
+    model.jax_state_sync()
 
 
 def compile_method(function, layer):
