@@ -76,6 +76,9 @@ class Fitting(CallChecks):
         self.optimizer.build(self.trainable_variables)
 
     def get_compile_config(self):
+        if not self.compiled:
+            return None
+        self._build_optimizer()  # the file is to hold what the loaded model will have
         config = {**super().get_compile_config(), "steps_per_execution": self.steps_wanted}
         return {name: value for name, value in config.items() if value is not None}
 
@@ -181,9 +184,7 @@ class Fitting(CallChecks):
         frozen = not self.latent.trainable
         force = force or getattr(self, "_traced_frozen", frozen) != frozen
         self._traced_frozen = frozen
-        if self.built and not self.optimizer.built:
-            # Variables made while TensorFlow traces a step would have it trace a second time.
-            self.optimizer.build(self.trainable_variables)
+        self._build_optimizer()  # if TensorFlow did while it traces a step, it would trace again
         super().make_train_function(force=force)
         join_steps(self)
 
@@ -211,6 +212,10 @@ class Fitting(CallChecks):
 
     def _purge_model_variables(self, **_):
         """Keeps the values that Keras's trainer on JAX would drop: its first step may fail."""
+
+    def _build_optimizer(self):
+        if self.built and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
 
     def _compile_if_needed(self):
         if not self.compiled:

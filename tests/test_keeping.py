@@ -78,3 +78,17 @@ def test_code_usage_says_what_it_takes(make, grey):
     with pytest.raises(ValueError, match="num_codes must be .* an array of shape"):
         keras_vae.plots.code_usage(codes, grey)
     assert keras_vae.plots.code_usage(codes, model.latent.num_codes).axes
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_model_that_was_never_trained_is_saved_whole(make, factory, compiled, tmp_path):
+    model = make(factory)
+    if compiled:
+        model.compile(keras.optimizers.Adam(1e-2))
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert again.compiled == compiled
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    if compiled:
+        assert len(again.optimizer.variables) == len(model.optimizer.variables) > 2
