@@ -256,11 +256,27 @@ def accelerator(results) -> str:
     return table(results["accelerator"])
 
 
+def autoencoders(results) -> str:
+    """Seconds and memory of published autoencoders' networks, beside diffusers."""
+    rows = [
+        [
+            row["model"],
+            f"{row['size']} x {row['size']}",
+            row["library"],
+            f"{row['encode']:.2f} s",
+            f"{row['decode']:.2f} s",
+            f"{row['GiB']:.2f} GiB",
+        ]
+        for row in results["autoencoders"]["rows"]
+    ]
+    return markdown(("network", "image", "library", "encode", "decode", "memory"), rows)
+
+
 TABLES = {
     function.__name__: function
     for function in (
         *(models, reproduced, published, densities, errors, latent_plane, rate_distortion),
-        *(backends, speed, accelerator, load_time),
+        *(backends, speed, accelerator, autoencoders, load_time),
     )
 }
 # The result without which a table is not written.
@@ -270,6 +286,7 @@ NEEDED = {
     "backends": "backends",
     "speed": "speed-training",
     "accelerator": "accelerator",
+    "autoencoders": "autoencoders",
 }
 
 
