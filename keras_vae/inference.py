@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae import batches
-from keras_vae.backends import compile_method
+from keras_vae.backends import compile_method, place
 from keras_vae.checks import as_array, check_data, check_number, check_sizes, check_whole
 from keras_vae.noise import check_noise_seed, noise_streams, normal_noise
 from keras_vae.tempering import Tempered
@@ -268,13 +268,13 @@ class Inference(Tiling):
 
     def _tensor(self, batch):
         """Converts a batch of data to the networks' input."""
-        return ops.convert_to_tensor(self.likelihood.read(batch))
+        return place(self.likelihood.read(batch))
 
     def _observe(self, batch, streams):
         def uniform(shape):
             return np.stack([rng.random(shape[1:], dtype="float32") for rng in streams])
 
-        return ops.convert_to_tensor(self.likelihood.observe(self.likelihood.read(batch), uniform))
+        return place(self.likelihood.observe(self.likelihood.read(batch), uniform))
 
     @staticmethod
     def _noise(streams, num_samples, spec):
@@ -321,7 +321,7 @@ class Inference(Tiling):
         return self._compiled(rates)(self._tensor(batch), noise)
 
     def _decode_batch(self, code, tile=None):
-        code = ops.convert_to_tensor(code)
+        code = place(code)
         if tile is not None:
             return self._decode_tiles(code, tile)
         return ops.convert_to_numpy(self._compiled(self._decoded)(code))

@@ -292,7 +292,7 @@ def test_pictures_of_a_model_of_any_size_take_the_size_of_the_images(tmp_path):
 
 def test_pictures_of_volumes_are_refused_before_training(tmp_path):
     _, _, model, x, _ = cases.fit("volumes")
-    with pytest.raises(ValueError, match="SampleGrid shows images"):
+    with pytest.raises(ValueError, match="data are not images"):
         model.fit(x, verbose=0, callbacks=[keras_vae.callbacks.SampleGrid(tmp_path, x)])
 
 

@@ -122,7 +122,9 @@ for name, make in CASES.items():
         found.append({**logs, "tested": list(tested.values()), **weights_of(model)})
         predict = lambda x: model.predict(x, verbose=0)
         for measure in (predict, model.elbo, lambda x: model.log_likelihood(x, 2)):
-            found[-1][f"measured {len(found[-1])}"] = measure(x[:7]).ravel().tolist()
+            for part in (x, x[:7]):  # of which the devices share the first only
+                found[-1][f"measured {len(found[-1])}"] = measure(part).ravel().tolist()
+    assert len(model._compiled(model._code)(model._tensor(x)).sharding.device_set) == 4
     before = model.get_weights()
     for call in (
         lambda: model.fit(x, batch_size=6, verbose=0),

@@ -26,6 +26,15 @@ def shards():
     return sizes.get(distribution.batch_dim_name, 1)
 
 
+def place(examples):
+    """A tensor of examples, which the devices of `keras.distribution` share if they can evenly."""
+    examples = keras.ops.convert_to_tensor(examples)
+    if shards() == 1 or len(examples) % shards() or jax.process_count() > 1:
+        return examples
+    layout = keras.distribution.distribution().get_data_layout(examples.shape)
+    return jax.device_put(examples, layout.backend_layout)
+
+
 def keep_state(model):
     """Gives a model's variables the values of the last step that ended, if it was interrupted.
 
