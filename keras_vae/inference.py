@@ -147,8 +147,7 @@ class Inference(Tiling):
                 in a hierarchy, of the noise that a flow transforms, of a mixture's components.
                 Below 1 samples are more typical and less varied. Defaults to 1, the prior itself.
             size: of the data without its channels, such as the height and width of images, for a
-                model that takes data of any size.
-                Defaults to None, the model's own size.
+                model that takes data of any size. Defaults to None, the model's own size.
             batch_size: images per pass at most. Defaults to None, as in `encode`.
 
         Returns:

@@ -1,7 +1,7 @@
 """PyTorch: Keras's layers without its copies of images, and networks that free what they used.
 
 Keras's layers take (height, width, channels) and copy every image to (channels, height, width) and
-back. PyTorch computes with either order in memory, so a change of strides does.
+back. PyTorch computes with either order in memory, so changing the strides is enough.
 """
 
 import types
