@@ -28,7 +28,7 @@ FULL = {
     "matrix": 8192,
     "small_steps": 256,
     "small_epochs": 4,
-    "rounds": 7,
+    "rounds": 3,
     "epochs": 100,
     "nll": {"images": 10_000, "num_samples": 5000},
     "compiled": True,
@@ -75,7 +75,7 @@ def main():
     }
     networks = [] if options.overhead else options.networks or NETWORKS
     common = {"scale": scale, "networks": networks, "data": options.data}
-    peers = [name for name in ("torch", "pythae") if importlib.util.find_spec(name) and networks]
+    peers = [name for name in ("pythae", "torch") if importlib.util.find_spec(name) and networks]
     for contender in ("jax", *peers):
         left = end - time.time()
         if contender != "jax" and left < 20 and not options.smoke:

@@ -26,6 +26,8 @@ def figures(scale, networks, data):
         return
     matmul = {dtype: product_rate(dtype, scale["matrix"]) for dtype in POLICIES}
     yield {"matmul_tflops": {dtype: round(rate / 1e12, 3) for dtype, rate in matmul.items()}}
+    yield {"vq_epochs": _vq_epochs(data, scale["epochs"])}
+    yield {"log_likelihood": _log_likelihood(data, **scale["nll"])}
     images = images_of(data, scale["images"])
     for batch in scale["batches"]:
         for dtype, policy in POLICIES.items():
@@ -33,9 +35,6 @@ def figures(scale, networks, data):
             for network in networks:
                 yield from _rows(network, dtype, batch, images, matmul[dtype], scale)
             keras.config.set_dtype_policy("float32")
-        if batch == scale["batches"][0]:
-            yield {"vq_epochs": _vq_epochs(data, scale["epochs"])}
-            yield {"log_likelihood": _log_likelihood(data, **scale["nll"])}
 
 
 def images_of(data, n):
