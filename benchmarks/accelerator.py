@@ -6,7 +6,7 @@ of the rate of one large matrix product that this is; what Python costs at each 
 model, before and after the steps of a dispatch became one compiled call; the time of 100 epochs of
 a VQ-VAE, and of log-likelihoods with K = 5,000. Each contender runs in a process of its own. It
 stops at --minutes; what is measured first matters most. Needs neither TensorFlow nor its data sets
-if --data names an .npz file. Writes results/accelerator.json after each figure.
+if --data names an .npz file. Writes results/accelerator-gpu.json, or -cpu.json, after each figure.
 """
 
 import importlib.util
@@ -87,7 +87,7 @@ def main():
                 result["rows"].append(figure["row"])
             else:
                 result.update(figure)
-            record.write(options, "accelerator", result)
+            record.write(options, f"accelerator-{result['device'].partition(':')[0]}", result)
     print(table({**result, **record.circumstances()}))
 
 
@@ -115,6 +115,8 @@ def table(result: dict) -> str:
         )
     where = f"{result['device']}, jax {result['jax']}; {result['machine']}"
     text = f"{where}\n\n"
+    for dtype, rate in result.get("matmul_tflops", {}).items():
+        text += f"One matrix product, {dtype}: {rate:.0f} TFLOP/s\n\n"
     if rows:
         headings = ("network", "dtype", "batch", "contender", "images per second")
         text += markdown((*headings, "of plain JAX", "of matmul"), rows) + "\n"

@@ -253,7 +253,7 @@ def accelerator(results) -> str:
     """Training on one GPU, and what Python costs at each step."""
     from benchmarks.accelerator import table
 
-    return table(results["accelerator"])
+    return "\n".join(table(results[key]) for key in results if key.startswith("accelerator-"))
 
 
 def autoencoders(results) -> str:
@@ -285,7 +285,7 @@ NEEDED = {
     "rate_distortion": "rate_distortion",
     "backends": "backends",
     "speed": "speed-training",
-    "accelerator": "accelerator",
+    "accelerator": "accelerator-gpu",
     "autoencoders": "autoencoders",
 }
 

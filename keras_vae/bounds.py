@@ -143,9 +143,13 @@ class Bounds:
         h, sampled = self._compiled(self._encoded)(observed), self._compiled(self._sampled_terms)
         log_sum = log_sum_squares = np.full(n, -np.inf)
         distortion, rate, elbo, squares = np.zeros((4, n))
+        noise = self._noise(streams, min(chunk, total), spec)
         for done in range(0, total, chunk):
-            noise = self._noise(streams, min(chunk, total - done), spec)
-            parts = ops.convert_to_numpy(sampled(observed, h, noise))
+            parts = sampled(observed, h, noise)
+            left = min(chunk, total - done - chunk)
+            if left > 0:  # drawn while an accelerator computes the parts
+                noise = self._noise(streams, left, spec)
+            parts = ops.convert_to_numpy(parts)
             log_p, log_ratio, rates = parts.astype("float64")  # (k, n)
             log_w = np.logaddexp.reduce(log_p + log_ratio, axis=0)
             log_sum = np.logaddexp(log_sum, log_w)
