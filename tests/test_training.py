@@ -16,7 +16,7 @@ from rich.console import Console
 import keras_vae
 from keras_vae import data, training
 from keras_vae.training import train
-from keras_vae.training.checkpoints import Checkpoints, restore_checkpoint
+from keras_vae.training.checkpoints import Checkpoints, restore_checkpoint, write_checkpoint
 from keras_vae.training.feeding import epochs_of_batches
 from keras_vae.training.progress import Progress
 from keras_vae.training.progress import _figures as figures
@@ -88,7 +88,7 @@ def test_a_run_that_averages_its_weights_validates_and_leaves_the_average(tmp_pa
     check_equal(again, made)
     # A checkpoint continues from the weights themselves.
     last = averaging()
-    restore_checkpoint(last, next(tmp_path.glob("epoch-*.h5")))
+    restore_checkpoint(last, next(tmp_path.glob("epoch-*.npz")))
     average, kept = (m.decoder.get_weights()[0] for m in (made, last))
     assert np.abs(kept - average).max() > 1e-3
 
@@ -108,7 +108,7 @@ def test_a_run_goes_on_where_its_outputs_are_closed(tmp_path, monkeypatch):
 
 def test_only_the_last_checkpoint_is_kept_and_a_finished_run_is_not_trained_again(finished):
     folder, made, _ = finished
-    assert [path.name for path in folder.glob("*.h5")] == ["epoch-00003.weights.h5"]
+    assert [path.name for path in folder.glob("*.npz")] == ["epoch-00003.npz"]
     again, history = run(folder, beta_warmup=1)
     assert len(history) == 3
     check_equal(again, made)
@@ -354,3 +354,31 @@ def test_the_package_has_training_without_a_further_import():
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert result.stdout == "default_recipe\n", result.stderr
+
+
+@pytest.mark.parametrize("policy", ["float32", "bfloat16", "mixed_float16"])
+def test_a_checkpoint_has_every_number_of_model_and_optimizer(policy, tmp_path):
+    def trained(seed):
+        keras.config.set_dtype_policy(policy)
+        try:
+            made = model()
+        finally:
+            keras.config.set_dtype_policy("float32")
+        made.fit(X[seed:], batch_size=16, verbose=0)
+        return made
+
+    def state(made):
+        return [*made.variables, *made.optimizer.variables]
+
+    first, second = trained(0), trained(8)
+    write_checkpoint(first, tmp_path / "a.npz")
+    restore_checkpoint(second, tmp_path / "a.npz")
+    assert len(state(first)) > len(first.weights) + 2
+    for ours, theirs in zip(state(second), state(first), strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (ours, theirs)))
+    with pytest.raises(ValueError, match="is the checkpoint of another model"):
+        restore_checkpoint(averaging(), tmp_path / "a.npz")
+    (tmp_path / "a.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:99])
+    with pytest.raises(ValueError, match=r"a\.npz cannot be read"):
+        restore_checkpoint(second, tmp_path / "a.npz")

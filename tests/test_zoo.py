@@ -57,6 +57,16 @@ def test_a_recipe_builds_its_model(name):
     assert model.count_params() * 4 <= 8 * 2**20
 
 
+def test_the_learning_rate_rises_and_then_falls_along_a_cosine():
+    stage = {**TWO_STAGES["training"], "epochs": 5, "warmup": 4, "decay_to": 0.1}
+    model = build_stage({**TWO_STAGES, "training": stage}, steps_per_epoch=4)
+    rates = []
+    for step in (0, 1, 4, 12, 20, 30):
+        model.optimizer.iterations.assign(step)
+        rates.append(float(model.optimizer.learning_rate))
+    np.testing.assert_allclose(rates, [0, 0.0025, 0.01, 0.0055, 0.001, 0.001], rtol=1e-5)
+
+
 def test_an_unknown_recipe_gets_the_names():
     with pytest.raises(SystemExit, match=f"No recipe 'mnist'. Available: {', '.join(NAMES)}$"):
         read_recipe("mnist")
@@ -75,7 +85,7 @@ def two_stages(tmp_path_factory):
 def first_stage(recipe, folder):
     """The model that the first stage of a run made."""
     model = build_stage(recipe)
-    checkpoints.restore_checkpoint(model, next(folder.glob("epoch-*.h5")))
+    checkpoints.restore_checkpoint(model, next(folder.glob("epoch-*.npz")))
     return model
 
 

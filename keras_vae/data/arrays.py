@@ -21,7 +21,7 @@ def read_npz(path) -> Data:
     if not path.exists():
         raise FileNotFoundError(f"No such file: {path}. Expected an .npz with the array x_train.")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             found = list(file.files)
             parts = {name: file[name] for name in ARRAYS if name in file.files}
     except Exception as error:  # a damaged zip raises a dozen kinds

@@ -12,10 +12,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae.files import read_json, replacing, write_json, write_weights
+from keras_vae.files import read_json, replacing, write_json
 from keras_vae.training.machine import made_on, peak_memory_mb
 
-BEST = "best.weights.h5"
+BEST = "best.npz"
 _STATE = {"plan": dict, "checkpoint": str, "history": list}
 
 
@@ -42,7 +42,7 @@ class Checkpoints(keras.callbacks.Callback):
         figures = {f"val_{key}": float(value) for key, value in logs.items()}
         used = {"seconds": 0.0, "peak_memory_mb": peak_memory_mb()}
         self.history.append({"epoch": 0, **figures, **used})
-        self.write("epoch-00000.weights.h5")
+        self.write("epoch-00000.npz")
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
@@ -55,20 +55,20 @@ class Checkpoints(keras.callbacks.Callback):
         figures = {key: float(value) for key, value in logs.items()}
         used = {"seconds": seconds, "peak_memory_mb": peak_memory_mb()}
         self.history.append({"epoch": epoch + 1, **figures, **used})
-        self.write(f"epoch-{epoch + 1:05d}.weights.h5")
+        self.write(f"epoch-{epoch + 1:05d}.npz")
         if is_stalled(self.history, self.patience):
             self.model.stop_training = True
 
     def write(self, name):
         """Writes the checkpoint, then the state that names it, then removes the one before."""
-        write_weights(self.model, self.folder / name)
+        write_checkpoint(self.model, self.folder / name)
         if self.keep_best and best_epoch(self.history) is self.history[-1]:
             with replacing(self.folder / BEST) as partial:
                 shutil.copyfile(self.folder / name, partial)
         state = {"plan": self.plan, "checkpoint": name, "history": self.history}
         state["made_on"] = made_on()
         write_json(self.folder / "state.json", state)
-        for old in self.folder.glob("*epoch-*.weights.h5"):
+        for old in self.folder.glob("*epoch-*.npz"):
             if old.name != name:
                 old.unlink()
 
@@ -114,10 +114,38 @@ def read_state(folder: Path) -> dict:
     return state
 
 
-def restore_checkpoint(model, checkpoint: Path):
-    """Restores a compiled model and its optimizer from a checkpoint."""
+def write_checkpoint(model, path: Path):
+    """Writes the state of a compiled model and its optimizer: the variables of both, in order.
+
+    A ladder has over a thousand of them, for which Keras's file of weights takes a second.
+    """
+    with replacing(path) as partial, open(partial, "wb") as file:
+        np.savez(file, *map(keras.ops.convert_to_numpy, _variables(model)))
+
+
+def restore_checkpoint(model, path: Path):
+    """Restores what `write_checkpoint` wrote.
+
+    Raises:
+        ValueError: if it cannot be read, or is of another model.
+    """
+    variables = _variables(model)
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            values = [file[name] for name in file.files]
+    except Exception as error:  # a damaged zip raises a dozen kinds
+        raise ValueError(f"{path} cannot be read: {error}. Start a new run.") from error
+    if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+        raise ValueError(f"{path} is the checkpoint of another model. Start a new run.")
+    for variable, value in zip(variables, values):
+        if value.dtype.kind == "V":  # bfloat16, which NumPy's files do not know
+            value = value.view(variable.dtype)
+        variable.assign(value)
+
+
+def _variables(model):
     model.optimizer.build(model.trainable_variables)
-    model.load_weights(checkpoint)
+    return [*model.variables, *model.optimizer.variables]
 
 
 def best_epoch(history) -> dict:

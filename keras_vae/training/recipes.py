@@ -13,7 +13,8 @@ A stage may also have
 - `optimizer`: `"adam"` (default) or `"adamax"`;
 - `clip`: the norm that all gradients together are scaled down to (default: none);
 - `skip_above`: the norm above which a step is left out, before it is clipped (default: none);
-- `decay_to`: the learning rate falls along a cosine to this fraction of itself (default: 0);
+- `warmup`: steps over which the learning rate rises from 0 (default: 0);
+- `decay_to`: from there it falls along a cosine to this fraction of itself (default: 0);
 - `beta_warmup`: epochs over which beta rises (default: 0);
 - `average`: decay per step of an exponential moving average of the weights, which is the result;
 - `keep_best`: whether the result is the epoch with the lowest `val_loss` (default: the last);
@@ -143,8 +144,13 @@ def build_stage(recipe: dict, name: str = "training", before=None, steps_per_epo
 
 
 def _optimizer(stage, steps_per_epoch):
+    warmup = stage.get("warmup", 0)
+    rising = {"warmup_steps": warmup, "warmup_target": stage["learning_rate"]} if warmup else {}
     rate = keras.optimizers.schedules.CosineDecay(
-        stage["learning_rate"], stage["epochs"] * steps_per_epoch, alpha=stage.get("decay_to", 0.0)
+        0.0 if warmup else stage["learning_rate"],
+        max(1, stage["epochs"] * steps_per_epoch - warmup),
+        alpha=stage.get("decay_to", 0.0),
+        **rising,
     )
     average = stage.get("average")
     ema = {"use_ema": True, "ema_momentum": average} if average else {}

@@ -14,6 +14,7 @@ from keras_vae.training.checkpoints import (
     Checkpoints,
     epochs_done,
     is_stalled,
+    restore_checkpoint,
     resume,
 )
 from keras_vae.training.checkpoints import best_epoch as best_epoch
@@ -109,7 +110,7 @@ def train(
             batches = {"batch_size": batch_size, "seed": seed, "variants": variants}
             _fit(model, x, x_validation, checkpoints, epochs, own, n, batches)
         if keep_best:
-            model.load_weights(folder / BEST)
+            restore_checkpoint(model, folder / BEST)
         apply_average(model)
     return history
 
