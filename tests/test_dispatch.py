@@ -6,7 +6,7 @@ import pytest
 from keras.ops import convert_to_numpy as to_numpy
 
 import keras_vae
-from keras_vae import training
+from keras_vae import backends, training
 
 if keras.backend.backend() != "jax":
     pytest.skip("the other backends leave this to Keras", allow_module_level=True)
@@ -54,6 +54,14 @@ def same(got, expected):
 def on_gpu(monkeypatch):
     """Keras and this library take the CPU for an accelerator."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+
+
+def test_an_accelerator_finds_the_same_largest_numbers(on_gpu):
+    values = np.random.default_rng(0).integers(0, 9, (50, 30)).astype("float32")  # with ties
+    for compiled in (backends.largest, jax.jit(backends.largest)):
+        most, first = compiled(values)
+        np.testing.assert_array_equal(most, values.max(axis=1))
+        np.testing.assert_array_equal(first, values.argmax(axis=1))
 
 
 class Calls(keras.callbacks.Callback):

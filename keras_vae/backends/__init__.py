@@ -18,6 +18,11 @@ def _generate_batches(x, batch_size, order, epochs):
             yield (x[indices[start : start + batch_size]],)
 
 
+def _largest(values):
+    # Keras's argmax makes several passes over all values.
+    return tuple(part[:, 0] for part in keras.ops.top_k(values, 1))
+
+
 # The name of the accelerator, or None on a CPU.
 accelerator = getattr(_backend, "accelerator", lambda: None)
 # `compile_method(function, layer)`: compiles a function of tensors that uses a layer's variables.
@@ -50,5 +55,7 @@ gather_replicas = getattr(_backend, "gather_replicas", _unchanged)
 share_loss = getattr(_backend, "share_loss", _unchanged)
 share_gradients = getattr(_backend, "share_gradients", _unchanged)
 share_variables = getattr(_backend, "share_variables", _unchanged)
+# `largest(values)`: of each row of `(n, k)` the largest number, and the index of the first such.
+largest = getattr(_backend, "largest", _largest)
 # `speed_up_layer(layer)`: has a layer of Keras compute the same numbers in less time.
 speed_up_layer = getattr(_backend, "speed_up_layer", _unchanged)

@@ -43,6 +43,14 @@ def keep_state(model):
     model.jax_state_sync()
 
 
+def largest(values):
+    """Of each row of `(n, k)` the largest number, and the index of the first such."""
+    # A GPU may sort whole rows for top_k.
+    if jax.default_backend() == "cpu":  # where XLA computes an argmax one number at a time
+        return tuple(part[:, 0] for part in jax.lax.top_k(values, 1))
+    return jax.numpy.max(values, axis=-1), jax.numpy.argmax(values, axis=-1)
+
+
 def compile_method(function, layer):
     """Compiles `function`, a function of tensors that uses the variables of `layer`."""
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vae.backends import largest
 from keras_vae.checks import check_number, check_whole
 from keras_vae.replicas import batch_size, draw_examples, gather_replicas, over_replicas, replicas
 
@@ -109,8 +110,7 @@ class Codebook:
             block = vectors[start : start + BLOCK]
             # argmin_k ||h - e_k||^2 = argmax_k 2 h e_k - ||e_k||^2
             closeness = 2 * flat @ ops.transpose(block) - ops.sum(ops.square(block), axis=-1)
-            # top_k, because Keras's argmax makes several passes over all distances.
-            value, code = (t[:, 0] for t in ops.top_k(closeness, 1))
+            value, code = largest(closeness)
             code = ops.cast(code, "int32") + start
             if best is None:
                 best, codes = value, code
