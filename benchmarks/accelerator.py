@@ -123,10 +123,16 @@ def table(result: dict) -> str:
     if "microseconds" in result:
         steps = [[name, f"{value:,.1f}"] for name, value in result["microseconds"].items()]
         text += markdown(("a step of a very small model", "overhead, microseconds"), steps)
-    for name in ("vq_epochs", "log_likelihood"):
-        if name in result:
-            figures = ", ".join(f"{key} {value}" for key, value in result[name].items())
-            text += f"\n{name}: {figures}\n"
+    if vq := result.get("vq_epochs"):
+        text += (
+            f"\n{vq['epochs']} epochs of the VQ-VAE over {vq['images']:,} images of MNIST, batch "
+            f"size {vq['batch']}: {vq['seconds']} s\n"
+        )
+    if of := result.get("log_likelihood"):
+        text += (
+            f"\nNLL of `conv-mnist` on {of['images']:,} test images, K = {of['num_samples']:,}: "
+            f"{of['nll']} nats, {of['seconds']} s\n"
+        )
     return text
 
 
