@@ -42,11 +42,17 @@ place = getattr(_backend, "place", keras.ops.convert_to_tensor)
 keep_state = getattr(_backend, "keep_state", _unchanged)
 # An optimizer that updates faster, with the same formula and state.
 speed_up_adam = getattr(_backend, "speed_up_adam", _unchanged)
+# `devices()`: how many devices of this machine one process can train a model on together.
+devices = getattr(_backend, "devices", lambda: 1)
+# `on_devices(count)`: a context; a model made and trained in it trains on the first `count` devices.
+on_devices = getattr(_backend, "on_devices", None)
 # Several replicas (devices, or processes) may each train on a part of every batch: see `replicas`.
 replicas = getattr(_backend, "replicas", lambda: 1)
 replica = getattr(_backend, "replica", lambda: 0)
 over_replicas = getattr(_backend, "over_replicas", _unchanged)
 gather_replicas = getattr(_backend, "gather_replicas", _unchanged)
+# `whole_gradients(gradients)`: those of the whole batch, from a replica's.
+whole_gradients = getattr(_backend, "whole_gradients", _unchanged)
 share_loss = getattr(_backend, "share_loss", _unchanged)
 share_gradients = getattr(_backend, "share_gradients", _unchanged)
 share_variables = getattr(_backend, "share_variables", _unchanged)

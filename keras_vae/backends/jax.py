@@ -26,6 +26,17 @@ def shards():
     return sizes.get(distribution.batch_dim_name, 1)
 
 
+def devices():
+    """The number of devices of this process."""
+    return jax.local_device_count()
+
+
+def on_devices(count):
+    """A context in which models are made for, and trained on, the first `count` devices."""
+    names = [f"{device.platform}:{device.id}" for device in jax.local_devices()[:count]]
+    return keras.distribution.DataParallel(devices=names).scope()
+
+
 def place(examples):
     """A tensor of examples, which the devices of `keras.distribution` share if they can evenly."""
     examples = keras.ops.convert_to_tensor(examples)

@@ -1,0 +1,100 @@
+"""Recipes on several devices: the same model as on one, and what cannot be shared is refused."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from keras_vae import data, training
+
+ON = keras.backend.backend()
+
+START = """
+import json, os, pathlib, sys
+import keras, numpy as np
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+"""
+
+# 21 images in batches of 4: the second device has nothing of the last one. An image that is far
+# from all others has steps left out; the others have their gradients clipped.
+RECIPES = """
+from keras_vae import data, training
+
+x = np.random.default_rng(0).normal(size=(29, 4, 4, 1)).astype("float32")
+x[5] = 1e4
+parts = data.Data(x[:21], x[21:])
+stage = {"epochs": 2, "batch_size": 4, "learning_rate": 1e-2, "seed": 1}
+arguments = {"input_shape": [4, 4, 1], "latent_dim": 2, "hidden_units": [6]}
+mlp = {"factory": "mlp_vae", "arguments": {**arguments, "likelihood": "gaussian"}}
+arguments = {"input_shape": [4, 4, 1], "num_codes": 4, "code_dim": 2, "filters": [4], "blocks": 0}
+vq = {"factory": "vq_vae", "arguments": arguments}
+binary = data.Data(x[:21] > 0, x[21:] > 0)
+CASES = {
+    "mlp": (
+        parts,
+        {
+            "model": mlp,
+            "training": {
+                **stage, "optimizer": "adamax", "clip": 2.0, "skip_above": 1e4, "average": 0.9,
+            },
+            "refinement": {**stage, "decay_to": 1.0, "keep_best": True, "shifts": 1},
+        },
+    ),
+    "vq": (binary, {"model": vq, "training": {**stage, "clip": 0.1, "beta_warmup": 2}}),
+}
+
+def found(case, folder, devices):
+    parts, recipe = CASES[case]
+    model, history = training.follow(recipe, parts, folder, devices=devices)
+    numbers = {"images": model.reconstruct(parts.x_validation).ravel().tolist()}
+    for i, weight in enumerate(model.get_weights()):
+        numbers[f"weight {i}"] = weight.ravel().tolist()
+    for i, logs in enumerate(history):
+        numbers |= {
+            f"epoch {i} {name}": value for name, value in logs.items()
+            if name not in ("seconds", "peak_memory_mb")
+        }
+    return numbers
+
+folder = pathlib.Path(sys.argv[1])
+for case in CASES:
+    print(json.dumps([case, *(found(case, folder / f"{case}-{n}", n) for n in (None, 2))]))
+# A run goes on with another number of devices: one epoch on two, another on one, and the reverse.
+parts, recipe = CASES["mlp"]
+del recipe["training"]["average"], recipe["refinement"]
+recipe["training"]["decay_to"] = 1.0
+for name, *devices in (("one", 1, 1), ("less", 2, 1), ("more", 1, 2)):
+    for recipe["training"]["epochs"], count in zip((1, 2), devices):
+        numbers = found("mlp", folder / name, count)
+    print(json.dumps([name, numbers]))
+"""
+
+
+def run(script, *arguments):
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    command = [sys.executable, "-c", START + script, *map(str, arguments)]
+    process = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **flags})
+    assert process.returncode == 0, process.stderr
+    return [json.loads(line) for line in process.stdout.splitlines() if line.startswith("[")]
+
+
+@pytest.mark.skipif(ON == "torch", reason="one process is on one device")
+@pytest.mark.long
+def test_two_devices_follow_a_recipe_as_one_and_a_run_goes_on_with_another_number(tmp_path):
+    *cases, resumed, less, more = run(RECIPES, tmp_path)
+    pairs = [(one, two) for _, one, two in cases]
+    pairs += [(resumed[1], less[1]), (resumed[1], more[1])]
+    for one, two in pairs:
+        assert one.keys() == two.keys()
+        for key in one:
+            assert two[key] == pytest.approx(one[key], rel=1e-4, abs=1e-5), key
+    mlp = cases[0][1]
+    assert mlp["epoch 0 skipped"] == mlp["epoch 1 skipped"] == 1  # of six
+    states = [json.loads((tmp_path / name / "state.json").read_text()) for name in ("one", "more")]
+    assert states[0]["plan"] == states[1]["plan"]
