@@ -213,6 +213,16 @@ class Fitting(CallChecks):
     def _purge_model_variables(self, **_):
         """Keeps the values that Keras's trainer on JAX would drop: its first step may fail."""
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """As in Keras's trainer on TensorFlow, but takes no batch from data if nothing is to build.
+
+        Keras's takes the mean of a batch over devices, which may have different numbers of examples.
+        """
+        if not self.built:
+            return super()._maybe_symbolic_build(iterator, data_batch)
+        with self.distribute_strategy.scope():
+            self._build_optimizer()
+
     def _build_optimizer(self):
         if self.built and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)

@@ -26,7 +26,7 @@ if keras.backend.backend() == "tensorflow":
 RECIPES = """
 from keras_vae import data, training
 
-x = np.random.default_rng(0).normal(size=(29, 4, 4, 1)).astype("float32")
+x = np.random.default_rng(0).normal(size=(28, 4, 4, 1)).astype("float32")
 x[5] = 1e4
 parts = data.Data(x[:21], x[21:])
 stage = {"epochs": 2, "batch_size": 4, "learning_rate": 1e-2, "seed": 1}

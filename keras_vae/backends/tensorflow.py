@@ -100,7 +100,12 @@ def devices():
 
 def on_devices(count):
     """A context in which models are made for, and trained on, the first `count` devices."""
-    return tf.distribute.MirroredStrategy([device.name for device in _devices()[:count]]).scope()
+    return _strategy(tuple(device.name for device in _devices()[:count])).scope()
+
+
+@functools.cache  # two strategies of one process give their collective operations the same keys
+def _strategy(names):
+    return tf.distribute.MirroredStrategy(names)
 
 
 def _devices():
