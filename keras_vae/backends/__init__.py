@@ -36,6 +36,8 @@ join_steps = getattr(_backend, "join_steps", _unchanged)
 ordered_batches = getattr(_backend, "ordered_batches", _generate_batches)
 # `shards()`: the parts that the devices of `keras.distribution` split a batch into.
 shards = getattr(_backend, "shards", lambda: 1)
+# `takes_any_batch()`: whether `fit` and `evaluate` take batches that these cannot share evenly.
+takes_any_batch = getattr(_backend, "takes_any_batch", lambda: True)
 # `place(examples)`: a tensor of examples, on the devices that compute with them.
 place = getattr(_backend, "place", keras.ops.convert_to_tensor)
 # `keep_state(model)`: after an error in training, a model has the weights of the last step.

@@ -83,7 +83,7 @@ def check_devices(devices, *batch_sizes):
     if keras.backend.backend() == "torch":
         raise ValueError(
             "On PyTorch one process trains on one device: start a process for each with torchrun, "
-            "as the README shows under \"Several devices\", or train on JAX or TensorFlow. "
+            'as the README shows under "Several devices", or train on JAX or TensorFlow. '
             f"Received: devices={devices}"
         )
     if devices > count_devices():
