@@ -216,9 +216,9 @@ class Fitting(CallChecks):
         """Keeps the values that Keras's trainer on JAX would drop: its first step may fail."""
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """As in Keras's trainer on TensorFlow, but takes no batch from data if nothing is to build.
+        """As in Keras's trainer on TensorFlow, but looks at no data if nothing is to build.
 
-        Keras's takes the mean of a batch over devices, which may have different numbers of examples.
+        Keras takes the mean of a batch over devices, which may have different numbers of examples.
         """
         if not self.built:
             return super()._maybe_symbolic_build(iterator, data_batch)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 
 from keras_vae import data, training
@@ -73,6 +74,40 @@ straight = found("mlp", folder / "straight", 1)
 for recipe["training"]["epochs"] in (1, 2):
     resumed = found("mlp", folder / "resumed", recipe["training"]["epochs"])
 print(json.dumps(["resumed", straight, resumed]))
+recipe["training"]["batch_size"] = 5
+try:
+    found("mlp", folder / "uneven", 2)
+    raise AssertionError("must be refused")
+except ValueError as error:
+    assert "2 must divide batch_size. Received: batch_size=5" in str(error), error
+assert not (folder / "uneven").exists()
+"""
+
+COMMANDS = """
+from keras_vae.cli.commands import app
+from keras_vae.training import recipes
+from zoo import train as zoo
+
+used, on_devices = [], recipes.on_devices
+def noted(count):
+    used.append(count)
+    return on_devices(count)
+recipes.on_devices = noted
+
+os.chdir(sys.argv[1])
+images = np.random.default_rng(0).random((120, 28, 28, 1), dtype="float32")
+np.savez("images.npz", x_train=images)
+own = ["train", "--data", "images.npz", "--out", "mine", "--factory", "mlp_vae", "--epochs", "1"]
+own += ["--set", "hidden_units=[4]"]
+try:
+    app([*own, "--devices", "2"], standalone_mode=False)
+except SystemExit as done:
+    assert not done.code, done.code
+sys.argv = ["train.py", "mlp-mnist-2d", "--data", "images.npz", "--epochs", "1", "--out", "run"]
+sys.argv += ["--devices", "2"]
+zoo.main()
+states = [json.loads(open(f"{run}/state.json").read()) for run in ("mine/run", "run")]
+print(json.dumps([used, *(len(state["history"]) for state in states)]))
 """
 
 
@@ -100,3 +135,28 @@ def test_two_devices_follow_a_recipe_as_one_and_a_run_goes_on_with_another_numbe
         for name in ("straight", "resumed")
     ]
     assert plans[0] == plans[1]
+
+
+@pytest.mark.skipif(ON != "tensorflow", reason="commands are the same on all backends")
+@pytest.mark.long
+def test_the_commands_train_on_two_devices(tmp_path):
+    assert run(COMMANDS, tmp_path)[-1] == [[2, 2], 1, 1]
+
+
+RECIPE = {
+    "model": {"factory": "mlp_vae", "arguments": {"input_shape": [2], "likelihood": "gaussian"}},
+    "training": {"epochs": 1, "batch_size": 5, "learning_rate": 1e-3, "seed": 0},
+}
+
+
+@pytest.mark.parametrize("devices", [0, -1, 1.5, True, 999])
+def test_devices_that_are_not_there_are_refused_before_anything_is_written(devices, tmp_path):
+    parts = data.Data(*np.zeros((2, 8, 2), "float32"))
+    told = "devices must be (a whole number >= 1|at most 1, as many)"
+    if devices is True:
+        told = "devices must be a whole number >= 1. Received: True"
+    elif ON == "torch" and devices == 999:
+        told = "start a process for each with torchrun.*Received: devices=999"
+    with pytest.raises(ValueError, match=told):
+        training.follow(RECIPE, parts, tmp_path / "run", devices=devices)
+    assert not (tmp_path / "run").exists()

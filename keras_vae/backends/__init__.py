@@ -46,7 +46,7 @@ keep_state = getattr(_backend, "keep_state", _unchanged)
 speed_up_adam = getattr(_backend, "speed_up_adam", _unchanged)
 # `devices()`: how many devices of this machine one process can train a model on together.
 devices = getattr(_backend, "devices", lambda: 1)
-# `on_devices(count)`: a context; a model made and trained in it trains on the first `count` devices.
+# `on_devices(count)`: a context; models made in it are trained on the first `count` devices.
 on_devices = getattr(_backend, "on_devices", None)
 # Several replicas (devices, or processes) may each train on a part of every batch: see `replicas`.
 replicas = getattr(_backend, "replicas", lambda: 1)

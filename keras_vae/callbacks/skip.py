@@ -14,19 +14,19 @@ class SkipSteps(keras.callbacks.Callback):
     """Leaves out each training step whose gradient is not finite, or has too large a norm.
 
     Deep hierarchies now and then have a gradient that is many times as large as usual, and one step
-    with it can undo an epoch (Child 2021, arXiv 2011.10650). Such a step
-    changes neither the weights nor the optimizer, nor does it count for the learning rate's
-    schedule. A line at the end of an epoch says how many steps were left out, if any; their number
-    is `skipped` in the epoch's logs. The norm is that of all gradients together, before clipping,
-    of the whole batch if several devices or processes share it.
+    with it can undo an epoch (Child 2021, arXiv 2011.10650). Such a step changes neither the
+    weights nor the optimizer, nor does it count for the learning rate's schedule. A line at the end
+    of an epoch says how many steps were left out, if any; their number is `skipped` in the epoch's
+    logs. The norm is that of all gradients together, before clipping, and of the whole batch if
+    several devices or processes share it.
     The loss is in nats per example: that of a new model of MNIST may have a norm above 1,000.
 
     Args:
         above: the largest norm with which a step is made. Defaults to None: any finite one.
 
     Raises:
-        ValueError: if `above` is not a number above 0; or if the optimizer scales the loss, as under
-            mixed_float16, where steps that are not finite are left out anyway.
+        ValueError: if `above` is not a number above 0, or if the optimizer scales the loss, as
+            under mixed_float16, where steps that are not finite are left out anyway.
 
     Example:
 
