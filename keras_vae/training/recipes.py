@@ -82,8 +82,8 @@ def check_devices(devices, *batch_sizes):
         return
     if keras.backend.backend() == "torch":
         raise ValueError(
-            "On PyTorch one process trains on one device: start a process for each with torchrun, "
-            'as the README shows under "Several devices", or train on JAX or TensorFlow. '
+            "On PyTorch a process trains on one device: start a process for each with torchrun, as "
+            "the README shows, and call fit in each. On JAX and TensorFlow one process uses several. "
             f"Received: devices={devices}"
         )
     if devices > count_devices():
