@@ -129,6 +129,11 @@ for name, make in CASES.items():
         ).history
         tested = model.evaluate(x, return_dict=True, **common, **options)
         found.append({**logs, "tested": list(tested.values()), **weights_of(model)})
+        if name == "elbo":  # other kinds of data, and labels
+            classes = {"class_weight": {0: 1.0, 1: 2.0}, "validation_split": 0.3}
+            logs = model.fit(x, np.arange(9) % 2, shuffle=False, **classes, **common).history
+            threes = ((x[i : i + 3],) for i in (0, 3, 6))
+            found[-1]["others"] = [*logs["val_loss"], *model.fit(threes, verbose=0).history["loss"]]
         predict = lambda x: model.predict(x, verbose=0)
         for measure in (predict, model.elbo, lambda x: model.log_likelihood(x, 2)):
             for part in (x[:8], x[:7]):  # of which the devices share the first only

@@ -79,7 +79,7 @@ def _to_share(arguments):
     arguments, held_out = dict(arguments), arguments.get("validation_data")
     x, size, steps = arguments.pop("x"), arguments.pop("batch_size", None), arguments.get("steps")
     parts = [x, arguments.pop("y", None), arguments.pop("sample_weight", None)]
-    if (share := arguments.pop("validation_split", 0.0)) and held_out is None:
+    if is_array(x) and (share := arguments.pop("validation_split", 0.0)) and held_out is None:
         parts, held_out = split(parts, share)
     if isinstance(x, OrderedBatches):
         parts[0] = (batch for batch in x)

@@ -83,7 +83,7 @@ def check_devices(devices, *batch_sizes):
     if keras.backend.backend() == "torch":
         raise ValueError(
             "On PyTorch a process trains on one device: start a process for each with torchrun, as "
-            "the README shows, and call fit in each. On JAX and TensorFlow one process uses several. "
+            "the README shows, and call fit in each. JAX and TensorFlow use several in one. "
             f"Received: devices={devices}"
         )
     if devices > count_devices():
