@@ -84,8 +84,13 @@ class CallChecks:
         return pipeline
 
 
-def check_shards(arguments):
-    """Raises ValueError if the devices of `keras.distribution` cannot share the batches."""
+def check_shards(arguments, full_only=False):
+    """Raises ValueError if the devices of `keras.distribution` cannot share the batches.
+
+    Args:
+        arguments: those of a training method.
+        full_only: whether only full batches of the training data must be shared. Defaults to False.
+    """
     x, held_out = arguments["x"], arguments.get("validation_data")
     size, parts = arguments.get("batch_size"), shards()
     steps = arguments.get("steps_per_epoch") or arguments.get("steps")
@@ -93,13 +98,14 @@ def check_shards(arguments):
     if held_out is not None:
         size = arguments.get("validation_batch_size") or size or 32
         given.append(("validation_data", held_out[0], size))
-    for name, array, size in given:
+    for name, array, size in given[:1] if full_only else given:
         count = len(array) if parts > 1 and is_array(array) else 0
-        if count and (size % parts or count % size % parts):
+        last = 0 if full_only else count % size
+        if count and (size % parts or last % parts):
+            rest = "" if full_only else " and the number of examples in the last batch"
             raise ValueError(
-                f"{parts} devices share each batch: {parts} must divide batch_size and the number "
-                f"of examples in the last batch. Received: {name} of {count} examples, in batches "
-                f"of {size}."
+                f"{parts} devices share each batch: {parts} must divide batch_size{rest}. "
+                f"Received: {name} of {count} examples, in batches of {size}."
             )
 
 

@@ -15,6 +15,7 @@ from keras_vae.backends import (
     share_variables,
     speed_up_adam,
     steps_of_dispatch,
+    takes_any_batch,
 )
 from keras_vae.call_checks import CallChecks, check_shards
 from keras_vae.checks import is_array
@@ -109,7 +110,7 @@ class Fitting(CallChecks):
             validation = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
             arguments["validation_data"] = self._check_triple(*validation, "validation_data")
         self._check_logits(arguments["x"])
-        check_shards(arguments)
+        check_shards(arguments, full_only=takes_any_batch())
         self.objective.end_ramps()  # of a fit that was interrupted
         self._start_alike(arguments["x"])
         # A pipeline has an order of its own; Keras warns if it is asked to shuffle one.
@@ -134,7 +135,8 @@ class Fitting(CallChecks):
                 return _average_logs(super().evaluate(x=x, y=y, **kwargs))
             with self._dispatching():
                 arguments = self._check_call(keras.Model.evaluate, x, y, *args, **kwargs)
-                check_shards(arguments)
+                if not takes_any_batch():
+                    check_shards(arguments)
                 self.steps_per_execution = steps_of_dispatch(self, arguments)
                 return super().evaluate(**pipe_arrays(arguments, self))
         finally:
@@ -212,6 +214,16 @@ class Fitting(CallChecks):
 
     def _purge_model_variables(self, **_):
         """Keeps the values that Keras's trainer on JAX would drop: its first step may fail."""
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """As in Keras's trainer on TensorFlow, but looks at no data if nothing is to build.
+
+        Keras takes the mean of a batch over devices, which may have different numbers of examples.
+        """
+        if not self.built:
+            return super()._maybe_symbolic_build(iterator, data_batch)
+        with self.distribute_strategy.scope():
+            self._build_optimizer()
 
     def _build_optimizer(self):
         if self.built and not self.optimizer.built:

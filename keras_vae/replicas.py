@@ -11,6 +11,7 @@ from keras_vae.backends import gather_replicas as gather_replicas
 from keras_vae.backends import over_replicas as over_replicas
 from keras_vae.backends import replica
 from keras_vae.backends import replicas as replicas
+from keras_vae.backends import whole_gradients as whole_gradients
 
 
 def batch_size(values):

@@ -1,4 +1,4 @@
-"""Makes a model from its recipe: python -m zoo.train NAME [--data FILE.npz] [--out FOLDER].
+"""Makes a model from its recipe: python -m zoo.train NAME [--data FILE.npz] [--devices N].
 
 Recipes are toml files in zoo/recipes; `keras_vae.training.recipes` says what they may hold.
 """
@@ -24,6 +24,7 @@ def main():
     parser.add_argument("--data", help="an .npz file of the data set, instead of TFDS")
     parser.add_argument("--out", help="folder of the run (default: runs/NAME); resumes a run there")
     parser.add_argument("--epochs", type=int, help="train each stage for fewer epochs, as a trial")
+    parser.add_argument("--devices", type=int, help="GPUs that share each batch (default: one)")
     options = parser.parse_args()
     recipe = read_recipe(options.name)
 
@@ -32,7 +33,13 @@ def main():
     for stage in training.stages(recipe):
         recipe[stage]["epochs"] = options.epochs or recipe[stage]["epochs"]
     folder = Path(options.out or f"runs/{options.name}")
-    training.follow(recipe, data.load(options.data or recipe["data"]["name"]), folder)
+    try:
+        sizes = [recipe[stage]["batch_size"] for stage in training.stages(recipe)]
+        training.check_devices(options.devices, *sizes)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    images = data.load(options.data or recipe["data"]["name"])
+    training.follow(recipe, images, folder, devices=options.devices)
     print(f"Done. Publish it: python -m zoo.publish {options.name} --run {folder}")
 
 

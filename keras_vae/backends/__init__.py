@@ -41,17 +41,25 @@ join_steps = getattr(_backend, "join_steps", _unchanged)
 ordered_batches = getattr(_backend, "ordered_batches", _generate_batches)
 # `shards()`: the parts that the devices of `keras.distribution` split a batch into.
 shards = getattr(_backend, "shards", lambda: 1)
+# `takes_any_batch()`: whether `fit` and `evaluate` take batches that these cannot share evenly.
+takes_any_batch = getattr(_backend, "takes_any_batch", lambda: True)
 # `place(examples)`: a tensor of examples, on the devices that compute with them.
 place = getattr(_backend, "place", keras.ops.convert_to_tensor)
 # `keep_state(model)`: after an error in training, a model has the weights of the last step.
 keep_state = getattr(_backend, "keep_state", _unchanged)
 # An optimizer that updates faster, with the same formula and state.
 speed_up_adam = getattr(_backend, "speed_up_adam", _unchanged)
+# `devices()`: how many devices of this machine one process can train a model on together.
+devices = getattr(_backend, "devices", lambda: 1)
+# `on_devices(count)`: a context; models made in it are trained on the first `count` devices.
+on_devices = getattr(_backend, "on_devices", None)
 # Several replicas (devices, or processes) may each train on a part of every batch: see `replicas`.
 replicas = getattr(_backend, "replicas", lambda: 1)
 replica = getattr(_backend, "replica", lambda: 0)
 over_replicas = getattr(_backend, "over_replicas", _unchanged)
 gather_replicas = getattr(_backend, "gather_replicas", _unchanged)
+# `whole_gradients(gradients)`: those of the whole batch, from a replica's.
+whole_gradients = getattr(_backend, "whole_gradients", _unchanged)
 share_loss = getattr(_backend, "share_loss", _unchanged)
 share_gradients = getattr(_backend, "share_gradients", _unchanged)
 share_variables = getattr(_backend, "share_variables", _unchanged)

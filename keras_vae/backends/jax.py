@@ -1,4 +1,4 @@
-"""JAX: jit for inference, devices that share a batch, and weights that survive an error."""
+"""JAX: jit for inference, a context of several devices, and weights that survive an error."""
 
 import jax
 import keras
@@ -8,6 +8,9 @@ from keras_vae.backends.jax_arrays import pipe_arrays as pipe_arrays
 from keras_vae.backends.jax_arrays import steps_of_dispatch as steps_of_dispatch
 from keras_vae.backends.jax_dispatch import join_steps as join_steps
 from keras_vae.backends.jax_layers import speed_up_layer as speed_up_layer
+from keras_vae.backends.jax_shards import place as place
+from keras_vae.backends.jax_shards import shards as shards
+from keras_vae.backends.jax_shards import takes_any_batch as takes_any_batch
 
 
 def accelerator():
@@ -16,23 +19,15 @@ def accelerator():
     return None if device.platform == "cpu" else device.device_kind
 
 
-def shards():
-    """The number of parts that `keras.distribution` splits a batch into; 1 without it."""
-    distribution = keras.distribution.distribution()
-    if distribution is None:
-        return 1
-    mesh = distribution.device_mesh
-    sizes = dict(zip(mesh.axis_names, mesh.shape))
-    return sizes.get(distribution.batch_dim_name, 1)
+def devices():
+    """The number of devices of this process."""
+    return jax.local_device_count()
 
 
-def place(examples):
-    """A tensor of examples, which the devices of `keras.distribution` share if they can evenly."""
-    examples = keras.ops.convert_to_tensor(examples)
-    if shards() == 1 or len(examples) % shards() or jax.process_count() > 1:
-        return examples
-    layout = keras.distribution.distribution().get_data_layout(examples.shape)
-    return jax.device_put(examples, layout.backend_layout)
+def on_devices(count):
+    """A context in which models are made for, and trained on, the first `count` devices."""
+    names = [f"{device.platform}:{device.id}" for device in jax.local_devices()[:count]]
+    return keras.distribution.DataParallel(devices=names).scope()
 
 
 def keep_state(model):

@@ -8,6 +8,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from keras_vae.backends.jax_dispatch import DataAdapter, Dispatch, can_join
+from keras_vae.backends.jax_shards import Batches, shards, takes_any_batch
 from keras_vae.batches import split
 from keras_vae.checks import check_whole, is_array
 
@@ -52,8 +53,11 @@ def pipe_arrays(arguments, model=None):
     """Replaces arrays in the arguments of `fit` or `evaluate` with such that stay on the device.
 
     They do on an accelerator, and on a CPU if a dispatch has several steps. Else Keras takes the
-    batches from them, and so it does in `predict`, which gives no model.
+    batches from them, and so it does in `predict`, which gives no model. Under `keras.distribution`
+    they are, as are pipelines, made `Batches`.
     """
+    if model is not None and shards() > 1 and takes_any_batch():
+        return _to_share(arguments)
     x, at_once = arguments["x"], 1 if model is None else model.steps_per_execution
     arrays = held_out = None
     if model is not None and (at_once > 1 or jax.default_backend() != "cpu"):
@@ -67,6 +71,30 @@ def pipe_arrays(arguments, model=None):
         arguments["validation_data"] = held_out.put(at_once)
     if at_once > 1:
         arguments["callbacks"] = _counted(model, arguments)
+    return arguments
+
+
+def _to_share(arguments):
+    """Replaces the data in the arguments of `fit` or `evaluate` with `Batches`."""
+    arguments, held_out = dict(arguments), arguments.get("validation_data")
+    x, size, steps = arguments.pop("x"), arguments.pop("batch_size", None), arguments.get("steps")
+    parts = [x, arguments.pop("y", None), arguments.pop("sample_weight", None)]
+    if is_array(x) and (share := arguments.pop("validation_split", 0.0)) and held_out is None:
+        parts, held_out = split(parts, share)
+    if isinstance(x, OrderedBatches):
+        parts[0] = (batch for batch in x)
+    arguments["x"] = Batches(
+        *parts,
+        batch_size=size,
+        steps_per_epoch=arguments.get("steps_per_epoch", steps),
+        shuffle=arguments.get("shuffle", False),
+        class_weight=arguments.pop("class_weight", None),
+    )
+    if held_out is not None:
+        size = arguments.pop("validation_batch_size", None) or size
+        steps = arguments.get("validation_steps")
+        held_out = Batches(*held_out, batch_size=size, steps_per_epoch=steps)
+        arguments["validation_data"] = held_out
     return arguments
 
 

@@ -14,10 +14,7 @@ import keras
 from jax import lax
 from jax import numpy as jnp
 
-try:
-    from keras.src.trainers.data_adapters.data_adapter import DataAdapter
-except ImportError:  # a Keras with other insides: arrays are then fed as it does
-    DataAdapter = None
+from keras_vae.backends.jax_shards import DataAdapter, PlacedSteps, shards
 
 # Keras scans by itself from PR 23527 on, whose adapters take the batches of a dispatch together.
 KERAS_SCANS = DataAdapter is not None and (
@@ -69,12 +66,19 @@ class ManySteps:
 
 
 def join_steps(model):
-    """Has a model's train and test functions, as Keras made them, run many steps in a call."""
+    """Has a model's train and test functions, as Keras made them, run many steps in a call.
+
+    Under `keras.distribution` they take one step of each `Batch` instead.
+    """
     for name in ("train", "test"):
         of_keras = getattr(model, f"{name}_function")
-        if of_keras is not None and not isinstance(of_keras, ManySteps) and can_join(model):
+        if of_keras is None or isinstance(of_keras, (ManySteps, PlacedSteps)):
+            continue
+        if can_join(model):
             step = getattr(model, f"{name}_step")
             setattr(model, f"{name}_function", ManySteps(model, step, of_keras))
+        elif shards() > 1:
+            setattr(model, f"{name}_function", PlacedSteps(of_keras))
 
 
 def can_join(model):

@@ -93,6 +93,25 @@ def ordered_batches(x, batch_size, order, epochs):
     return batches.with_options(options)
 
 
+def devices():
+    """The number of GPUs, or of CPUs where there is none."""
+    return len(_devices())
+
+
+def on_devices(count):
+    """A context in which models are made for, and trained on, the first `count` devices."""
+    return _strategy(tuple(device.name for device in _devices()[:count])).scope()
+
+
+@functools.cache  # two strategies of one process give their collective operations the same keys
+def _strategy(names):
+    return tf.distribute.MirroredStrategy(names)
+
+
+def _devices():
+    return tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+
+
 def replicas():
     """The number of replicas that share a batch here: 1 outside of a step of theirs."""
     if tf.distribute.get_replica_context() is None:  # such as while a model is built in their scope
@@ -117,6 +136,30 @@ def gather_replicas(values):
     if replicas() == 1:
         return values
     return tf.distribute.get_replica_context().all_gather(values, axis=0)
+
+
+def whole_gradients(gradients):
+    """The gradients of the whole batch from a replica's, of which they are the sum."""
+    known = [gradient for gradient in gradients if gradient is not None]
+    if replicas() == 1 or not known:
+        return gradients
+    whole = iter(over_replicas(known))
+    return [gradient if gradient is None else next(whole) for gradient in gradients]
+
+
+def share_gradients(optimizer):
+    """Has an optimizer clip the gradients of the whole batch; Keras clips each replica's."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
+    if any((optimizer.clipnorm, optimizer.global_clipnorm, optimizer.clipvalue)):
+        optimizer._clip_gradients = types.MethodType(_clip_whole, optimizer)
+
+
+def _clip_whole(self, gradients):
+    """`keras.optimizers.Optimizer._clip_gradients`; Keras sums what it returns over replicas."""
+    if replicas() == 1:
+        return type(self)._clip_gradients(self, gradients)
+    clipped = type(self)._clip_gradients(self, whole_gradients(gradients))
+    return [gradient if gradient is None else gradient / replicas() for gradient in clipped]
 
 
 def share_loss(loss):

@@ -49,6 +49,21 @@ def gather_replicas(values):
     return torch.cat(rows)
 
 
+def whole_gradients(gradients):
+    """The gradients of the whole batch from those of this process, of which they are the mean."""
+    known = [gradient for gradient in gradients if gradient is not None]
+    if _processes() == 1 or not known:
+        return gradients
+    flat = torch.cat([gradient.reshape(-1) for gradient in known])
+    distributed.all_reduce(flat)
+    parts = torch.split(flat / _processes(), [gradient.numel() for gradient in known])
+    whole = iter(parts)
+    return [
+        gradient if gradient is None else next(whole).reshape_as(gradient).to(gradient.dtype)
+        for gradient in gradients
+    ]
+
+
 def share_gradients(optimizer):
     """Has an optimizer average the gradients of all processes, as DistributedDataParallel does."""
     optimizer.apply = types.MethodType(_apply_averaged, optimizer)
@@ -96,14 +111,4 @@ def _processes():
 
 def _apply_averaged(self, gradients, trainable_variables=None):
     """`keras.optimizers.Optimizer.apply` of gradients that are averaged first."""
-    known = [gradient for gradient in gradients if gradient is not None]
-    if _processes() > 1 and known:
-        flat = torch.cat([gradient.reshape(-1) for gradient in known])
-        distributed.all_reduce(flat)
-        parts = torch.split(flat / _processes(), [gradient.numel() for gradient in known])
-        averaged = iter(parts)
-        gradients = [
-            gradient if gradient is None else next(averaged).reshape_as(gradient).to(gradient.dtype)
-            for gradient in gradients
-        ]
-    return type(self).apply(self, gradients, trainable_variables)
+    return type(self).apply(self, whole_gradients(gradients), trainable_variables)

@@ -7,26 +7,26 @@ import keras
 from keras import ops
 
 from keras_vae.checks import check_number
-from keras_vae.replicas import replicas
+from keras_vae.replicas import whole_gradients
 
 
 class SkipSteps(keras.callbacks.Callback):
     """Leaves out each training step whose gradient is not finite, or has too large a norm.
 
     Deep hierarchies now and then have a gradient that is many times as large as usual, and one step
-    with it can undo an epoch (Child 2021, arXiv 2011.10650). Such a step
-    changes neither the weights nor the optimizer, nor does it count for the learning rate's
-    schedule. A line at the end of an epoch says how many steps were left out, if any; their number
-    is `skipped` in the epoch's logs. The norm is that of all gradients together, before clipping.
+    with it can undo an epoch (Child 2021, arXiv 2011.10650). Such a step changes neither the
+    weights nor the optimizer, nor does it count for the learning rate's schedule. A line at the end
+    of an epoch says how many steps were left out, if any; their number is `skipped` in the epoch's
+    logs. The norm is that of all gradients together, before clipping, and of the whole batch if
+    several devices or processes share it.
     The loss is in nats per example: that of a new model of MNIST may have a norm above 1,000.
 
     Args:
         above: the largest norm with which a step is made. Defaults to None: any finite one.
 
     Raises:
-        ValueError: if `above` is not a number above 0; if the optimizer scales the loss, as under
-            mixed_float16, where steps that are not finite are left out anyway; or if several
-            devices or processes train together.
+        ValueError: if `above` is not a number above 0, or if the optimizer scales the loss, as
+            under mixed_float16, where steps that are not finite are left out anyway.
 
     Example:
 
@@ -48,16 +48,13 @@ class SkipSteps(keras.callbacks.Callback):
                 "SkipSteps is not for an optimizer that scales the loss: it leaves out steps that "
                 "are not finite by itself. Train in float32 or mixed_bfloat16."
             )
-        strategy = getattr(self.model, "distribute_strategy", None)  # TensorFlow's
-        if replicas() > 1 or getattr(strategy, "num_replicas_in_sync", 1) > 1:
-            raise ValueError("SkipSteps is for one device, and several train together here.")
         optimizer.build(self.model.trainable_variables)
         apply, above = optimizer.apply, self.above
         variables = [*optimizer.variables, *self.model.trainable_variables]
 
         def apply_if_good(_, gradients, trainable_variables=None):
             before = [ops.copy(ops.convert_to_tensor(variable)) for variable in variables]
-            good = _is_good(gradients, above)
+            good = _is_good(whole_gradients(gradients), above)
             apply(gradients, trainable_variables)
             for variable, value in zip(variables, before):
                 variable.assign(ops.where(good, ops.convert_to_tensor(variable), value))

@@ -97,6 +97,12 @@ def train(
     seed: Annotated[
         int, typer.Option(min=0, max=LARGEST_SEED, help="Fixes weights, shuffling and noise.")
     ] = 0,
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="GPUs that share each batch, on TensorFlow and JAX. Default: one."
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -123,6 +129,7 @@ def train(
     # All that can be wrong is refused before any image is read.
     factories.check(factory, arguments)
     likelihoods.get(arguments.get("likelihood", "bernoulli"))
+    training.check_devices(devices, *filter(None, [batch_size]))
     name, path = data.find(source), Path(source)
     pictures = name is None and path.is_dir()
     if not pictures and (size or channels):
@@ -152,7 +159,7 @@ def train(
         run = out / "run"
         try:
             with interrupts.grace(5):
-                model, history = training.follow(recipe, parts, run)
+                model, history = training.follow(recipe, parts, run, devices=devices)
         except KeyboardInterrupt:
             with interrupts.grace(60):
                 _save_interrupted(recipe, parts, out)

@@ -14,6 +14,7 @@ from keras_vae.training.defaults import linear_arguments as linear_arguments
 from keras_vae.training.defaults import picture_arguments as picture_arguments
 from keras_vae.training.defaults import schedule as schedule
 from keras_vae.training.linear import fit_linear as fit_linear
+from keras_vae.training.recipes import check_devices as check_devices
 from keras_vae.training.recipes import follow as follow
 from keras_vae.training.recipes import restore as restore
 from keras_vae.training.recipes import stages as stages

@@ -33,6 +33,9 @@ from pathlib import Path
 import keras
 
 from keras_vae import factories
+from keras_vae.backends import devices as count_devices
+from keras_vae.backends import on_devices
+from keras_vae.checks import check_whole
 from keras_vae.data.variants import count_variants, variants
 from keras_vae.training import checkpoints
 from keras_vae.training.linear import fit_linear, has_linear
@@ -47,20 +50,57 @@ def stages(recipe: dict) -> list[str]:
     return [name for name in STAGES if name in recipe]
 
 
-def follow(recipe: dict, data, folder):
+def follow(recipe: dict, data, folder, *, devices=None):
     """Makes the model of a recipe; what is already in the folder is resumed.
 
     Args:
         recipe: the recipe.
         data: a `keras_vae.data.Data`, of which the training and validation images are used.
         folder: the run's folder; stages after the first have folders of their own in it.
+        devices: how many devices of this machine share each batch, on TensorFlow and JAX. Their
+            number changes the result by rounding only, and a run may be resumed with another one.
+            Defaults to None, one (or what a strategy or distribution of yours says).
 
     Returns:
-        The model, and the history: a dict of logs for each epoch of all stages.
+        The model, and the history: a dict of logs for each epoch of all stages. With several
+        devices, a new model on one of them, of the same weights.
 
     Raises:
-        ValueError: if the data is not what the model takes, or the folder holds another run.
+        ValueError: if the data is not what the model takes, the folder holds another run, there
+            are not so many devices, or they do not divide a batch size.
     """
+    check_devices(devices, *[recipe[name]["batch_size"] for name in stages(recipe)])
+    if devices in (None, 1):
+        return _train_stages(recipe, data, folder)
+    with on_devices(devices):
+        _train_stages(recipe, data, folder)
+    return restore(recipe, folder)
+
+
+def check_devices(devices, *batch_sizes):
+    """Raises ValueError if there are not so many devices, or they do not divide a batch size."""
+    if devices is None or check_whole("devices", devices, 1) == 1:
+        return
+    if keras.backend.backend() == "torch":
+        raise ValueError(
+            "On PyTorch a process trains on one device: start a process for each with torchrun, as "
+            "the README shows, and call fit in each. JAX and TensorFlow use several in one. "
+            f"Received: devices={devices}"
+        )
+    if devices > count_devices():
+        raise ValueError(
+            f"devices must be at most {count_devices()}, as many as {keras.backend.backend()} "
+            f"finds on this machine. Received: {devices}"
+        )
+    for size in batch_sizes:
+        if size % devices:
+            raise ValueError(
+                f"{devices} devices share each batch, so {devices} must divide batch_size. "
+                f"Received: batch_size={size}"
+            )
+
+
+def _train_stages(recipe, data, folder):
     model, history = None, []
     for name in stages(recipe):
         stage = recipe[name]
