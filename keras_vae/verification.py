@@ -5,7 +5,10 @@ from keras_vae.evaluation import evaluate
 from keras_vae.hub.fingerprint import fingerprint, tolerance
 
 # What `evaluate` says of the observed images. All other figures are of the images as they are.
-_OF_OBSERVED = ("elbo", "rate", "distortion", "nll", "bits_per_dim", "num_samples", "latent_rates")
+_OF_OBSERVED = (
+    *("elbo", "rate", "distortion", "nll", "bits_per_dim", "num_samples"),
+    *("latent_rates", "layer_rates"),
+)
 
 
 def published_metrics(model, protocol: str, *, source=None, num_samples=100) -> dict:

@@ -47,8 +47,13 @@ LONG_ON_ONE_BACKEND = {
     *("test_architecture.py", "test_architecture_attacks.py", "test_benchmarks.py", "test_cli.py"),
     *("test_cli_coding.py", "test_cli_exploring.py", "test_cli_exporting.py"),
     *("test_cli_interrupts.py", "test_cli_others.py", "test_cli_start.py", "test_cli_zoo.py"),
-    *("test_data.py", "test_explorer.py", "test_explorer_kinds.py", "test_explorer_page.py"),
-    *("test_explorer_views.py", "test_explorer_worker.py", "test_foreign_files.py"),
+    *("test_data.py", "test_explorer.py", "test_explorer_kinds.py", "test_explorer_ladder.py"),
+    *(
+        "test_explorer_page.py",
+        "test_explorer_views.py",
+        "test_explorer_worker.py",
+        "test_foreign_files.py",
+    ),
     *("test_foreign_hub.py", "test_hdf5.py", "test_sharing.py"),
 }
 LONG = LONG_ON_ONE_BACKEND | {

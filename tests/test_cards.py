@@ -51,9 +51,9 @@ def test_the_model_index_of_a_card_has_the_registrys_metrics_and_their_protocol(
     quantities = {key for key in one_number if not key.endswith("_stderr")}
     left_out = quantities - {"protocol", "num_samples", *results(card)}
     # Densities of grey values are not to be listed beside likelihoods of binary images.
-    bernoulli = entry["likelihood"] == "bernoulli"
-    assert left_out == (set() if bernoulli else {"elbo", "nll", "distortion", "bits_per_dim"})
-    if bernoulli:
+    of_densities = {"elbo", "nll", "distortion", "bits_per_dim"}
+    assert left_out == (set() if entry["code_length"] else of_densities)
+    if entry["code_length"]:
         assert results(card)["nll"].metric_args == {"num_samples": entry["metrics"]["num_samples"]}
 
 
@@ -186,3 +186,16 @@ def test_likelihoods_that_are_densities_are_not_listed_beside_code_lengths():
         card = ModelCard(cards.model_card(entry, repository="me/mine"))
         assert set(results(card)) == listed
         assert ("densities" in card.text) == (observes == "reals")
+
+
+def test_the_card_of_a_model_of_levels_has_its_elbo_in_bits_too():
+    metrics = {"protocol": "cifar10-levels", "num_samples": 5, "mse": 0.5, "bits_per_dim": 3.2}
+    metrics |= {"elbo": -7200.0, "nll": 6814.0, "layer_rates": [20.0, 1500.0]}
+    facts = {"metrics": metrics, "data": {"name": "cifar10", "version": "3.0.2", "licence": "X"}}
+    facts |= {"tolerances": {"elbo": 0.36, "bits_per_dim": 1e-3}, "data_shape": [32, 32, 3]}
+    entry = {**OWN, **facts, "observes": "levels"}
+    text = ModelCard(cards.model_card(entry, repository="me/mine")).text
+    bits = 7200 / np.log(2) / 3072
+    assert f"The negative ELBO is {bits:.3f} bits per value" in text and "levels of each" in text
+    assert "| NLL, bits per value | 3.2 |  | 0.001 |" in text
+    assert "bits per value, the" not in cards.model_card({**entry, "observes": "binary"}, name="x")

@@ -30,6 +30,7 @@ ENTRY = {
     "parameters": 1234567,
     "fingerprint": [0.5, 1.0],
     "data": {"name": "mnist", "version": "3.0.1"},
+    "observes": "binary",
     "code_length": True,
     "metrics": METRICS,
 }
@@ -106,6 +107,16 @@ def test_the_list_has_a_row_for_each_model_with_its_numbers(registry):
     assert result.stdout.splitlines()[-1].startswith("vq-mnist: a density of real values")
     assert "nll: 87.5 (a density: not comparable" in run("info", "vq-mnist").stdout
     assert "1,240,000 (1.2 MB)" in run("info", "vq-mnist").stdout
+
+
+def test_the_list_has_a_column_of_bits_for_models_of_levels(registry):
+    assert "bits/dim" not in run("list").stdout
+    metrics = {**METRICS, "nll": 7234.5, "elbo": -7300.1, "bits_per_dim": 3.397}
+    registry["ladder-cifar10"] = {**ENTRY, "observes": "levels", "metrics": metrics}
+    lines = run("list").stdout.splitlines()
+    rows = {cells[1].strip(): cells for cells in (line.split("│") for line in lines) if cells[1:]}
+    assert [cell.strip() for cell in rows["ladder-cifar10"][4:8]] == ["-", "-", "3.397", "0.0125"]
+    assert [cell.strip() for cell in rows["mlp-mnist"][4:8]] == ["-91.25", "87.5", "-", "0.0125"]
 
 
 def test_closed_outputs_are_no_error(registry, monkeypatch):

@@ -129,9 +129,9 @@ def test_collapsed_latents_are_folded_and_the_others_sorted_by_rate(open_page, m
     assert [name.split()[0] for name in names if name] == ["z2", "z3", "z0"]
     assert order.tolist() == [2, 3, 0, 1]
     assert f"{rates[2]:.2f} nats" in names[0]
-    folded = page.locator("#collapsed input")
+    folded = page.locator(".collapsed input")
     assert folded.count() == 1 and not folded.is_visible()
-    page.locator("#collapsed summary").press("Enter")
+    page.locator(".collapsed summary").press("Enter")
     assert folded.is_visible() and folded.get_attribute("id") == "latent-1"
 
 

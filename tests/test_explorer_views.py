@@ -95,8 +95,8 @@ def test_the_first_eight_latents_are_shown_with_their_ranges_and_the_rest_are_fo
     rows = page.locator("#latents .slider")
     assert rows.count() == 13
     assert [rows.nth(i).is_visible() for i in (0, 7, 8, 12)] == [True, True, False, False]
-    assert page.locator("#more summary").inner_text() == "5 more, used less"
-    page.locator("#more summary").press("Enter")
+    assert page.locator(".more summary").inner_text() == "5 more, used less"
+    page.locator(".more summary").press("Enter")
     assert rows.nth(12).is_visible()
     for i in range(13):
         ends = [rows.nth(i).locator("input").get_attribute(end) for end in ("min", "max")]

@@ -89,11 +89,14 @@ def test_metrics_have_a_protocol_and_a_tolerance_that_verify_knows(name):
     assert data.PROTOCOLS[metrics["protocol"]].dataset == entry["data"]["name"] in data.DATASETS
     assert set(entry["data"]) == {"name", "version", "licence"}
     assert metrics["num_samples"] >= 1
-    for key in set(metrics) - {"protocol", "num_samples", "latent_rates"}:
+    rates = {"latent_rates", "layer_rates"} & set(metrics)
+    for key in set(metrics) - {"protocol", "num_samples", *rates}:
         quantity = key.removesuffix("_stderr").removesuffix("_mc")
         assert quantity in QUANTITIES and math.isfinite(metrics[key])
-    if "latent_rates" in metrics:
-        assert sum(metrics["latent_rates"]) == pytest.approx(metrics["rate"], rel=1e-4)
+    # Those of a hierarchy are of one sample of the layers above.
+    rel = 1e-2 if "layer_rates" in rates else 1e-4
+    for key in rates:
+        assert np.sum(metrics[key]) == pytest.approx(metrics["rate"], rel=rel)
     assert {"elbo", "nll", "mse"} <= set(entry["tolerances"]) <= set(metrics)
     assert all(tolerance >= 0 for tolerance in entry["tolerances"].values())
 
@@ -171,6 +174,23 @@ def test_new_weights_keep_the_repository_and_lose_the_pin(copied, monkeypatch, t
     assert set(entry) == set(ENTRY)
     assert (tmp_path / "vq-mnist.png").is_file()
     keras_vae.load("vq-mnist")
+
+
+def test_tolerances_grow_with_the_nats_and_bits_have_one_where_they_are_of_levels():
+    metrics = {"elbo": -82.5, "nll": 79.4, "bits_per_dim": 0.15, "mse": 3e-3, "active_units": 9}
+    small = {"elbo": 0.05, "nll": 0.05, "mse": 2e-5, "active_units": 0}
+    assert publish.tolerances(metrics, "binary") == small
+    metrics |= {"elbo": -9600.0, "nll": 999.0, "bits_per_dim": 4.51, "layer_rates": [5.0, 7.0]}
+    large = {**small, "elbo": pytest.approx(0.48), "bits_per_dim": 1e-3}
+    assert publish.tolerances(metrics, "levels") == large
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_published_tolerances_are_those_of_the_rule_or_stricter(name):
+    entry = keras_vae.info(name)
+    now = publish.tolerances(entry["metrics"], entry["observes"])
+    assert set(entry["tolerances"]) == set(now)
+    assert all(entry["tolerances"][key] <= now[key] for key in now)
 
 
 def run_publish(monkeypatch, *arguments):

@@ -38,6 +38,16 @@ def test_likelihoods_are_of_images_binarised_once_and_errors_of_grey_ones(mlp, n
     assert all(grey[key] != binary[key] for key in ("elbo", "nll", "mse"))
 
 
+def test_the_rates_of_a_hierarchys_layers_are_of_binary_images_too(npz):
+    model = keras_vae.ladder_vae((6, 5, 1), 1, (2,), layers=(2,), blocks=0, seed=0)
+    for weight in model.trainable_weights:
+        weight.assign(weight + keras.random.normal(weight.shape, stddev=0.3))
+    got = verification.published_metrics(model, "mnist-dynamic", source=npz, num_samples=1)
+    binary = keras_vae.evaluate(model, data.binarized_once(data.load(npz))[1], num_samples=1)
+    assert got["layer_rates"] == binary["layer_rates"]
+    assert sum(got["layer_rates"]) == pytest.approx(got["rate"], rel=0.02)
+
+
 @pytest.mark.parametrize("likelihood", ["gaussian", "learned_gaussian", Gaussian(0.3)])
 def test_a_model_of_grey_values_is_measured_on_grey_images(npz, likelihood):
     model = keras_vae.mlp_vae((6, 5, 1), 2, (4,), likelihood=likelihood, seed=0)

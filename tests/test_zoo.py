@@ -5,9 +5,10 @@ import copy
 import numpy as np
 import pytest
 
-from keras_vae import data, hub
+from keras_vae import data, hub, registry
 from keras_vae.training import checkpoints, follow, restore
 from keras_vae.training.recipes import build_stage
+from zoo import table
 from zoo.train import RECIPES, read_recipe
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
@@ -151,3 +152,47 @@ def test_an_unfinished_run_is_not_restored(two_stages):
     longer["prior"]["epochs"] = 3
     with pytest.raises(ValueError, match="is not finished: 2 epochs"):
         restore(longer, two_stages[0])
+
+
+@pytest.fixture
+def entries(monkeypatch):
+    """A registry of three models that are not there, which a test may change."""
+    facts = {"parameters": 1_230_000, "bytes": 5_100_000, "code_length": True}
+    metrics = {"num_samples": 100, "mse": 7.73e-3, "active_units": 9, "elbo": -82.5, "nll": 79.4}
+    plain = {**facts, "observes": "binary", "data_shape": [28, 28, 1], "metrics": metrics}
+    layers = {"input_shape": [6, 6, 1], "latent_channels": 2, "filters": [3, 4], "layers": [1, 2]}
+    ladder = {"factory": "ladder_vae", "arguments": {**layers, "blocks": 0}}
+    of_levels = {"elbo": -7200.0, "nll": 7100.0, "bits_per_dim": 3.3343, "active_units": 700}
+    made = {
+        "conv-mnist": {**plain, "arguments": {"latent_dim": 40}},
+        "ladder-mnist": {**plain, **ladder, "metrics": {**metrics, "layer_rates": [9.0, 8.0, 7.0]}},
+        "conv-cifar10": {
+            **plain,
+            "observes": "levels",
+            "data_shape": [32, 32, 3],
+            "arguments": {"latent_shape": [8, 8, 16]},
+            "metrics": {**metrics, **of_levels},
+        },
+    }
+    monkeypatch.setattr(registry, "entries", lambda: made)
+    return made
+
+
+def test_the_table_counts_the_units_of_all_layers_of_a_hierarchy(entries):
+    rows = table.table().splitlines()
+    begin = "1.23 M | 5.1 MB | -82.50 | 79.40 (K = 100) | 7.73e-03"
+    assert rows[2] == f"| `conv-mnist` | {begin} | 9 of 40 units active |"
+    # Two layers on maps of 3 x 3, one on 6 x 6, of two channels.
+    assert rows[3] == f"| `ladder-mnist` | {begin} | 9 of 108 units active in 3 layers |"
+
+
+def test_bits_of_levels_stand_in_a_table_of_their_own_where_there_are_any(entries):
+    del entries["ladder-mnist"]  # it takes longer, as it is built
+    first, _, second = table.table().partition("\nThose of the levels of each value, in bits")
+    assert "cifar10" not in first and "ELBO | NLL | MSE" in first and "bits" not in first
+    row = second.splitlines()[-1]
+    bits = 7200 / (32 * 32 * 3 * np.log(2))
+    assert "| -ELBO, bits | NLL, bits |" in second
+    assert f"| {bits:.3f} | 3.334 (K = 100) | 7.73e-03 | 700 of 1024 units active |" in row
+    del entries["conv-cifar10"]
+    assert table.table() == first

@@ -3,8 +3,9 @@
 import math
 from pathlib import Path
 
-from keras_vae import hub, likelihoods, registry
+from keras_vae import hub, registry
 from keras_vae.files import megabytes, write_bytes
+from keras_vae.hub import cards
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN = "<!-- models: written by python -m zoo.table -->\n"
@@ -14,23 +15,15 @@ END_OTHERS = "<!-- end of autoencoders -->"
 
 
 def table() -> str:
-    """Returns the table of our own models in Markdown."""
-    rows = [
-        "| model | parameters | weights | ELBO | NLL | MSE | latent in use |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name in sorted(registry.entries()):
-        entry = hub.info(name)
-        metrics = entry["metrics"]
-        figures = "| - | -"
-        if likelihoods.get(entry["likelihood"]).is_code_length:
-            nll = f"{metrics['nll']:.2f} (K = {metrics['num_samples']})"
-            figures = f"| {metrics['elbo']:.2f} | {nll}"
-        rows.append(
-            f"| `{name}` | {entry['parameters'] / 1e6:.2f} M | {megabytes(entry['bytes'])} "
-            f"{figures} | {metrics['mse']:.2e} | {_use(entry)} |"
-        )
-    return "\n".join(rows) + "\n"
+    """Returns the table of our own models in Markdown, and one of those of levels, if any."""
+    entries = {name: hub.info(name) for name in sorted(registry.entries())}
+    of_levels = {name: entry for name, entry in entries.items() if entry["observes"] == "levels"}
+    others = {name: entry for name, entry in entries.items() if name not in of_levels}
+    text = _rows(others, "ELBO | NLL", _nats)
+    if of_levels:
+        text += "\nThose of the levels of each value, in bits per value:\n\n"
+        text += _rows(of_levels, "-ELBO, bits | NLL, bits", _bits)
+    return text
 
 
 def table_of_others() -> str:
@@ -51,14 +44,45 @@ def table_of_others() -> str:
     return "\n".join(rows) + "\n"
 
 
+def _rows(entries, headings, figures):
+    rows = [
+        f"| model | parameters | weights | {headings} | MSE | latent in use |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, entry in entries.items():
+        rows.append(
+            f"| `{name}` | {entry['parameters'] / 1e6:.2f} M | {megabytes(entry['bytes'])} "
+            f"| {figures(entry)} | {entry['metrics']['mse']:.2e} | {_use(entry)} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _nats(entry):
+    metrics = entry["metrics"]
+    if not entry["code_length"]:
+        return "- | -"
+    return f"{metrics['elbo']:.2f} | {metrics['nll']:.2f} (K = {metrics['num_samples']})"
+
+
+def _bits(entry):
+    metrics = entry["metrics"]
+    elbo = cards.bits_per_value(-metrics["elbo"], entry["data_shape"])
+    return f"{elbo:.3f} | {metrics['bits_per_dim']:.3f} (K = {metrics['num_samples']})"
+
+
 def _use(entry):
     metrics = entry["metrics"]
     if "perplexity" in metrics:
         used = f"{100 * metrics['codebook_usage']:.0f} % of {entry['arguments']['num_codes']} codes"
         return f"{used}, perplexity {metrics['perplexity']:.0f}"
     arguments = entry["arguments"]
-    latents = math.prod(arguments.get("latent_shape") or [arguments["latent_dim"]])
-    return f"{metrics['active_units']} of {latents} units active"
+    if "layer_rates" in metrics:
+        shape = hub.build(entry).latent.code_spec.shape
+        layers = f" in {len(metrics['layer_rates'])} layers"
+    else:
+        shape = arguments.get("latent_shape") or [arguments["latent_dim"]]
+        layers = ""
+    return f"{metrics['active_units']} of {math.prod(shape)} units active{layers}"
 
 
 def main():

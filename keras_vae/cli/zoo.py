@@ -22,8 +22,8 @@ def list_models(
 ):
     """Lists the published models: our own, and autoencoders of others, which load downloads.
 
-    ELBO and NLL are those of binary images. A model of real values has densities instead, in other
-    units: info shows them.
+    ELBO and NLL are those of binary images. A model of levels has bits per dimension; a model of
+    real values has densities, in other units: info shows them.
     """
     from keras_vae import registry
 
@@ -47,15 +47,19 @@ def _list_ours(entries):
     from rich.table import Table
 
     table = Table("model", "factory", "data")
-    for heading in ("ELBO, nats", "NLL, nats", "MSE", "parameters", "size"):
+    columns = {"elbo": "ELBO, nats", "nll": "NLL, nats", "bits_per_dim": "bits/dim", "mse": "MSE"}
+    if all(entry["observes"] != "levels" for entry in entries.values()):
+        del columns["bits_per_dim"]
+    for heading in (*columns.values(), "parameters", "size"):
         table.add_column(heading, justify="right")
     for name, entry in entries.items():
-        # Densities share no column with probabilities.
-        shown = ("elbo", "nll", "mse") if entry["code_length"] else ("mse",)
-        metrics = [
-            number(entry["metrics"].get(key) if key in shown else None)
-            for key in ("elbo", "nll", "mse")
-        ]
+        # Densities, and probabilities of levels, share no column with those of binary images.
+        shown = ["mse"]
+        if entry["observes"] == "levels":
+            shown.append("bits_per_dim")
+        elif entry["code_length"]:
+            shown += ["elbo", "nll"]
+        metrics = [number(entry["metrics"].get(key) if key in shown else None) for key in columns]
         what = name, entry["factory"], entry["data"]["name"]
         table.add_row(*what, *metrics, f"{entry['parameters']:,}", megabytes(entry["bytes"]))
     console().print(table)

@@ -8,8 +8,7 @@ class CodeMap {
     this.total = counts.reduce((sum, count) => sum + count, 0);
     this.order = [...counts.keys()].sort((i, j) => counts[j] - counts[i]);
     this.columns = positions.length > 1 ? positions[positions.length - 1] : 1;
-    const cells = positions.reduce((product, length) => product * length, 1);
-    this.cells = Array.from({ length: cells }, (_, i) => this.cell(i));
+    this.cells = Array.from({ length: sizeOf(positions) }, (_, i) => this.cell(i));
     const map = make("div", { className: "map", role: "group", ariaLabel: "Map of codes" });
     map.style.setProperty("--columns", this.columns);
     map.append(...this.cells);

@@ -43,6 +43,7 @@ def collect(model, x=None, labels=None, name=None) -> dict:
     else:
         code = _describe_codes(latent, codes, table, store)
     shape = codes.shape[1:] if table is None else (*codes.shape[1:], table.shape[-1])
+    encoder, decoder = encoding.get_graphs(model)
     content = {
         "name": model.name if name is None else name,
         "parameters": model.count_params(),
@@ -54,8 +55,8 @@ def collect(model, x=None, labels=None, name=None) -> dict:
             "labels": labels and labels[:_SHOWN],
             **_pack_images(model, x[:_SHOWN]),
         },
-        "encoder": networks.describe(model.encoder, model.data_shape, store),
-        "decoder": networks.describe(model.decoder, shape, store),
+        "encoder": networks.describe(encoder, model.data_shape, store),
+        "decoder": networks.describe(decoder, shape, store),
         "prior": sampling.describe(latent, store),
         "encodes_as": latent.encodes_as,
         **code,
@@ -149,9 +150,19 @@ def _describe_numbers(model, x, codes, labels):
         "measure": measure,
         "unit": unit,
         "active": active.tolist(),
+        "layers": _describe_layers(model, x),
         "plane": plane,
         "ranges": np.stack([low, high], axis=1).tolist(),
     }
+
+
+def _describe_layers(model, x):
+    """The shape of each layer of a hierarchy, and the nats it tells; None for one layer."""
+    layout = model.latent.layout
+    if len(layout) == 1:
+        return None
+    rates = model.layer_rates(x).mean(axis=0)
+    return [{"shape": shape, "rate": round(float(rate), 3)} for shape, rate in zip(layout, rates)]
 
 
 def _describe_codes(latent, codes, table, store):

@@ -11,7 +11,8 @@ from keras import ops
 
 from keras_vae.explorer.networks import NotExplorableError
 
-_WAYS = {"mean": False, "identity": False, "nearest": True}  # whether the codes are integers
+# Whether the codes are integers.
+_WAYS = {"mean": False, "identity": False, "traced": False, "nearest": True}
 
 
 def check_declared(latent):
@@ -19,17 +20,34 @@ def check_declared(latent):
     if _WAYS.get(latent.encodes_as) != bool(latent.code_spec.num_codes):
         raise NotExplorableError(
             f"The explorer cannot encode as {type(latent).__name__} does, with encodes_as = "
-            f"{latent.encodes_as!r}: real codes are the encoder's output ('identity') or its first "
-            "half ('mean'), integer ones the 'nearest' of a table of vectors."
+            f"{latent.encodes_as!r}: real codes are the encoder's output ('identity'), its first "
+            "half ('mean') or what Keras traces ('traced'), integer ones the 'nearest' of a table "
+            "of vectors."
         )
+
+
+def get_graphs(model):
+    """What the page computes: from data to its code, or what shows it, and from that to outputs."""
+    latent = model.latent
+    if latent.encodes_as != "traced":
+        return model.encoder, model.decoder
+
+    def encode(x):
+        h = model.encoder(x)
+        return latent.code(keras.tree.map_structure(lambda t: ops.cast(t, "float32"), h))
+
+    return encode, lambda code: model.decoder(latent.decoder_input(code))
 
 
 def get_table(latent):
     """The vector that the decoder takes for each integer code, `(num_codes, width)`; or None.
 
-    None is for codes of real numbers, which the decoder must take as they are.
+    None is for codes of real numbers, which the decoder must take as they are, unless what makes
+    its input of them is traced.
     """
     spec, rng = latent.code_spec, np.random.default_rng(0)
+    if latent.encodes_as == "traced":
+        return None
     if spec.num_codes is None:
         codes = rng.standard_normal((3, *spec.shape), dtype="float32")
         if not _agree(_embed(latent, codes), codes):
@@ -58,6 +76,8 @@ def get_table(latent):
 
 def check(model, x, table):
     """Refuses a latent whose `encodes_as` is not what its `code` computes."""
+    if model.latent.encodes_as == "traced":
+        return
     latent, h = model.latent, _encode(model, x)
     codes = ops.convert_to_numpy(latent.code(h))
     if latent.encodes_as == "nearest":

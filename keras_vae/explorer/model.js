@@ -6,11 +6,16 @@ async function unpack(content) {
   const bytes = await inflate(content.weights.gzip);
   const pixels = await inflate(content.images.gzip);
   const [low, high] = content.images.range;
-  const size = content.shape.reduce((product, length) => product * length, 1);
+  const size = sizeOf(content.shape);
   const images = Array.from({ length: content.images.count }, (_, i) =>
     Float32Array.from(pixels.subarray(i * size, (i + 1) * size), (v) => low + (v / 255) * (high - low)),
   );
   return { images, weights: weightsOf(bytes, content.weights.sizes) };
+}
+
+/** How many numbers an array of this shape holds. */
+function sizeOf(shape) {
+  return shape.reduce((product, length) => product * length, 1);
 }
 
 async function inflate(base64) {

@@ -16,16 +16,24 @@ const ACTIVATIONS = {
   relu6: (x) => Math.min(Math.max(x, 0), 6),
   hard_sigmoid: (x) => Math.min(Math.max(x / 6 + 0.5, 0), 1),
   exponential: Math.exp,
+  smooth_log_var: smoothLogVar,
 };
 
 const OPERATIONS = {
   dense,
+  affine,
   convolution: (node, [x]) => sweep(node, x, false),
   transposed: (node, [x]) => sweep(node, x, true),
   activation: (node, [x]) => activate(x.slice(), node.activation),
   add: (node, [first, ...others]) => others.reduce((sum, x) => sum.map((v, i) => v + x[i]), first),
   multiply: (node, [first, ...others]) =>
     others.reduce((product, x) => product.map((v, i) => v * x[i]), first),
+  subtract: (node, [first, second]) => first.map((v, i) => v - second[i]),
+  scale: ({ by }, [x]) => x.map((v) => by * v),
+  clip: ({ low, high }, [x]) => x.map((v) => Math.min(Math.max(v, low), high)),
+  slice,
+  concatenate,
+  upsample,
   crop,
 };
 
@@ -124,6 +132,51 @@ function repeat(bias, width, rows) {
   return y;
 }
 
+/** x * kernel + bias, number by number; both are of the last axes, and stand for all others. */
+function affine({ kernel, bias, activation }, [x]) {
+  const [k, b] = [kernel.length, bias?.length];
+  return activate(x.map((v, i) => v * kernel[i % k] + (bias ? bias[i % b] : 0)), activation);
+}
+
+/** A range of the last axis, which has `width` numbers. */
+function slice({ width, first, end }, [x]) {
+  const rows = x.length / width;
+  const y = new Float32Array(rows * (end - first));
+  for (let row = 0; row < rows; row++) {
+    y.set(x.subarray(row * width + first, row * width + end), row * (end - first));
+  }
+  return y;
+}
+
+/** Arrays side by side along the last axis, of which each has a width. */
+function concatenate({ widths }, inputs) {
+  const width = widths.reduce((sum, w) => sum + w, 0);
+  const rows = inputs[0].length / widths[0];
+  const y = new Float32Array(rows * width);
+  let at = 0;
+  inputs.forEach((x, k) => {
+    for (let row = 0; row < rows; row++) {
+      y.set(x.subarray(row * widths[k], (row + 1) * widths[k]), row * width + at);
+    }
+    at += widths[k];
+  });
+  return y;
+}
+
+/** Repeats each pixel `size` times down and across. */
+function upsample({ from, size }, [x]) {
+  const [rows, columns, depth] = from;
+  const y = new Float32Array(x.length * size[0] * size[1]);
+  for (let row = 0; row < rows * size[0]; row++) {
+    for (let column = 0; column < columns * size[1]; column++) {
+      const source = Math.floor(row / size[0]) * columns + Math.floor(column / size[1]);
+      const target = row * columns * size[1] + column;
+      y.set(x.subarray(source * depth, (source + 1) * depth), target * depth);
+    }
+  }
+  return y;
+}
+
 function crop({ from, to, corner }, [x]) {
   const [, columns, depth] = from;
   const y = new Float32Array(to[0] * to[1] * depth);
@@ -136,6 +189,12 @@ function crop({ from, to, corner }, [x]) {
 
 function softplus(x) {
   return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+}
+
+/** The log-variance of the standard deviation log2(1 + 2^x). */
+function smoothLogVar(x) {
+  const t = Math.LN2 * x;
+  return 2 * ((t < -15 ? t : Math.log(softplus(t))) - Math.log(Math.LN2));
 }
 
 /** The error function, to 1.5e-7 (Abramowitz & Stegun 1964, 7.1.26). */

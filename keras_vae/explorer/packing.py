@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import hashlib
 
 import numpy as np
 
@@ -12,16 +13,21 @@ class Store:
     """Arrays of numbers, collected one after the other and packed together.
 
     The last axis is that of a layer's outputs. Each output has its own scale, its largest magnitude
-    divided by 32767, and its numbers are rounded to multiples of it. A vector has one scale.
+    divided by 32767, and its numbers are rounded to multiples of it. A vector has one scale. Equal
+    arrays are kept once.
     """
 
     def __init__(self):
-        self._arrays = []
+        self._arrays, self._numbers = [], {}
 
     def add(self, array) -> int:
         """Takes an array, and returns the number by which the page finds it."""
-        self._arrays.append(np.asarray(array, "float32"))
-        return len(self._arrays) - 1
+        array = np.asarray(array, "float32")
+        key = array.shape, hashlib.sha256(array.tobytes()).digest()
+        if key not in self._numbers:
+            self._numbers[key] = len(self._arrays)
+            self._arrays.append(array)
+        return self._numbers[key]
 
     def pack(self) -> dict:
         """Returns `sizes`, each array's length and number of scales, and `gzip`, their content.

@@ -21,6 +21,11 @@ const NATS =
   "A nat is a unit of information, about 1.44 bits: a latent of 2 nats tells as much about an " +
   "image as a choice among 7 (e²) equally likely values; one of 0 nats tells nothing. ";
 
+const LAYERS =
+  "Layers are in the order in which the model draws them, the top one first. A latent is in units of " +
+  "its prior given the layers above: 0 is the prior’s mean, 1 its standard deviation. Moving one " +
+  "changes what those below mean. ";
+
 const content = JSON.parse(byId("content").textContent);
 const ready = start().catch((error) => {
   say("This page needs a browser of 2023 or later. It says: " + error.message);
@@ -50,8 +55,9 @@ async function start() {
 
 function describe(isNumbers) {
   const { prior, parameters, images, kind } = content;
-  const count = content.ranges?.length ?? content.positions.reduce((product, n) => product * n, 1);
-  const latents = isNumbers ? `${count} latents` : `${count} codes of ${content.counts.length}`;
+  const count = content.ranges?.length ?? sizeOf(content.positions);
+  const inLayers = content.layers ? ` in ${content.layers.length} layers` : "";
+  const latents = isNumbers ? `${count} latents${inLayers}` : `${count} codes of ${content.counts.length}`;
   byId("about").textContent =
     `${latents} · ${parameters.toLocaleString("en")} parameters · computed in this page, by your ` +
     "browser: nothing is sent";
@@ -61,11 +67,12 @@ function describe(isNumbers) {
     : "";
   const measure = `(${content.measure}; ${images.measured} images)`;
   const order = `Latents are sorted by the number beside them ${measure}. `;
+  const ofLayers = content.layers ? LAYERS : "";
   const ofUnit = content.unit === "nats" ? NATS : "";
   const ofBand = content.posterior
     ? "The bar under a slider shows where the input’s posterior has 95 % of its mass. "
     : "";
-  byId("notes").textContent = (isNumbers ? plane + order + ofUnit + ofBand : "") + ofPrior;
+  byId("notes").textContent = (isNumbers ? plane + ofLayers + order + ofUnit + ofBand : "") + ofPrior;
   byId("strip-title").textContent = images.given ? "Images" : "Images that the model made";
   byId("latents-title").textContent = isNumbers ? "Latents" : "Codes";
   byId("sample").hidden = isNumbers && prior.kind === "none";
@@ -83,7 +90,12 @@ function numberViews(explorer) {
   const sliders = make("div");
   section.append(sliders);
   const changed = (unit, value) => moved(explorer.code.map((old, j) => (j === unit ? value : old)));
-  views.push(new Sliders(sliders, content, changed));
+  const redrawn = (kept) => {
+    const drawn = normal(explorer.code.length);
+    const code = explorer.code.map((old, j) => (j < kept ? old : drawn[j]));
+    explorer.edit(code, "The layers below drawn anew from their prior.");
+  };
+  views.push(new Sliders(sliders, content, changed, redrawn));
   return views;
 }
 

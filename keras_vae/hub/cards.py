@@ -7,6 +7,7 @@ ours in `pretrained/prose/<name>.md`.
 
 import contextlib
 import json
+import math
 import tomllib
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def model_card(entry, *, name=None, repository=None, **shown) -> str:
         "minutes": training.get("seconds", 0) / 60,
         "gigabytes": training["peak_memory_mb"] / 1000 if "peak_memory_mb" in training else None,
     }
+    if entry["observes"] == "levels" and "elbo" in metrics:
+        facts["elbo_bits"] = bits_per_value(-metrics["elbo"], entry["data_shape"])
     facts = {key: fact for key, fact in facts.items() if fact is not None}
     sections = []
     for section in _TEXT["sections"]:
@@ -66,6 +69,11 @@ def prose(name) -> str:
     """Returns what people wrote about a published model: intended use, known failures."""
     path = registry.PRETRAINED / "prose" / f"{name}.md"
     return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def bits_per_value(nats, shape):
+    """Converts nats per example of a shape to bits per value."""
+    return nats / (math.prod(shape) * math.log(2))
 
 
 def caption(samples: bool, images: bool) -> str:

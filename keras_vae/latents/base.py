@@ -111,7 +111,8 @@ class Latent(keras.layers.Layer):
     - `has_unit_rates`: whether `draw` returns `unit_rates`.
     - `encodes_as`: how a program without Python gets the code from the encoder's output: its
       `"mean"` (first tensor or first half), the output itself (`"identity"`), the `"nearest"`
-      vector of `decoder_input`, or None (default), unknown.
+      vector of `decoder_input`, what Keras traces of `code` and `decoder_input` (`"traced"`), which
+      must then take symbolic tensors of one example, or None (default), unknown.
     """
 
     code_spec = None  # set when the latent is built

@@ -48,6 +48,7 @@ class Ladder(Latent):
     """
 
     generates = True
+    encodes_as = "traced"
 
     def __init__(
         self, posteriors, conditionals, steps, *, sources=None, prior=None, seed=None, **kwargs
