@@ -21,7 +21,9 @@ def table() -> str:
     others = {name: entry for name, entry in entries.items() if name not in of_levels}
     text = _rows(others, "ELBO | NLL", _nats)
     if of_levels:
-        text += "\nThose of the levels of each value, in bits per value:\n\n"
+        text += (
+            "\nModels of levels, such as those of 8-bit images, in bits per value (bits/dim):\n\n"
+        )
         text += _rows(of_levels, "-ELBO, bits | NLL, bits", _bits)
     return text
 
