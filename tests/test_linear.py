@@ -145,4 +145,5 @@ def test_variants_are_the_image_itself_and_its_shifts_and_mirror_images():
         seen |= set(matches)
     assert len(seen) > 30  # of 50
     np.testing.assert_array_equal(variants(x, 3), np.concatenate([x, x, x]))
-    assert [count_variants(n) for n in (100, 5000, 20_000, 60_000)] == [16, 4, 1, 1]
+    np.testing.assert_array_equal(variants(x, 2, flips=True), np.concatenate([x, x[:, :, ::-1]]))
+    assert [count_variants(n) for n in (100, 5000, 20_000, 60_000)] == [16, 4, 2, 2]

@@ -13,7 +13,8 @@ import keras_vae
 from keras_vae import data, hub, registry
 from keras_vae.files import sha256
 from keras_vae.hub.cards import QUANTITIES
-from zoo import publish, train
+from zoo import publish, table, train
+from zoo.cards import card as zoo_card
 
 NAMES = sorted(keras_vae.registry.entries())
 AVAILABLE = f"Available: {', '.join(NAMES)}"
@@ -104,6 +105,7 @@ def test_metrics_have_a_protocol_and_a_tolerance_that_verify_knows(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_entry_says_how_the_model_was_made(name):
     training = keras_vae.info(name)["training"]
+    training.pop("variants", None)  # of models whose figures say so
     memory = training.pop("peak_memory_mb", None)  # the first models were made before it was noted
     assert memory is None or memory > 0
     assert set(training) == {"recipe", "seed", "seconds", "backend", "keras", "machine"}
@@ -151,6 +153,8 @@ name = "mnist"
 epochs = 1
 batch_size = 8
 learning_rate = 1e-3
+flips = true
+shifts = 1
 seed = 5
 """
 
@@ -172,6 +176,10 @@ def test_new_weights_keep_the_repository_and_lose_the_pin(copied, monkeypatch, t
     assert (entry["repository"], entry["revision"]) == ("me/vq", None)
     assert (entry["factory"], entry["training"]["seed"]) == ("mlp_vae", 5)
     assert set(entry) == set(ENTRY)
+    said = "mirror images and shifts of up to 1 pixel"
+    assert entry["training"]["variants"] == said
+    assert f"`vq-mnist` (trained on {said}, too) |" in table.table()
+    assert f"- trained on variants of the images, too: {said}" in zoo_card("vq-mnist")
     assert (tmp_path / "vq-mnist.png").is_file()
     keras_vae.load("vq-mnist")
 

@@ -113,6 +113,7 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
             "seed": recipe["training"]["seed"],
             "seconds": round(sum(epoch["seconds"] for epoch in history)),
             **_memory(history),
+            **_variants(recipe),
             **state["made_on"],
         },
     }
@@ -127,6 +128,15 @@ def _memory(history):
     """Peak memory of a run's processes, if it was recorded."""
     noted = [epoch["peak_memory_mb"] for epoch in history if epoch.get("peak_memory_mb")]
     return {"peak_memory_mb": max(noted)} if noted else {}
+
+
+def _variants(recipe):
+    """What a model was trained on beside the images themselves, for people."""
+    stages = [stage for stage in recipe.values() if "epochs" in stage]
+    most = max(stage.get("shifts", 0) for stage in stages)
+    kinds = ["mirror images"] * any(stage.get("flips") for stage in stages)
+    kinds += [f"shifts of up to {most} pixel{'s' * (most > 1)}"] if most else []
+    return {"variants": " and ".join(kinds)} if kinds else {}
 
 
 def _figures(model, dataset, source, num_samples):

@@ -52,11 +52,21 @@ def _rows(entries, headings, figures):
         "|---|---|---|---|---|---|---|",
     ]
     for name, entry in entries.items():
-        rows.append(
-            f"| `{name}` | {entry['parameters'] / 1e6:.2f} M | {megabytes(entry['bytes'])} "
-            f"| {figures(entry)} | {entry['metrics']['mse']:.2e} | {_use(entry)} |"
-        )
+        cells = [
+            f"`{name}`{_variants(entry)}",
+            f"{entry['parameters'] / 1e6:.2f} M",
+            megabytes(entry["bytes"]),
+            figures(entry),
+            f"{entry['metrics']['mse']:.2e}",
+            _use(entry),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
+
+
+def _variants(entry):
+    variants = entry.get("training", {}).get("variants")
+    return f" (trained on {variants}, too)" if variants else ""
 
 
 def _nats(entry):

@@ -92,7 +92,7 @@ def train(
         ),
     ] = None,
     flips: Annotated[
-        bool, typer.Option("--flips", help="Mirror images at random, left to right.")
+        bool, typer.Option("--flips", help="Train on mirror images, too, left to right.")
     ] = False,
     seed: Annotated[
         int, typer.Option(min=0, max=LARGEST_SEED, help="Fixes weights, shuffling and noise.")

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-_MOST = 20_000  # images in all
+_MOST = 20_000  # images in all, if there are not more than half as many
 
 
 def count_variants(n):
-    """Returns how many variants of each of `n` images are worth making, from 1 to 16."""
-    return min(16, max(1, _MOST // n))
+    """Returns how many variants of each of `n` images are worth making, from 2 to 16."""
+    return min(16, max(2, _MOST // n))
 
 
 def variants(x, count, *, shifts=0, flips=False, seed=0):
@@ -18,7 +18,7 @@ def variants(x, count, *, shifts=0, flips=False, seed=0):
         count: number of variants of each image; the first is the image itself.
         shifts: pixels by which an image is shifted at most, up or down and left or right; its edge
             is continued by its mirror image. Defaults to 0.
-        flips: whether half of the variants are mirrored, left to right. Defaults to False.
+        flips: whether every second variant is mirrored, left to right. Defaults to False.
         seed: of the choice. Defaults to 0.
 
     Returns:
@@ -32,5 +32,5 @@ def variants(x, count, *, shifts=0, flips=False, seed=0):
     for index in range(len(x), len(made)):
         top, left = rng.integers(0, 2 * shifts + 1, 2)
         image = padded[index % len(x), top : top + height, left : left + width]
-        made[index] = image[:, ::-1] if flips and rng.random() < 0.5 else image
+        made[index] = image[:, ::-1] if flips and index // len(x) % 2 else image
     return made
