@@ -147,3 +147,13 @@ def test_variants_are_the_image_itself_and_its_shifts_and_mirror_images():
     np.testing.assert_array_equal(variants(x, 3), np.concatenate([x, x, x]))
     np.testing.assert_array_equal(variants(x, 2, flips=True), np.concatenate([x, x[:, :, ::-1]]))
     assert [count_variants(n) for n in (100, 5000, 20_000, 60_000)] == [16, 4, 2, 2]
+
+
+def test_many_pictures_are_shifted_only_if_that_is_asked_for():
+    shape = (16, 16, 1)
+    for n, shifts in ((10_000, 1), (10_001, 0)):
+        parts = data.Data(
+            np.zeros((n, *shape), "uint8"), np.zeros((2, *shape), "uint8"), pictures=True
+        )
+        assert training.default_recipe(parts)["training"]["shifts"] == shifts
+    assert training.default_recipe(parts, shifts=2)["training"]["shifts"] == 2

@@ -58,6 +58,21 @@ def test_a_recipe_builds_its_model(name):
     assert model.count_params() * 4 <= 8 * 2**20
 
 
+@pytest.mark.parametrize(
+    ("table", "name", "said"),
+    [
+        (None, "refinements", "A recipe has no refinements"),
+        ("training", "flip", "The stage training has no flip"),
+    ],
+)
+def test_a_misspelt_setting_is_not_ignored(tmp_path, table, name, said):
+    recipe = copy.deepcopy(TWO_STAGES)
+    (recipe if table is None else recipe[table])[name] = True
+    with pytest.raises(ValueError, match=f"^{said}\\. It may have: .*(flips|refinement, )"):
+        follow(recipe, DATA, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_learning_rate_rises_and_then_falls_along_a_cosine():
     stage = {**TWO_STAGES["training"], "epochs": 5, "warmup": 4, "decay_to": 0.1}
     model = build_stage({**TWO_STAGES, "training": stage}, steps_per_epoch=4)

@@ -30,14 +30,13 @@ def main():
 
     from keras_vae import data, training
 
-    for stage in training.stages(recipe):
-        recipe[stage]["epochs"] = options.epochs or recipe[stage]["epochs"]
-    folder = Path(options.out or f"runs/{options.name}")
     try:
-        sizes = [recipe[stage]["batch_size"] for stage in training.stages(recipe)]
-        training.check_devices(options.devices, *sizes)
+        for stage in training.stages(recipe):
+            recipe[stage]["epochs"] = options.epochs or recipe[stage]["epochs"]
+            training.check_devices(options.devices, recipe[stage]["batch_size"])
     except ValueError as error:
         raise SystemExit(str(error)) from error
+    folder = Path(options.out or f"runs/{options.name}")
     images = data.load(options.data or recipe["data"]["name"])
     training.follow(recipe, images, folder, devices=options.devices)
     print(f"Done. Publish it: python -m zoo.publish {options.name} --run {folder}")

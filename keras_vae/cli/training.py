@@ -88,7 +88,7 @@ def train(
         typer.Option(
             min=0,
             help="Pixels by which images are shifted at random. Default: a 16th of the size of "
-            "pictures.",
+            "pictures, if there are up to 10,000.",
         ),
     ] = None,
     flips: Annotated[

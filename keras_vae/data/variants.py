@@ -2,12 +2,12 @@
 
 import numpy as np
 
-_MOST = 20_000  # images in all, if there are not more than half as many
+FEW = 10_000  # images, of which variants are worth making without being asked
 
 
 def count_variants(n):
     """Returns how many variants of each of `n` images are worth making, from 2 to 16."""
-    return min(16, max(2, _MOST // n))
+    return min(16, max(2, 2 * FEW // n))
 
 
 def variants(x, count, *, shifts=0, flips=False, seed=0):

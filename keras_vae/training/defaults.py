@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from keras_vae import likelihoods
+from keras_vae.data.variants import FEW
 from keras_vae.factories import FACTORIES
 
 MANY = 10_000  # images; of fewer, an epoch of batches of 128 has too few steps
@@ -88,14 +89,14 @@ def default_recipe(
         patience: epochs without a lower `val_loss` after which training stops; 0: it does not.
             Defaults to 10.
         shifts: pixels by which training images are shifted at random, at most. Defaults to None:
-            for pictures a 16th of their shorter side, else 0.
+            for up to 10,000 pictures a 16th of their shorter side, else 0.
         flips: whether training images are mirrored at random, left to right. Defaults to False.
         seed: seed of weights, order and noise. Defaults to 0.
     """
     epochs, batch_size = schedule(len(data.x_train), epochs, batch_size)
     shape = list(data.x_train.shape[1:])
     if shifts is None:
-        shifts = min(shape[:2]) // 16 if data.pictures else 0
+        shifts = min(shape[:2]) // 16 if data.pictures and len(data.x_train) <= FEW else 0
     if (shifts or flips) and len(shape) != 3:
         raise ValueError(f"Only images are shifted or mirrored. Received data of shape {shape}")
     given = arguments or {}

@@ -42,12 +42,32 @@ from keras_vae.training.linear import fit_linear, has_linear
 from keras_vae.training.run import apply_average, train
 
 STAGES = ("training", "refinement", "prior")
+_OF_STAGE = {
+    *("epochs", "batch_size", "learning_rate", "seed", "arguments", "optimizer", "clip"),
+    *("skip_above", "warmup", "decay_to", "beta_warmup", "average", "keep_best", "patience"),
+    *("shifts", "flips"),
+}
 _OPTIMIZERS = {"adam": keras.optimizers.Adam, "adamax": keras.optimizers.Adamax}
 
 
 def stages(recipe: dict) -> list[str]:
-    """Returns the names of a recipe's stages, in order."""
-    return [name for name in STAGES if name in recipe]
+    """Returns the names of a recipe's stages, in order.
+
+    Raises:
+        ValueError: if the recipe has a table, or one of its stages a setting, that is not known.
+    """
+    _check_names("A recipe", recipe, {"model", "data", *STAGES})
+    found = [name for name in STAGES if name in recipe]
+    for name in found:
+        _check_names(f"The stage {name}", recipe[name], _OF_STAGE)
+    return found
+
+
+def _check_names(what, table, known):
+    if unknown := set(table) - known:
+        raise ValueError(
+            f"{what} has no {', '.join(sorted(unknown))}. It may have: {', '.join(sorted(known))}."
+        )
 
 
 def follow(recipe: dict, data, folder, *, devices=None):
