@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae import likelihoods, objectives
-from keras_vae.backends import share_loss, speed_up_layer
+from keras_vae.backends import quick_initializers, share_loss, speed_up_layer
 from keras_vae.bounds import Bounds
 from keras_vae.checks import check_axes
 from keras_vae.fitting import Fitting
@@ -253,6 +253,7 @@ class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.
         return {**config, **parts, **scaling, "seed": self.seed, "made_by": self.made_by}
 
     @classmethod
+    @quick_initializers()
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         made_by = config.pop("made_by", None)

@@ -1,5 +1,6 @@
 """Code that differs by backend, for speed only: one module per backend, and the defaults."""
 
+from contextlib import contextmanager
 from importlib import import_module
 
 import keras
@@ -21,6 +22,11 @@ def _generate_batches(x, batch_size, order, epochs):
 def _largest(values):
     # Keras's argmax makes several passes over all values.
     return tuple(part[:, 0] for part in keras.ops.top_k(values, 1))
+
+
+@contextmanager
+def _nothing():
+    yield
 
 
 # The name of the accelerator, or None on a CPU.
@@ -65,5 +71,7 @@ share_gradients = getattr(_backend, "share_gradients", _unchanged)
 share_variables = getattr(_backend, "share_variables", _unchanged)
 # `largest(values)`: of each row of `(n, k)` the largest number, and the index of the first such.
 largest = getattr(_backend, "largest", _largest)
+# `quick_initializers()`: a context, or decorator, in which initial weights are drawn in less time.
+quick_initializers = getattr(_backend, "quick_initializers", _nothing)
 # `speed_up_layer(layer)`: has a layer of Keras compute the same numbers in less time.
 speed_up_layer = getattr(_backend, "speed_up_layer", _unchanged)

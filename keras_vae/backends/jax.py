@@ -7,6 +7,7 @@ from keras_vae.backends.jax_arrays import OrderedBatches as ordered_batches  # n
 from keras_vae.backends.jax_arrays import pipe_arrays as pipe_arrays
 from keras_vae.backends.jax_arrays import steps_of_dispatch as steps_of_dispatch
 from keras_vae.backends.jax_dispatch import join_steps as join_steps
+from keras_vae.backends.jax_initial import quick_initializers as quick_initializers
 from keras_vae.backends.jax_layers import speed_up_layer as speed_up_layer
 from keras_vae.backends.jax_shards import place as place
 from keras_vae.backends.jax_shards import shards as shards

@@ -1,6 +1,7 @@
 """ladder_vae: convolutions and layers of Gaussian latents, each conditional on those above it."""
 
 from keras_vae import likelihoods, networks
+from keras_vae.backends import quick_initializers
 from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
 from keras_vae.factories.conv import check_activation, check_shape
 from keras_vae.factories.origin import list_arguments, record
@@ -8,6 +9,7 @@ from keras_vae.latents import Ladder
 from keras_vae.model import VAE
 
 
+@quick_initializers()
 def ladder_vae(
     input_shape,
     latent_channels=4,

@@ -1,12 +1,14 @@
 """mlp_vae: dense layers and Gaussian latents."""
 
 from keras_vae import likelihoods, networks
+from keras_vae.backends import quick_initializers
 from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
 from keras_vae.factories.origin import list_arguments, record
 from keras_vae.latents import GaussianLatent
 from keras_vae.model import VAE
 
 
+@quick_initializers()
 def mlp_vae(
     input_shape,
     latent_dim=32,

@@ -1,6 +1,7 @@
 """tiny_autoencoder: the architecture of TAESD, for training and for published weights."""
 
 from keras_vae import likelihoods, networks
+from keras_vae.backends import quick_initializers
 from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
 from keras_vae.factories.conv import check_strides
 from keras_vae.factories.origin import list_arguments, record
@@ -8,6 +9,7 @@ from keras_vae.latents import DiffusionPoint
 from keras_vae.model import VAE
 
 
+@quick_initializers()
 def tiny_autoencoder(
     input_shape=(None, None, 3),
     latent_channels=4,

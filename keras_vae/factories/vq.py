@@ -3,6 +3,7 @@
 import inspect
 
 from keras_vae import likelihoods, networks
+from keras_vae.backends import quick_initializers
 from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
 from keras_vae.factories.conv import check_convolutions, check_shape
 from keras_vae.factories.origin import list_arguments, record
@@ -14,6 +15,7 @@ from keras_vae.model import VAE
 _OF_QUANTIZER = ("num_codes", "commitment", "codebook_update", "decay", "revive_below", "prior")
 
 
+@quick_initializers()
 def vq_vae(
     input_shape,
     num_codes=512,

@@ -1,6 +1,7 @@
 """vq_gan: the autoencoder of VQGAN, for training and for published weights."""
 
 from keras_vae import likelihoods, networks
+from keras_vae.backends import quick_initializers
 from keras_vae.checks import check_name, check_seed, check_whole
 from keras_vae.factories.conv import check_strides
 from keras_vae.factories.kl import check_network
@@ -9,6 +10,7 @@ from keras_vae.latents import VectorQuantizer
 from keras_vae.model import VAE
 
 
+@quick_initializers()
 def vq_gan(
     input_shape=(None, None, 3),
     num_codes=8192,
