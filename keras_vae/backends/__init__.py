@@ -33,6 +33,8 @@ def _nothing():
 accelerator = getattr(_backend, "accelerator", lambda: None)
 # `compile_method(function, layer)`: compiles a function of tensors that uses a layer's variables.
 compile_method = getattr(_backend, "compile_method", _unchanged)
+# `compile_for_one_call(function, layer)`: as that, where it pays off for a function called once.
+compile_for_one_call = getattr(_backend, "compile_for_one_call", _unchanged)
 # `pipe_arrays(arguments, model)`: replaces arrays in the arguments of `fit` or `evaluate`, or of
 # `predict` if no model is given, with pipelines where that is faster.
 pipe_arrays = getattr(_backend, "pipe_arrays", _unchanged)

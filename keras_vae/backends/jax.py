@@ -56,3 +56,6 @@ def compile_method(function, layer):
             return function(*arguments)
 
     return lambda *arguments: pure([v.value for v in layer.variables], *arguments)
+
+
+compile_for_one_call = compile_method  # else each operation is compiled by itself

@@ -1,11 +1,13 @@
 """The fingerprint of a model: a few numbers that change when any of its weights does."""
 
 import itertools
+from functools import partial
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_vae.backends import compile_for_one_call
 from keras_vae.hub.errors import WeightsError
 
 
@@ -19,25 +21,29 @@ def fingerprint(model) -> list[float]:
     log p of the data given what the codes decode to.
     """
     rng = np.random.RandomState(0)
-    x, code = fixed_inputs(model, rng)
-    x = ops.convert_to_tensor(x)
-    h = model.encoder(x)
-    tensors = map(ops.convert_to_numpy, keras.tree.flatten(h))
-    encoded = np.concatenate([tensor.ravel() for tensor in tensors])
-    # Not model.decode, which is compiled: that takes longer than these two examples.
-    outputs = model.decoder(model.latent.decoder_input(ops.convert_to_tensor(code)))
-    decoded = ops.convert_to_numpy(model.likelihood.mean(outputs)).ravel()
+    x, code = map(ops.convert_to_tensor, fixed_inputs(model, rng))
+    # Not model.decode: on TensorFlow compiling takes longer than these two examples.
+    outputs = compile_for_one_call(partial(_outputs, model), model)(x, code)
+    h, mean, *others = keras.tree.map_structure(ops.convert_to_numpy, outputs)
+    encoded = np.concatenate([tensor.ravel() for tensor in keras.tree.flatten(h)])
     numbers = []
-    for output in (encoded, decoded):
+    for output in (encoded, mean.ravel()):
         patterns = rng.choice([-1.0, 1.0], size=(4, output.size)) / np.sqrt(output.size)
         with np.errstate(invalid="ignore"):  # outputs that are not finite give no fingerprint
             numbers.extend(patterns @ output.astype("float64"))
-    of_latent = model.latent.probe(h, ops.convert_to_tensor(code))
+    return [float(number) for number in itertools.chain(numbers, *others)]
+
+
+def _outputs(model, x, code):
+    h = model.encoder(x)
+    outputs = model.decoder(model.latent.decoder_input(code))
+    result = [h, model.likelihood.mean(outputs)]
+    of_latent = model.latent.probe(h, code)
     if of_latent is not None:
-        numbers.extend(ops.convert_to_numpy(of_latent))
+        result.append(of_latent)
     if model.likelihood.observes != "binary":
-        numbers.extend(ops.convert_to_numpy(model.likelihood.log_prob(x, outputs)))
-    return [float(number) for number in numbers]
+        result.append(model.likelihood.log_prob(x, outputs))
+    return result
 
 
 def fixed_inputs(model, rng: np.random.RandomState, n=2):
