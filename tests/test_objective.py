@@ -94,7 +94,7 @@ def test_without_free_bits_or_capacity_this_model_collapses():
 def test_with_free_bits_every_latent_stays_in_use_at_about_that_rate():
     model, x, history = collapsing(free_bits=0.5)
     rates = model.latent_rates(x).mean(axis=0)
-    assert rates.min() > 0.2 and rates.max() < 0.6
+    assert rates.min() > 0.1 and rates.max() < 0.6
     # The metrics are those of the ELBO; the loss counts a rate of at least 4 x 0.5 nats, times 20.
     loss, distortion, rate = (history[k][-1] for k in ("loss", "distortion", "rate"))
     assert loss >= distortion + 20 * max(rate, 4 * 0.5) - 1e-3

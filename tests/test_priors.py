@@ -159,9 +159,11 @@ def test_the_bound_tightens_with_samples_under_any_prior(name):
     x = np.random.default_rng(0).random((64, 6)).round().astype("float32")
     prior = trained(MAKERS[name](), (2,), scale=0.1)
     model = keras_vae.mlp_vae((6,), latent_dim=2, hidden_units=(8,), prior=prior, seed=0)
+    for weight in model.decoder.weights:
+        weight.assign(4 * weight)  # a posterior far from q, so that noise does not decide
     elbo = model.elbo(x, num_samples=500, seed=0).mean()
     few, many = (model.log_likelihood(x, k, seed=0).mean() for k in (10, 1000))
-    assert elbo < few < many + 0.01
+    assert elbo < few < many
 
 
 def test_the_log_likelihood_is_the_integral_over_the_prior():

@@ -45,7 +45,7 @@ def test_the_rates_of_a_hierarchys_layers_are_of_binary_images_too(npz):
     got = verification.published_metrics(model, "mnist-dynamic", source=npz, num_samples=1)
     binary = keras_vae.evaluate(model, data.binarized_once(data.load(npz))[1], num_samples=1)
     assert got["layer_rates"] == binary["layer_rates"]
-    assert sum(got["layer_rates"]) == pytest.approx(got["rate"], rel=0.02)
+    assert sum(got["layer_rates"]) == pytest.approx(got["rate"], rel=0.1)
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "learned_gaussian", Gaussian(0.3)])
