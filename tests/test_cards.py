@@ -193,7 +193,7 @@ def test_the_card_of_a_model_of_levels_has_its_elbo_in_bits_too():
     metrics |= {"elbo": -7200.0, "nll": 6814.0, "layer_rates": [20.0, 1500.0]}
     facts = {"metrics": metrics, "data": {"name": "cifar10", "version": "3.0.2", "licence": "X"}}
     facts |= {"tolerances": {"elbo": 0.36, "bits_per_dim": 1e-3}, "data_shape": [32, 32, 3]}
-    entry = {**OWN, **facts, "observes": "levels"}
+    entry = {**OWN, **facts, "observes": "levels", "likelihood": "logistic_mixture"}
     text = ModelCard(cards.model_card(entry, repository="me/mine")).text
     bits = 7200 / np.log(2) / 3072
     assert f"The negative ELBO is {bits:.3f} bits per value" in text and "levels of each" in text

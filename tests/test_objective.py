@@ -80,6 +80,9 @@ def collapsing(**arguments):
     """A model with beta = 20, which makes it collapse, after training; its data and history."""
     x = np.random.default_rng(0).normal(size=(256, 6)).astype("float32")
     model = keras_vae.mlp_vae((6,), 4, (), likelihood=Gaussian(1.0), beta=20.0, seed=0, **arguments)
+    rng = np.random.default_rng(1)
+    for weight in model.trainable_weights:  # the same on every backend
+        weight.assign(0.3 * rng.standard_normal(weight.shape))
     model.compile(keras.optimizers.Adam(0.03))
     # Not shuffled, so that the rates do not depend on how a backend shuffles.
     history = model.fit(x, epochs=25, batch_size=64, shuffle=False, verbose=0).history
@@ -94,7 +97,7 @@ def test_without_free_bits_or_capacity_this_model_collapses():
 def test_with_free_bits_every_latent_stays_in_use_at_about_that_rate():
     model, x, history = collapsing(free_bits=0.5)
     rates = model.latent_rates(x).mean(axis=0)
-    assert rates.min() > 0.1 and rates.max() < 0.6
+    assert rates.min() > 0.2 and rates.max() < 0.6
     # The metrics are those of the ELBO; the loss counts a rate of at least 4 x 0.5 nats, times 20.
     loss, distortion, rate = (history[k][-1] for k in ("loss", "distortion", "rate"))
     assert loss >= distortion + 20 * max(rate, 4 * 0.5) - 1e-3

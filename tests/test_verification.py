@@ -40,12 +40,13 @@ def test_likelihoods_are_of_images_binarised_once_and_errors_of_grey_ones(mlp, n
 
 def test_the_rates_of_a_hierarchys_layers_are_of_binary_images_too(npz):
     model = keras_vae.ladder_vae((6, 5, 1), 1, (2,), layers=(2,), blocks=0, seed=0)
-    for weight in model.trainable_weights:
-        weight.assign(weight + keras.random.normal(weight.shape, stddev=0.3))
+    rng = np.random.default_rng(0)
+    for weight in model.trainable_weights:  # the same on every backend
+        weight.assign(0.3 * rng.standard_normal(weight.shape))
     got = verification.published_metrics(model, "mnist-dynamic", source=npz, num_samples=1)
     binary = keras_vae.evaluate(model, data.binarized_once(data.load(npz))[1], num_samples=1)
     assert got["layer_rates"] == binary["layer_rates"]
-    assert sum(got["layer_rates"]) == pytest.approx(got["rate"], rel=0.1)
+    assert sum(got["layer_rates"]) == pytest.approx(got["rate"], rel=0.02)
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "learned_gaussian", Gaussian(0.3)])

@@ -184,6 +184,7 @@ def entries(monkeypatch):
         "conv-cifar10": {
             **plain,
             "observes": "levels",
+            "likelihood": "logistic_mixture",
             "data_shape": [32, 32, 3],
             "arguments": {"latent_shape": [8, 8, 16]},
             "metrics": {**metrics, **of_levels},

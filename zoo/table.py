@@ -78,8 +78,8 @@ def _nats(entry):
 
 def _bits(entry):
     metrics = entry["metrics"]
-    elbo = cards.bits_per_value(-metrics["elbo"], entry["data_shape"])
-    return f"{elbo:.3f} | {metrics['bits_per_dim']:.3f} (K = {metrics['num_samples']})"
+    nll = f"{metrics['bits_per_dim']:.3f} (K = {metrics['num_samples']})"
+    return f"{cards.elbo_bits(entry):.3f} | {nll}"
 
 
 def _use(entry):

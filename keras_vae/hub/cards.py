@@ -13,7 +13,7 @@ from pathlib import Path
 
 import huggingface_hub
 
-from keras_vae import data, registry
+from keras_vae import data, likelihoods, registry
 
 _TEXT = tomllib.loads(Path(__file__).with_name("card.toml").read_text("utf-8"))
 QUANTITIES = _TEXT["quantities"]
@@ -56,7 +56,7 @@ def model_card(entry, *, name=None, repository=None, **shown) -> str:
         "gigabytes": training["peak_memory_mb"] / 1000 if "peak_memory_mb" in training else None,
     }
     if entry["observes"] == "levels" and "elbo" in metrics:
-        facts["elbo_bits"] = bits_per_value(-metrics["elbo"], entry["data_shape"])
+        facts["elbo_bits"] = elbo_bits(entry)
     facts = {key: fact for key, fact in facts.items() if fact is not None}
     sections = []
     for section in _TEXT["sections"]:
@@ -71,9 +71,10 @@ def prose(name) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def bits_per_value(nats, shape):
-    """Converts nats per example of a shape to bits per value."""
-    return nats / (math.prod(shape) * math.log(2))
+def elbo_bits(entry):
+    """The negative ELBO of an entry's figures, in bits per value."""
+    likelihood, values = likelihoods.get(entry["likelihood"]), math.prod(entry["data_shape"])
+    return likelihood.bits_per_dim(-entry["metrics"]["elbo"], values)
 
 
 def caption(samples: bool, images: bool) -> str:

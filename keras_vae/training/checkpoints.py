@@ -117,7 +117,7 @@ def read_state(folder: Path) -> dict:
 def write_checkpoint(model, path: Path):
     """Writes the state of a compiled model and its optimizer: the variables of both, in order.
 
-    A ladder has over a thousand of them, for which Keras's file of weights takes a second.
+    A ladder has over a thousand of them, for which Keras's file of weights takes over a second.
     """
     with replacing(path) as partial, open(partial, "wb") as file:
         np.savez(file, *map(keras.ops.convert_to_numpy, _variables(model)))
