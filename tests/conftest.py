@@ -8,14 +8,11 @@ import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Small models take longer to compile than to run. What one process compiled, others need not.
-# JAX writes its cache in place: who reads half an entry warns, and compiles it again.
-HALF_AN_ENTRY = "ignore:Error reading persistent compilation cache entry"
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jax-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-    os.environ.setdefault("PYTHONWARNINGS", HALF_AN_ENTRY)  # for the processes that tests start
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 import keras
@@ -29,6 +26,11 @@ from runtimes import format as format
 from runtimes import small as small
 
 import keras_vae
+
+# JAX writes its cache in place: who reads half an entry warns, and compiles it again. The filter is
+# set twice, for the tests and for the processes that they start.
+HALF_AN_ENTRY = "ignore:Error reading persistent compilation cache entry"
+os.environ.setdefault("PYTHONWARNINGS", HALF_AN_ENTRY)
 
 # Graphs are many small objects: looking for garbage among them took a fifth of the tests' time.
 gc.freeze()
