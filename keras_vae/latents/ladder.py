@@ -1,5 +1,6 @@
 """A ladder: layers of Gaussian latents, each conditional on those above it."""
 
+import itertools
 import math
 from functools import partial
 
@@ -87,12 +88,8 @@ class Ladder(Latent):
 
     def split(self, code):
         """The latents of each layer, `(..., *shape)`, top first, of codes `(..., size)`."""
-        parts, start = [], 0
-        for shape, size in zip(self._shapes, self._sizes):
-            part = code[..., start : start + size]
-            parts.append(ops.reshape(part, (*ops.shape(code)[:-1], *shape)))
-            start += size
-        return parts
+        parts = zip(self._flat_parts(code), self._shapes)
+        return [ops.reshape(part, (*ops.shape(code)[:-1], *shape)) for part, shape in parts]
 
     def connect(self, encoder, data_shape):
         def posterior(x):
@@ -236,8 +233,9 @@ class Ladder(Latent):
         return of_top + ops.sum(ratio[..., size:], axis=-1), of_top
 
     def _flat_parts(self, values):
-        ends = [sum(self._sizes[: i + 1]) for i in range(len(self._sizes))]
-        return [values[..., end - size : end] for end, size in zip(ends, self._sizes)]
+        """The values of each layer, `(..., its size)`; split, whose gradient is one operation."""
+        ends = list(itertools.accumulate(self._sizes[:-1]))
+        return ops.split(values, ends, axis=-1) if ends else [values]
 
 
 def _as_list(h):
