@@ -75,6 +75,57 @@ def test_the_start_is_probabilistic_pca_and_its_bound_is_tight():
     assert linear.psnr(HELD_OUT - model.reconstruct(HELD_OUT)) == pytest.approx(components, abs=0.3)
 
 
+def patches_of(x, side):
+    """The patches of data, in the order of their places, each a row."""
+    spatial = x.shape[1:-1]
+    rows = []
+    for image in x:
+        for place in np.ndindex(*(size // side for size in spatial)):
+            rows.append(image[tuple(slice(p * side, (p + 1) * side) for p in place)].ravel())
+    return np.array(rows, "float64")
+
+
+@pytest.mark.parametrize("shape", [(12, 2), (8, 4, 3), (4, 6, 2, 1)], ids=str)
+def test_the_start_of_latents_on_a_map_is_probabilistic_pca_of_patches(shape):
+    side, scale, count = 2, 0.05, 3
+    values = side ** (len(shape) - 1) * shape[-1]
+    places = math.prod(size // side for size in shape[:-1])
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(40 * places, count)) @ rng.normal(size=(count, values)) / 8 + 0.4
+    rows += np.tile(np.arange(shape[-1]) / 10, values // shape[-1])  # each channel has its mean
+    rows += rng.normal(0, scale, rows.shape)
+    # From rows of patches to data: `patches_of`, the other way round.
+    x = np.zeros((40, *shape), "float32")
+    each = iter(rows)
+    for image in x:
+        for place in np.ndindex(*(size // side for size in shape[:-1])):
+            part = tuple(slice(p * side, (p + 1) * side) for p in place)
+            image[part] = next(each).reshape(image[part].shape)
+    np.testing.assert_allclose(patches_of(x, side), rows, rtol=1e-6)
+
+    model = keras_vae.conv_vae(
+        shape,
+        latent_shape=(*(size // side for size in shape[:-1]), count),
+        filters=(4,),
+        hidden_units=(),
+        linear=True,
+        likelihood={"name": "gaussian", "scale": scale},
+        seed=0,
+    )
+    training.fit_linear(model, x[:30], x[30:])
+    new = patches_of(x[30:], side)
+    rows = patches_of(x[:30], side)
+    center = np.tile(rows.reshape(-1, shape[-1]).mean(0), values // shape[-1])
+    variances, axes = np.linalg.eigh((rows - center).T @ (rows - center) / len(rows))
+    signal = np.maximum(variances[-count:] - scale**2, 0)
+    covariance = axes[:, -count:] * signal @ axes[:, -count:].T + scale**2 * np.eye(values)
+    exact = -0.5 * np.sum((new - center) @ np.linalg.inv(covariance) * (new - center), 1)
+    exact -= 0.5 * (np.linalg.slogdet(covariance)[1] + values * math.log(2 * math.pi))
+    bound = model.log_likelihood(x[30:], num_samples=2)
+    np.testing.assert_allclose(bound, exact.reshape(10, -1).sum(1), rtol=1e-3, atol=0.05)
+    assert model.encode(x[:2]).shape == (2, *(size // side for size in shape[:-1]), count)
+
+
 def test_a_learned_scale_is_what_held_out_images_need():
     model = small()
     training.fit_linear(model, TRAIN, HELD_OUT)
@@ -124,6 +175,58 @@ def test_pictures_begin_at_the_components_and_training_does_not_make_them_worse(
 )
 def test_the_number_of_latents_suits_the_size_of_pictures(shape, latents):
     assert training.linear_arguments(shape) == {"linear": True, "latent_dim": latents}
+
+
+@pytest.mark.parametrize(
+    ("shape", "place", "filters"),
+    [
+        ((64, 64, 3), [8, 8, 64], [32, 64, 96]),
+        ((48, 20, 1), [12, 5, 5], [32, 64]),
+        ((30, 6, 4), [15, 3, 5], [32]),
+        ((28, 28, 1), [7, 7, 5], [32, 64]),
+    ],
+)
+def test_the_best_quality_of_pictures_has_latents_on_a_map(shape, place, filters):
+    arguments = training.map_arguments(shape)
+    assert arguments["latent_shape"] == place and arguments["filters"] == filters
+    parts = data.Data(np.zeros((4, *shape), "uint8"), np.zeros((2, *shape), "uint8"), pictures=True)
+    made = training.default_recipe(parts, quality="best")
+    assert made["model"]["arguments"].items() >= arguments.items()
+    assert made["training"]["average"] and made["training"]["epochs"] == 3 * 3000
+    model = keras_vae.factories.build("conv_vae", made["model"]["arguments"])
+    assert model.encode(parts.x_train[:1]).shape == (1, *place)
+
+
+def test_what_is_given_comes_before_what_the_best_quality_is():
+    def arguments(parts, **options):
+        made = training.default_recipe(parts, quality="best", **options)["model"]
+        keras_vae.factories.build(made["factory"], made["arguments"])
+        return made["arguments"]
+
+    pictures = data.Data(*np.zeros((2, 4, 16, 16, 3), "uint8"), pictures=True)
+    wide = arguments(pictures, arguments={"filters": [8, 8], "blocks": 3})
+    assert (wide["latent_shape"], wide["filters"], wide["blocks"]) == ([4, 4, 16], [8, 8], 3)
+    assert "latent_shape" not in arguments(pictures, arguments={"latent_dim": 7})
+    levels = arguments(pictures, arguments={"likelihood": "discretised_logistic"})
+    assert "linear" not in levels and levels["stem"] == 16
+    assert arguments(pictures, factory="mlp_vae")["activation"] == "glu"
+    odd = pictures._replace(x_train=np.zeros((4, 15, 9, 3), "uint8"))
+    assert training.map_arguments((15, 9, 3)) is None and arguments(odd)["latent_dim"]
+    digits = data.Data(*np.zeros((2, 4, 8, 8, 1), "uint8"))
+    assert arguments(digits)["prior"]["name"] == "realnvp"
+    placed = arguments(digits, arguments={"latent_shape": [2, 2, 3]})
+    assert "prior" not in placed and "latent_dim" not in placed
+    assert arguments(digits, factory="vq_vae") == {"input_shape": [8, 8, 1]}
+    with pytest.raises(ValueError, match='quality must be "fast" or "best". Received: \'high\''):
+        training.default_recipe(digits, quality="high")
+
+
+def test_images_with_colours_are_taken_for_pictures():
+    colour = data.Data(*np.zeros((2, 4, 8, 8, 3), "uint8"))
+    made = training.default_recipe(colour)["model"]["arguments"]
+    assert made["likelihood"] == "learned_gaussian" and made["linear"]
+    grey = data.Data(*np.zeros((2, 4, 8, 8, 1), "uint8"))
+    assert "likelihood" not in training.default_recipe(grey)["model"]["arguments"]
 
 
 def test_variants_are_the_image_itself_and_its_shifts_and_mirror_images():

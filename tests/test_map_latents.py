@@ -127,7 +127,6 @@ def test_files_and_pictures_of_a_model_of_maps(of_map, tmp_path):
     "arguments, message",
     [
         ({"latent_shape": (4, 4, 2), "latent_dim": 3}, "latent_dim or latent_shape, not both"),
-        ({"latent_shape": (4, 4, 2), "linear": True}, "linear=True is for latent_dim"),
         ({"latent_shape": (8, 8, 2)}, r"must be \(4, 4, channels\), .* after 1 strides of 2"),
         ({"latent_shape": (4, 2)}, r"must be \(4, 4, channels\)"),
         ({"latent_shape": (4, 4, 0)}, "each of latent_shape must be a whole number >= 1"),
@@ -138,3 +137,8 @@ def test_files_and_pictures_of_a_model_of_maps(of_map, tmp_path):
 def test_arguments_that_do_not_fit_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         keras_vae.conv_vae((8, 8, 1), filters=(4,), **arguments)
+
+
+def test_a_linear_map_of_patches_needs_sizes_that_the_strides_divide():
+    with pytest.raises(ValueError, match="must be multiples of 4, the size of a patch"):
+        keras_vae.conv_vae((8, 6, 1), filters=(4, 4), latent_shape=(2, 2, 3), linear=True)

@@ -55,7 +55,8 @@ def conv_vae(
             normalised as `norm="group"` does. Defaults to False.
         linear: whether a linear map of the values stands beside the encoder, and one of the latents
             beside the decoder. It is zero, and not trained: `keras_vae.training.fit_linear` makes
-            it the principal components of the data. For `latent_dim`. Defaults to False.
+            it the principal components of the data; with `latent_shape` those of patches, one for
+            each place. Defaults to False.
         prior: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, a dict of such a name and
             arguments, or an object of `keras_vae.priors`. Defaults to None, the standard normal.
         likelihood: a name in `keras_vae.likelihoods.LIKELIHOODS`, such as `"gaussian"` or
@@ -144,11 +145,6 @@ def _check_map(latent_shape, latent_dim, input_shape, net):
             "Give latent_dim or latent_shape, not both. "
             f"Received: latent_dim={latent_dim!r}, latent_shape={latent_shape!r}"
         )
-    if net["linear"]:
-        raise ValueError(
-            "linear=True is for latent_dim: principal components have no place on a map. "
-            f"Received: latent_shape={latent_shape!r}"
-        )
     shape = check_sizes("latent_shape", latent_shape)
     sizes = networks.sizes_of(input_shape, net["filters"])[-1]
     if shape[:-1] != sizes:
@@ -156,6 +152,12 @@ def _check_map(latent_shape, latent_dim, input_shape, net):
             f"latent_shape must be ({', '.join(map(str, sizes))}, channels), the size of the data "
             f"after {len(net['filters'])} strides of 2, one for each of filters. "
             f"Received: {latent_shape!r}"
+        )
+    side = 2 ** len(net["filters"])
+    if net["linear"] and any(size % side for size in input_shape[:-1]):
+        raise ValueError(
+            "With linear=True and latent_shape, the sizes of input_shape must be multiples of "
+            f"{side}, the size of a patch. Received: input_shape={input_shape!r}"
         )
     return shape
 

@@ -29,7 +29,8 @@ def conv_encoder(input_shape, latent_shape, *, filters, hidden_units, linear, at
     Latents on a map have no dense layers but those of each of its places.
 
     Returns the mean and log_var of the latents in one tensor, `(n, *sizes, 2 * width)`; or, if a
-    linear map stands beside the network, as two, of which that map is added to the first.
+    linear map stands beside the network, as two, of which that map is added to the first. For
+    latents on a map it is one of patches, which the strides must divide the data into.
     """
     net, width = _Network(input_shape, **options), latent_shape[-1]
     inputs = keras.Input(input_shape)
@@ -42,7 +43,10 @@ def conv_encoder(input_shape, latent_shape, *, filters, hidden_units, linear, at
     if not linear:
         return keras.Model(inputs, layers.Dense(2 * width)(x), name="encoder")
     mean, log_var = (layers.Dense(width, **_ZERO, name=name)(x) for name in _HALVES)
-    beside = layers.Dense(width, **_FIXED)(layers.Flatten("channels_last")(inputs))
+    if len(latent_shape) == 1:
+        beside = layers.Dense(width, **_FIXED)(layers.Flatten("channels_last")(inputs))
+    else:
+        beside = net.conv(width, 2 ** len(filters), strides=2 ** len(filters), **_FIXED)(inputs)
     return keras.Model(inputs, [layers.Add()([mean, beside]), log_var], name="encoder")
 
 
@@ -64,8 +68,13 @@ def conv_decoder(output_shape, latent_shape, *, filters, hidden_units, linear, a
     z = net.up(z, output_shape, filters)
     if linear:
         z = net.conv(output_shape[-1], 1, **_ZERO)(z)
-        beside = layers.Dense(math.prod(output_shape), **_FIXED)(inputs)
-        z = layers.Add()([z, layers.Reshape(output_shape)(beside)])
+        if len(latent_shape) == 1:
+            beside = layers.Dense(math.prod(output_shape), **_FIXED)(inputs)
+            beside = layers.Reshape(output_shape)(beside)
+        else:
+            patch = {"strides": 2 ** len(filters), "kinds": _TRANSPOSED}
+            beside = net.conv(output_shape[-1], 2 ** len(filters), **patch, **_FIXED)(inputs)
+        z = layers.Add()([z, beside])
     return keras.Model(inputs, z, name="decoder")
 
 

@@ -13,23 +13,36 @@ from keras_vae.factories import FACTORIES
 MANY = 10_000  # images; of fewer, an epoch of batches of 128 has too few steps
 STEPS = 3000  # to train on few images
 PATIENCE = 10  # epochs
+QUALITIES = ("fast", "best")
 _LARGEST = 5_000_000  # numbers in a linear map
 _MOST_LATENTS = 1024
+_LONGER = 3  # times as many epochs for the best quality
+# Networks and latents of the published models (see the recipes in zoo).
+_NETWORKS = {
+    "conv_vae": {**{"blocks": 2, "stem": 16, "kernel_size": 4}, "activation": "silu"},
+    "mlp_vae": {"hidden_units": [400, 400], "activation": "glu"},
+}
+_LATENTS = {
+    "latent_dim": 40,
+    "prior": {"name": "realnvp", "couplings": 8, "hidden_units": [128, 128]},
+}
 
 
-def schedule(n: int, epochs=None, batch_size=None) -> tuple[int, int]:
+def schedule(n: int, epochs=None, batch_size=None, quality="fast") -> tuple[int, int]:
     """Returns epochs and batch size that suit a number of training images.
 
     Batches of 128 and 20 epochs; for fewer than 10,000 images batches of 32, and as many epochs
-    as make 3,000 steps. What is given is kept.
+    as make 3,000 steps. Three times as many epochs for the best quality. What is given is kept.
 
     Args:
         n: number of training images.
         epochs: epochs, if they are given. Defaults to None.
         batch_size: batch size, if it is given. Defaults to None.
+        quality: `"fast"` or `"best"`. Defaults to `"fast"`.
     """
     batch_size = batch_size or (128 if n >= MANY else 32)
-    return epochs or max(20, math.ceil(STEPS / math.ceil(n / batch_size))), batch_size
+    enough = max(20, math.ceil(STEPS / math.ceil(n / batch_size)))
+    return epochs or enough * (_LONGER if quality == "best" else 1), batch_size
 
 
 def picture_arguments(factory: str) -> dict:
@@ -58,12 +71,43 @@ def linear_arguments(input_shape) -> dict:
     return {"linear": True, "latent_dim": latents - (latents % 32 if latents > 32 else 0)}
 
 
+def map_arguments(input_shape, filters=None) -> dict | None:
+    """Returns arguments of a `conv_vae` with latents on a map, for pictures of a shape.
+
+    The linear maps begin at the principal components of patches, a third as many as a patch has
+    values. Of few pictures there are many patches: pictures that were held out lose far less than
+    with components of whole pictures.
+
+    Args:
+        input_shape: `(height, width, channels)`.
+        filters: widths of the convolutions, which give a patch 2^len(filters) pixels a side.
+            Defaults to None: 8 x 8 pixels, or else 4 x 4 or 2 x 2.
+
+    Returns:
+        The arguments, or None if no patches divide the pictures.
+    """
+    *sizes, channels = input_shape
+    for count in range(3, 0, -1) if filters is None else [len(filters)]:
+        side = 2**count
+        if not any(size % side for size in sizes):
+            return {
+                "linear": True,
+                "latent_shape": [*(size // side for size in sizes), side * side * channels // 3],
+                "filters": [32, 64, 96][:count] if filters is None else filters,
+                "hidden_units": [],
+                "blocks": 1,
+                "activation": "silu",
+            }
+    return None
+
+
 def default_recipe(
     data,
     name=None,
     *,
     factory="conv_vae",
     arguments=None,
+    quality="fast",
     epochs=None,
     batch_size=None,
     learning_rate=1e-3,
@@ -75,14 +119,19 @@ def default_recipe(
     """Returns the recipe by which `keras-vae train` trains on your own data, for `follow`.
 
     One stage at a constant learning rate, which keeps the epoch with the lowest `val_loss`. For
-    pictures the arguments of `picture_arguments` and, where they fit, `linear_arguments` apply,
-    unless others are given.
+    pictures (images with more than one channel are taken for them, too) the arguments of
+    `picture_arguments` and, where they fit, `linear_arguments` apply, unless others are given.
+
+    The best quality trains three times as long and averages the weights. For pictures the arguments
+    of `map_arguments` apply where they fit. Else a `conv_vae` or `mlp_vae` has the networks of the
+    published ones and, for data that are not pictures, their number of latents and prior.
 
     Args:
         data: a `keras_vae.data.Data`, which says whether it was read from pictures.
         name: the data set's name. Defaults to None: the recipe identifies the data by its sha256.
         factory: name of the factory. Defaults to `"conv_vae"`.
         arguments: arguments of the factory besides `input_shape`. Defaults to None.
+        quality: `"fast"` or `"best"`. Defaults to `"fast"`.
         epochs: passes over the training images. Defaults to None, as `schedule` says.
         batch_size: images per step. Defaults to None, as `schedule` says.
         learning_rate: that of Adam. Defaults to 1e-3.
@@ -92,20 +141,20 @@ def default_recipe(
             for up to 10,000 pictures a 16th of their shorter side, else 0.
         flips: whether training images are mirrored at random, left to right. Defaults to False.
         seed: seed of weights, order and noise. Defaults to 0.
+
+    Raises:
+        ValueError: if the quality is not known, or data that are not images shall be shifted.
     """
-    epochs, batch_size = schedule(len(data.x_train), epochs, batch_size)
+    if quality not in QUALITIES:
+        raise ValueError(f'quality must be "fast" or "best". Received: {quality!r}')
+    epochs, batch_size = schedule(len(data.x_train), epochs, batch_size, quality)
     shape = list(data.x_train.shape[1:])
+    pictures = data.pictures or (len(shape) == 3 and shape[-1] > 1)
     if shifts is None:
-        shifts = min(shape[:2]) // 16 if data.pictures and len(data.x_train) <= FEW else 0
+        shifts = min(shape[:2]) // 16 if pictures and len(data.x_train) <= FEW else 0
     if (shifts or flips) and len(shape) != 3:
         raise ValueError(f"Only images are shifted or mirrored. Received data of shape {shape}")
-    given = arguments or {}
-    if data.pictures:
-        given = {**picture_arguments(factory), **given}
-        likelihood = given.get("likelihood", "bernoulli")
-        fits = _takes_linear(factory) and not given.get("latent_shape")
-        if fits and likelihoods.get(likelihood).mean_activation == "linear":
-            given = {**linear_arguments(shape), **given}
+    given = _arguments(factory, shape, arguments or {}, pictures, best=quality == "best")
     return {
         "model": {"factory": factory, "arguments": {"input_shape": shape, **given}},
         "data": {"name": name} if name else {"sha256": _digest(data)},
@@ -114,6 +163,7 @@ def default_recipe(
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "decay_to": 1.0,
+            **({"average": 0.999} if quality == "best" else {}),
             "keep_best": True,
             "patience": patience,
             "shifts": shifts,
@@ -121,6 +171,24 @@ def default_recipe(
             "seed": seed,
         },
     }
+
+
+def _arguments(factory, shape, given, pictures, best):
+    """Returns what is given, and defaults for what is not."""
+    if pictures:
+        given = {**picture_arguments(factory), **given}
+    placed = bool(given.get("latent_shape"))
+    likelihood = given.get("likelihood", "bernoulli")
+    linear = likelihoods.get(likelihood).mean_activation == "linear"
+    if pictures and linear and _takes_linear(factory) and not placed:
+        places = best and "latent_dim" not in given and map_arguments(shape, given.get("filters"))
+        if places:
+            return {**places, **given}
+        given = {**linear_arguments(shape), **given}
+    if not best or factory not in _NETWORKS:
+        return given
+    latents = {} if pictures or placed else _LATENTS
+    return {**_NETWORKS[factory], **latents, **given}
 
 
 def _takes_linear(factory):

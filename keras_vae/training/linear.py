@@ -5,6 +5,7 @@ Lucas et al. 2019, arXiv 1911.02469). With few images, networks do not find it i
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -20,7 +21,8 @@ _MORE = 32  # components beyond those that are kept, for the accuracy of these
 def fit_linear(model, x, x_validation):
     """Makes the linear maps of a `conv_vae(linear=True)` those of probabilistic PCA.
 
-    A learned scale is set to what the validation images need.
+    A learned scale is set to what the validation images need. For latents on a map the components
+    are those of patches, whose mean is the same at every place.
 
     Args:
         model: the model; its networks have not been trained yet.
@@ -35,14 +37,18 @@ def fit_linear(model, x, x_validation):
             "fit_linear takes a conv_vae with linear=True and a likelihood whose mean is the "
             f'decoder\'s output, such as "learned_gaussian". Received: {model!r}'
         )
-    latents, values = model.encoder.get_layer("linear").units, math.prod(model.data_shape)
+    encoder, decoder = (net.get_layer("linear") for net in (model.encoder, model.decoder))
+    read, latents, channels = model.likelihood.read, encoder.bias.shape[0], None
+    if hasattr(encoder, "kernel_size"):
+        read, channels = partial(_patches, read, encoder.kernel_size), model.data_shape[-1]
     center, axes, variances, total = principal_components(
-        model.likelihood.read, x[:_ENOUGH], latents
+        read, x[:_ENOUGH], latents, channels=channels
     )
+    values = len(center)
     learned = isinstance(model.likelihood, likelihoods.LearnedGaussian)
     if learned:
         # Of a new image the components leave more than of the images that they were fitted to.
-        residual = np.mean(_residual(model.likelihood.read(x_validation), center, axes) ** 2)
+        residual = np.mean(_residual(read(x_validation), center, axes) ** 2)
         used = np.sum(variances > 1e-9 * total)
         noise = max(residual * values, total - variances.sum()) / max(1, values - used)
         noise = max(noise, 1e-6)
@@ -56,8 +62,13 @@ def fit_linear(model, x, x_validation):
     variances = np.maximum(variances, noise)  # a component below the noise is not used
     scales = np.sqrt(variances - noise)
     encode = axes * (scales / variances)
-    model.encoder.get_layer("linear").set_weights([encode, -center @ encode])
-    model.decoder.get_layer("linear").set_weights([(axes * scales).T, center])
+    decode, bias = axes * scales, -center @ encode
+    if channels is None:
+        decode = decode.T
+    else:
+        center = center[:channels]
+    encoder.set_weights([encode.reshape(encoder.kernel.shape), bias])
+    decoder.set_weights([decode.reshape(decoder.kernel.shape), center])
     log_var = model.encoder.get_layer("log_var")
     log_var.bias.assign(np.log(noise / variances))
 
@@ -90,17 +101,18 @@ def psnr(residual):
     return -10 * math.log10(error) if error else math.inf
 
 
-def principal_components(read, x, count, passes=_PASSES):
+def principal_components(read, x, count, passes=_PASSES, channels=None):
     """Finds the principal components of data, in batches.
 
     Of up to 2,000 images or values exactly, else by power iteration (Halko, Martinsson & Tropp
     2011, arXiv 0909.4061, algorithm 4.4).
 
     Args:
-        read: reads a batch of `x` as float32 values.
-        x: data `(n, *shape)`.
+        read: reads a batch of `x` as float32 values `(m, *shape)`: one example each, or several.
+        x: data `(n, *data_shape)`.
         count: number of components.
         passes: power iterations.
+        channels: on the last axis, if all other places have the same mean. Defaults to None.
 
     Returns:
         The mean `(values,)`, the components as columns `(values, count)` (fewer if there are fewer
@@ -109,16 +121,20 @@ def principal_components(read, x, count, passes=_PASSES):
     parts = range(0, len(x), _BATCH)
 
     def batches():
-        return (read(x[i : i + _BATCH]).reshape(len(x[i : i + _BATCH]), -1) for i in parts)
+        read_parts = (read(x[i : i + _BATCH]) for i in parts)
+        return (values.reshape(len(values), -1) for values in read_parts)
 
-    center = sum(batch.sum(0, dtype="float64") for batch in batches()) / len(x)
+    n = sum(map(len, batches()))
+    center = sum(batch.sum(0, dtype="float64") for batch in batches()) / n
+    if channels:
+        center = np.tile(center.reshape(-1, channels).mean(0), len(center) // channels)
     center = center.astype("float32")
-    total = sum(float(np.sum(np.square(b - center), dtype="float64")) for b in batches()) / len(x)
-    if len(x) <= min(_FEW, len(center)):
+    total = sum(float(np.sum(np.square(b - center), dtype="float64")) for b in batches()) / n
+    if n <= min(_FEW, len(center)):
         centred = np.concatenate(list(batches())) - center
-        codes, variances = _eigen(centred.astype("float64") @ centred.T / len(x), count)
+        codes, variances = _eigen(centred.astype("float64") @ centred.T / n, count)
         # Where there are no more components, the variance is 0, and so is the axis.
-        scales = np.sqrt(len(x) * np.where(variances > 1e-12 * total, variances, np.inf))
+        scales = np.sqrt(n * np.where(variances > 1e-12 * total, variances, np.inf))
         return center, (centred.T @ (codes / scales)).astype("float32"), variances, total
     if len(center) <= _FEW:
         axes = np.eye(len(center), dtype="float32")
@@ -132,8 +148,19 @@ def principal_components(read, x, count, passes=_PASSES):
     for batch in batches():
         codes = (batch - center) @ axes
         inner += (codes.T @ codes).astype("float64")
-    turn, variances = _eigen(inner / len(x), count)
+    turn, variances = _eigen(inner / n, count)
     return center, axes @ turn.astype("float32"), variances, total
+
+
+def _patches(read, size, x):
+    """The patches of images, `(n * places, *size, channels)`, which `size` divides them into."""
+    x = read(x)
+    split, axes = [len(x)], range(1, len(size) + 1)
+    for axis in axes:
+        split += [x.shape[axis] // size[axis - 1], size[axis - 1]]
+    places, inside = ([2 * axis - 1 + part for axis in axes] for part in (0, 1))
+    x = x.reshape(*split, x.shape[-1]).transpose(0, *places, *inside, -1)
+    return x.reshape(-1, *size, x.shape[-1])
 
 
 def _eigen(matrix, count):
