@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 
@@ -124,6 +125,28 @@ def test_the_start_of_latents_on_a_map_is_probabilistic_pca_of_patches(shape):
     bound = model.log_likelihood(x[30:], num_samples=2)
     np.testing.assert_allclose(bound, exact.reshape(10, -1).sum(1), rtol=1e-3, atol=0.05)
     assert model.encode(x[:2]).shape == (2, *(size // side for size in shape[:-1]), count)
+
+
+def test_the_prior_of_latents_on_a_map_is_the_covariance_of_all_codes():
+    model = keras_vae.conv_vae(
+        (4, 4, 3),
+        latent_shape=(2, 2, 2),
+        filters=(4,),
+        linear=True,
+        prior={"name": "low_rank", "rank": 8},  # as many as there are latents: nothing is left out
+        likelihood={"name": "gaussian", "scale": 0.05},
+        seed=0,
+    )
+    plain = keras_vae.VAE(model.encoder, model.decoder, likelihood=model.likelihood, seed=0)
+    training.fit_linear(model, TRAIN, HELD_OUT)
+    codes, prior = model.encode(TRAIN).reshape(75, 8).astype("float64"), model.latent.prior
+    _, log_var = model.encoder(TRAIN[:1])
+    var = np.exp(keras.ops.convert_to_numpy(log_var)).ravel()
+    mean, rest, w = map(keras.ops.convert_to_numpy, (prior.mean, prior.log_var, prior.factors))
+    expected = np.cov(codes.T, bias=True) + np.diag(var)
+    np.testing.assert_allclose(mean, codes.mean(0), atol=1e-5)
+    np.testing.assert_allclose(w @ w.T + np.diag(np.exp(rest)), expected, atol=1e-4)
+    assert model.elbo(HELD_OUT).mean() > plain.elbo(HELD_OUT).mean() + 1
 
 
 def test_a_learned_scale_is_what_held_out_images_need():

@@ -26,6 +26,7 @@ MAKERS = {
     "normal": priors.StandardNormal,
     "mixture": lambda: priors.MixtureOfGaussians(5, seed=1),
     "realnvp": lambda: priors.RealNVP(4, (16,)),
+    "low_rank": lambda: priors.LowRankGaussian(1, seed=1),
 }
 
 
@@ -52,6 +53,19 @@ def test_samples_follow_the_density(name):
     p = np.exp(ops.convert_to_numpy(prior.log_prob(grid.reshape(-1, 2).astype("float32"))))
     cell = p.reshape(6, 80, 6, 80).sum(axis=(1, 3)) * (fine[1] - fine[0]) ** 2
     np.testing.assert_allclose(counts / len(z), cell, atol=5e-3)
+
+
+def test_the_density_of_low_rank_is_that_of_scipy():
+    prior = trained(priors.LowRankGaussian(3, seed=0), (2, 4), scale=0.7)
+    mean, log_var, w = map(ops.convert_to_numpy, (prior.mean, prior.log_var, prior.factors))
+    covariance = w @ w.T + np.diag(np.exp(log_var))
+    z = np.random.default_rng(2).normal(size=(6, 2, 4)).astype("float32")
+    expected = stats.multivariate_normal(mean, covariance).logpdf(z.reshape(6, 8))
+    got = ops.convert_to_numpy(prior.log_prob(z))
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    draws = prior.sample(100_000, np.random.default_rng(0)).reshape(-1, 8)
+    np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.1)
+    np.testing.assert_allclose(draws.mean(0), mean, atol=0.03)
 
 
 @pytest.mark.parametrize("name", MAKERS)

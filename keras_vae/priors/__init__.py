@@ -5,6 +5,7 @@ from keras_vae.priors.base import Prior as Prior
 from keras_vae.priors.base import StandardNormal as StandardNormal
 from keras_vae.priors.codes import CodeTransformer as CodeTransformer
 from keras_vae.priors.flow import RealNVP as RealNVP
+from keras_vae.priors.low_rank import LowRankGaussian as LowRankGaussian
 from keras_vae.priors.mixture import MixtureOfGaussians as MixtureOfGaussians
 from keras_vae.priors.mixture import VampPrior as VampPrior
 from keras_vae.priors.top import TopPrior as TopPrior
@@ -14,6 +15,7 @@ PRIORS = {
     "mixture": MixtureOfGaussians,
     "vamp": VampPrior,
     "realnvp": RealNVP,
+    "low_rank": LowRankGaussian,
 }
 CODE_PRIORS = {"transformer": CodeTransformer}
 
@@ -22,9 +24,9 @@ def get(identifier) -> Prior:
     """Returns a prior over continuous latents, given its name, a dict or the prior itself.
 
     Args:
-        identifier: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, a dict with a name and arguments
-            such as `{"name": "realnvp", "couplings": 8}`, or a `Prior`. None means the standard
-            normal.
+        identifier: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, `"low_rank"`, a dict with a name
+            and arguments such as `{"name": "realnvp", "couplings": 8}`, or a `Prior`. None means
+            the standard normal.
 
     Raises:
         ValueError: if `identifier` is anything else.

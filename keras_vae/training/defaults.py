@@ -76,7 +76,7 @@ def map_arguments(input_shape, filters=None) -> dict | None:
 
     The linear maps begin at the principal components of patches, a third as many as a patch has
     values. Of few pictures there are many patches: pictures that were held out lose far less than
-    with components of whole pictures.
+    with components of whole pictures. The prior's factors relate the patches to each other.
 
     Args:
         input_shape: `(height, width, channels)`.
@@ -95,6 +95,7 @@ def map_arguments(input_shape, filters=None) -> dict | None:
                 "latent_shape": [*(size // side for size in sizes), side * side * channels // 3],
                 "filters": [32, 64, 96][:count] if filters is None else filters,
                 "hidden_units": [],
+                "prior": "low_rank",
                 "blocks": 1,
                 "activation": "silu",
             }

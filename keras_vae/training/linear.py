@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from keras_vae import likelihoods
+from keras_vae import likelihoods, priors
 
 _BATCH = 1000
 _ENOUGH = 10_000  # images to find components in
@@ -71,6 +71,26 @@ def fit_linear(model, x, x_validation):
     decoder.set_weights([decode.reshape(decoder.kernel.shape), center])
     log_var = model.encoder.get_layer("log_var")
     log_var.bias.assign(np.log(noise / variances))
+    prior = model.latent.prior
+    if isinstance(prior, priors.LowRankGaussian):
+        codes = (read(x[i : i + _BATCH]) for i in range(0, min(len(x), _ENOUGH), _BATCH))
+        codes = [part.reshape(-1, values) @ encode + bias for part in codes]
+        codes = np.concatenate(codes).reshape(-1, math.prod(prior.latent_shape))
+        _fit_prior(prior, codes, np.resize(noise / variances, codes.shape[1]))
+
+
+def _fit_prior(prior, codes, var):
+    """Factors are the principal components of the codes; the rest, and `var`, is independent."""
+    center, axes, variances, _ = principal_components(np.asarray, codes, prior.rank)
+    factors = axes * np.sqrt(variances)
+    rest = np.mean(np.square(codes - center), axis=0) - np.sum(np.square(factors), axis=1)
+    factors = np.pad(factors, ((0, 0), (0, prior.rank - factors.shape[1])))
+    for weight, value in (
+        (prior.mean, center),
+        (prior.log_var, np.log(np.maximum(rest, 0) + var)),
+        (prior.factors, factors),
+    ):
+        weight.assign(value)
 
 
 def has_linear(model):
