@@ -192,6 +192,20 @@ def test_pictures_begin_at_the_components_and_training_does_not_make_them_worse(
     np.testing.assert_array_equal(more.reconstruct(X), model.reconstruct(X))
 
 
+def test_a_start_that_stays_the_best_is_kept_though_the_weights_are_averaged(tmp_path):
+    parts = data.Data(TRAIN, HELD_OUT, pictures=True)
+    made = training.default_recipe(
+        parts, quality="best", epochs=1, learning_rate=1.0, batch_size=25, shifts=0
+    )
+    made["training"]["average"] = 0.99
+    model, history = training.follow(made, parts, tmp_path)
+    best = training.best_epoch(history)
+    assert best["epoch"] == 0
+    for result in (model, training.restore(made, tmp_path)[0]):
+        loss = result.evaluate(HELD_OUT, verbose=0, return_dict=True)["loss"]
+        assert loss == pytest.approx(best["val_loss"], abs=5.0)
+
+
 @pytest.mark.parametrize(
     ("shape", "latents"),
     [((32, 32, 3), 1024), ((64, 64, 3), 384), ((28, 28, 1), 256), ((4, 4, 1), 5), ((1, 1, 1), 1)],
@@ -215,7 +229,7 @@ def test_the_best_quality_of_pictures_has_latents_on_a_map(shape, place, filters
     parts = data.Data(np.zeros((4, *shape), "uint8"), np.zeros((2, *shape), "uint8"), pictures=True)
     made = training.default_recipe(parts, quality="best")
     assert made["model"]["arguments"].items() >= arguments.items()
-    assert made["training"]["average"] and made["training"]["epochs"] == 3 * 3000
+    assert made["training"]["epochs"] == 3 * 3000
     model = keras_vae.factories.build("conv_vae", made["model"]["arguments"])
     assert model.encode(parts.x_train[:1]).shape == (1, *place)
 

@@ -123,9 +123,9 @@ def default_recipe(
     pictures (images with more than one channel are taken for them, too) the arguments of
     `picture_arguments` and, where they fit, `linear_arguments` apply, unless others are given.
 
-    The best quality trains three times as long and averages the weights. For pictures the arguments
-    of `map_arguments` apply where they fit. Else a `conv_vae` or `mlp_vae` has the networks of the
-    published ones and, for data that are not pictures, their number of latents and prior.
+    The best quality trains three times as long. For pictures the arguments of `map_arguments` apply
+    where they fit. Else a `conv_vae` or `mlp_vae` has the networks of the published ones and, for
+    data that are not pictures, their number of latents and prior.
 
     Args:
         data: a `keras_vae.data.Data`, which says whether it was read from pictures.
@@ -164,7 +164,6 @@ def default_recipe(
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "decay_to": 1.0,
-            **({"average": 0.999} if quality == "best" else {}),
             "keep_best": True,
             "patience": patience,
             "shifts": shifts,

@@ -117,7 +117,10 @@ def train(
 
 def apply_average(model):
     """Gives a model the averaged weights, if its optimizer keeps an average (`use_ema=True`)."""
-    model.optimizer.finalize_variable_values(model.trainable_variables)
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of loss scaling
+    # Before the first step Keras's average is zero: the result is the start itself.
+    if int(keras.ops.convert_to_numpy(optimizer.iterations)):
+        model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
 def _fit(model, x, x_validation, checkpoints, epochs, own, n, batches):
