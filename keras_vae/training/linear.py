@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from keras_vae import likelihoods
+from keras_vae.data.sources import Source, sample
 
 _BATCH = 1000
 _ENOUGH = 10_000  # images to find components in
@@ -20,7 +21,8 @@ _MORE = 32  # components beyond those that are kept, for the accuracy of these
 def fit_linear(model, x, x_validation):
     """Makes the linear maps of a `conv_vae(linear=True)` those of probabilistic PCA.
 
-    A learned scale is set to what the validation images need.
+    A learned scale is set to what the validation images need. Of a `keras_vae.data.Source`, 10,000
+    training and 2,000 validation images are used.
 
     Args:
         model: the model; its networks have not been trained yet.
@@ -37,12 +39,13 @@ def fit_linear(model, x, x_validation):
         )
     latents, values = model.encoder.get_layer("linear").units, math.prod(model.data_shape)
     center, axes, variances, total = principal_components(
-        model.likelihood.read, x[:_ENOUGH], latents
+        model.likelihood.read, sample(x, _ENOUGH), latents
     )
     learned = isinstance(model.likelihood, likelihoods.LearnedGaussian)
     if learned:
         # Of a new image the components leave more than of the images that they were fitted to.
-        residual = np.mean(_residual(model.likelihood.read(x_validation), center, axes) ** 2)
+        held_out = measured(x_validation)
+        residual = np.mean(_residual(model.likelihood.read(held_out), center, axes) ** 2)
         used = np.sum(variances > 1e-9 * total)
         noise = max(residual * values, total - variances.sum()) / max(1, values - used)
         noise = max(noise, 1e-6)
@@ -67,11 +70,17 @@ def has_linear(model):
     return bool(model.made_by) and bool(model.made_by["arguments"].get("linear"))
 
 
+def measured(x_validation):
+    """Returns the validation images that are measured at once: of a source, 2,000."""
+    return sample(x_validation, _FEW) if isinstance(x_validation, Source) else x_validation
+
+
 def psnr_of_components(x, x_validation, read, count):
     """Measures what PCA of the training images leaves of the validation images.
 
     Args:
-        x: training images `(n, *data_shape)`, of which the first 10,000 are used.
+        x: training images `(n, *data_shape)`, of which the first 10,000 are used; those of a source
+            are drawn from all of it.
         x_validation: validation images.
         read: reads images as values in [0, 1].
         count: number of components.
@@ -80,7 +89,7 @@ def psnr_of_components(x, x_validation, read, count):
         The PSNR in dB, and the number of components: fewer than `count` if there are no more.
     """
     count = min(count, len(x) - 1, math.prod(x.shape[1:]))
-    center, axes, *_ = principal_components(read, x[:_ENOUGH], count, passes=4)
+    center, axes, *_ = principal_components(read, sample(x, _ENOUGH), count, passes=4)
     return psnr(_residual(read(x_validation), center, axes)), count
 
 
