@@ -96,7 +96,9 @@ def read_batches(x, batch_size, order, epochs):
 
 def batches_in_order(x, batch_size):
     """Batches of a `Source` in its order; they can be read again and again."""
-    return read_batches(x, batch_size, lambda epoch: np.arange(len(x)), range(1))
+    batches = read_batches(x, batch_size, lambda epoch: np.arange(len(x)), range(1))
+    count = math.ceil(len(x) / batch_size)  # without which Keras warns that it has ended
+    return batches.apply(tf.data.experimental.assert_cardinality(count))
 
 
 def _indices(batch_size, order, epochs):

@@ -9,6 +9,7 @@ from keras_vae.data.datasets import Dataset as Dataset
 from keras_vae.data.datasets import find as find
 from keras_vae.data.loading import from_pictures as from_pictures
 from keras_vae.data.loading import load as load
+from keras_vae.data.packing import pack_pictures as pack_pictures
 from keras_vae.data.packing import write_shards as write_shards
 from keras_vae.data.parts import Data as Data
 from keras_vae.data.protocols import PROTOCOLS as PROTOCOLS

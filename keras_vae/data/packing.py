@@ -1,4 +1,4 @@
-"""Writes images to sharded TFRecord files, from which they can be read by position."""
+"""Writes images and pictures to sharded TFRecord files, in which they are read by position."""
 
 import itertools
 import math
@@ -8,6 +8,8 @@ import numpy as np
 
 from keras_vae.checks import as_array, check_name, check_whole
 from keras_vae.data.examples import write_prefix
+from keras_vae.data.folders import LeftOut, find_files
+from keras_vae.data.pictures import nothing_in, read_each, shape_of_files
 from keras_vae.data.shards import find_shards
 from keras_vae.data.tfrecords import HEAD, TAIL, framed
 from keras_vae.locks import locked
@@ -52,6 +54,34 @@ def write_shards(images, folder, name="images", *, shard_bytes=200_000_000) -> l
             return partials.rename()
         finally:
             partials.remove()
+
+
+def pack_pictures(folder, out, size=None, channels=None, progress=None):
+    """Writes the pictures in a folder to sharded TFRecord files, shuffled in a fixed order.
+
+    Args:
+        folder: the folder; its subfolders are read, too.
+        out: the folder to write to, as in `write_shards`.
+        size: as in `keras_vae.data.pictures.read_folder`, which says how pictures are fitted.
+        channels: as there.
+        progress: called with the number of files read so far and with that of all files.
+
+    Returns:
+        The paths of the files, and a dict of the files left out: `{path: reason}`.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if no picture in it can be read, or `out` holds a set already.
+    """
+    left = LeftOut()
+    paths = find_files(folder, left)
+    shape = shape_of_files(paths, size, channels)
+    order = np.random.RandomState(0).permutation(len(paths))
+    each = read_each([paths[key] for key in order], shape, left, progress)
+    first = next(each, None)
+    if first is None:
+        raise nothing_in(folder, left)
+    return write_shards(itertools.chain([first], each), out), left
 
 
 class _Partials:

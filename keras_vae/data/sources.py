@@ -109,6 +109,11 @@ def sample(x, count):
     """
     if not isinstance(x, Source):
         return x[:count]
-    if len(x) <= count:
-        return x[:]
-    return x[np.sort(np.random.default_rng(0).choice(len(x), count, replace=False))]
+    return x[sample_positions(len(x), count)]
+
+
+def sample_positions(n, count):
+    """Returns at most so many of n positions, drawn from all of them, in order."""
+    if n <= count:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(0).choice(n, count, replace=False))

@@ -153,6 +153,14 @@ def has_state(folder: Path) -> bool:
     return (folder / "state.json").exists()
 
 
+def place_of(folder: Path) -> str:
+    """Says from where the run in a folder goes on, such as `"Step 1,200 of epoch 3"`."""
+    state = read_state(folder)
+    if not (unfinished := state.get("unfinished")):
+        return "The last finished epoch"
+    return f"Step {unfinished['step']:,} of epoch {epochs_done(state['history']) + 1}"
+
+
 def read_state(folder: Path) -> dict:
     """Reads the state of a run: `plan`, `checkpoint`, `history`, `unfinished` and `made_on`.
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_vae import backends
 from keras_vae.checks import check_data
-from keras_vae.data.sources import Source, is_source, sample
+from keras_vae.data.sources import Source, is_source, sample_positions
 
 _SAMPLE = 1000  # examples of a source that are checked before training
 
@@ -65,14 +65,23 @@ class CheckedSource:
     def __getitem__(self, rows):
         try:
             batch = self.source[rows]
-            self._check(batch, self.name)
+            self._check(rows, batch)
             return batch
         except (OSError, ValueError) as error:
             self.error = self.error or error
             raise
 
-    def _check(self, batch, name, is_first=False):
-        check_data(batch, self.model.data_shape, self.model.likelihood, name, is_first)
+    def _check(self, rows, batch):
+        of_model = self.model.data_shape, self.model.likelihood
+        try:
+            check_data(batch, *of_model, is_first=False)
+        except ValueError:
+            for row, example in zip(rows, batch):
+                try:
+                    check_data(example[None], *of_model, is_first=False)
+                except ValueError as error:
+                    raise ValueError(f"Example {row} of {self.name}: {error}") from error
+            raise
 
 
 def check_examples(x, model, name):
@@ -89,10 +98,10 @@ def check_examples(x, model, name):
     """
     if not is_source(x):
         return check_data(x, model.data_shape, model.likelihood, name)
-    source = x if isinstance(x, Source) else Source(x)
-    name = f"{name}, read by position,"
-    check_data(sample(source, _SAMPLE), model.data_shape, model.likelihood, name)
-    return CheckedSource(source, model, name)
+    checked = CheckedSource(x if isinstance(x, Source) else Source(x), model, name)
+    some = checked[sample_positions(len(checked), _SAMPLE)]
+    check_data(some, model.data_shape, model.likelihood, name)
+    return checked
 
 
 @contextlib.contextmanager
