@@ -5,7 +5,7 @@ in processes that may hold a fraction of that (`RLIMIT_DATA`), finds the records
 random order, and trains a small conv_vae on them, all images shuffled: the first process is ended
 with SIGKILL in the middle of its epoch, and another goes on at the step that was saved. Their
 memory is read from /proc, apart from the system's file cache, which is emptied of these files
-first. A smaller set is trained with and without such an end: the weights must be equal. Writes
+first. With --folder the large set stays there, and the next run takes it. A smaller set is trained with and without such an end: the weights must be equal. Writes
 results/beyond_memory.json. Linux only.
 """
 
@@ -35,40 +35,37 @@ def main():
         return
     parser = record.parser(__doc__)
     parser.add_argument("--bytes", type=float, default=20e9, help="of the images (default: 20e9)")
-    parser.add_argument("--steps", type=int, default=1000, help="of training (default: 1000)")
+    parser.add_argument("--steps", type=int, default=400, help="of training (default: 400)")
     parser.add_argument("--limit", type=float, default=4e9, help="bytes of memory (default: 4e9)")
-    parser.add_argument("--folder", type=Path, help="for the files (default: a temporary one)")
+    parser.add_argument("--folder", type=Path, help="of the set (default: a temporary one)")
     options = parser.parse_args()
     small = 2560
     if options.smoke:
         options.bytes, options.steps, small = 5e6, 3, 256
     folder = Path(tempfile.mkdtemp(prefix="beyond-", dir=options.folder))
     try:
-        _measure(options, folder, int(options.bytes / np.prod(SHAPE)), small)
+        big = options.folder / "big" if options.folder else folder / "big"
+        _measure(options, folder, big, int(options.bytes / np.prod(SHAPE)), small)
     finally:
         shutil.rmtree(folder)
 
 
-def _measure(options, folder, n, small):
-    written = _write(folder / "big", n)
-    _write(folder / "small", small)
+def _measure(options, folder, big, n, small):
+    written = _write(big, n)
+    written_small = _write(folder / "small", small)
     limit = {"limit": int(options.limit)}
-    read = _process("read", folder / "big", steps=options.steps, **limit)
-    first = _process("train", folder / "big", run=folder / "run", stop=options.steps, **limit)
-    second = _process(
-        "train",
-        folder / "big",
-        run=folder / "run",
-        stop=options.steps + options.steps // 4,
-        **limit,
-    )
+    read = _process("read", big, steps=options.steps, **limit)
+    train = {"run": folder / "run", **limit}
+    first = _process("train", big, stop=options.steps, **train)
+    second = _process("train", big, stop=options.steps + options.steps // 2, **train)
     result = {
         "what": "uint8 images of 64 x 64 x 3; anonymous memory in 10^6 bytes, without file cache",
-        "images": n,
+        "images": read["images"],
         "batch": BATCH,
         "memory of the machine, GB": round(os.sysconf("SC_PAGE_SIZE") * _pages() / 1e9, 1),
         "limit of a process (RLIMIT_DATA), GB": options.limit / 1e9,
         "written": written,
+        "written, the smaller set": written_small,
         "read": read,
         "trained": first,
         "resumed": second,
@@ -84,18 +81,23 @@ def _pages():
 
 
 def _write(folder, n):
-    """Writes generated images, and then empties the system's cache of them."""
+    """Writes generated images, if they are not there, and empties the system's cache of them."""
     from keras_vae import data
+    from keras_vae.data.shards import find_shards
 
-    started = time.perf_counter()
-    paths = data.write_shards(_images(n), folder)
-    seconds = time.perf_counter() - started
+    rate, found = {}, find_shards(folder)
+    if found:
+        (paths,) = found.values()
+    else:
+        started = time.perf_counter()
+        paths = data.write_shards(_images(n), folder)
+        rate = {"images_per_s": round(n / (time.perf_counter() - started))}
     os.sync()
     for path in paths:
         with open(path, "rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     size = sum(path.stat().st_size for path in paths)
-    return {"bytes": size, "files": len(paths), "images_per_s": round(n / seconds)}
+    return {"bytes": size, "files": len(paths), **rate}
 
 
 def _images(n):
@@ -177,7 +179,7 @@ def _train(folder, run, stop=None, epochs=1, save_minutes=0.5):
     x = data.read_shards(folder)
     opened = time.perf_counter()
     keras.utils.set_random_seed(0)
-    model = keras_vae.conv_vae(SHAPE, latent_dim=16, filters=(8, 8), likelihood="learned_gaussian")
+    model = keras_vae.conv_vae(SHAPE, latent_dim=16, filters=(4, 4), likelihood="learned_gaussian")
     model.compile(keras.optimizers.Adam(1e-3))
     run, steps = Path(run), -(-len(x) // BATCH)
     state = read_state(run) if has_state(run) else {}

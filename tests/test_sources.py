@@ -152,6 +152,20 @@ def test_a_run_killed_in_mid_epoch_goes_on_at_the_step(tmp_path, whole, kill_at,
         assert set(x.read[61:]) == set(left)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="it takes one step at a time")
+def test_a_run_of_several_steps_in_a_dispatch_goes_on_at_the_end_of_one(tmp_path, whole, kill_at):
+    def joined():
+        made = model()
+        made.compile(keras.optimizers.Adam(1e-2), steps_per_execution=2)
+        return made
+
+    kill_at(1, 2)
+    run_and_kill(tmp_path, made=joined(), beta_warmup=1)
+    second, history = run(tmp_path, made=joined(), beta_warmup=1)
+    check_equal(second, whole[0])
+    check_same(history, whole[1])
+
+
 @pytest.mark.long
 def test_a_run_may_be_killed_again_and_again(tmp_path, whole, kill_at):
     for epoch, step in ((0, 1), (0, 3), (1, 2)):
