@@ -5,8 +5,9 @@ in processes that may hold a fraction of that (`RLIMIT_DATA`), finds the records
 random order, and trains a small conv_vae on them, all images shuffled: the first process is ended
 with SIGKILL in the middle of its epoch, and another goes on at the step that was saved. Their
 memory is read from /proc, apart from the system's file cache, which is emptied of these files
-first. With --folder the large set stays there, and the next run takes it. A smaller set is trained with and without such an end: the weights must be equal. Writes
-results/beyond_memory.json. Linux only.
+first. A smaller set is trained with and without such an end: the weights must be equal. With
+--folder the large set stays there, and the next run takes it. Writes results/beyond_memory.json.
+Linux only.
 """
 
 import json
