@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import record
+from benchmarks.markdown import markdown
 
 SHAPE, BATCH = (64, 64, 3), 128
 WORKER = "--worker"
@@ -75,6 +76,44 @@ def _measure(options, folder, big, n, small):
     record.write(options, "beyond_memory", result)
     for name in ("written", "read", "trained", "resumed", "same"):
         print(name, result[name])
+
+
+def table(result) -> str:
+    """The result as a table of the README."""
+    read, first, second, same = (result[key] for key in ("read", "trained", "resumed", "same"))
+    what = (
+        f"{result['images']:,} images of 64 x 64 x 3, {result['written']['bytes'] / 1e9:.1f} GB in "
+        f"{result['written']['files']} files; a machine with {result['memory of the machine, GB']} "
+        f"GB; {result['limit of a process (RLIMIT_DATA), GB']:.0f} GB at most in a process; "
+        f"{result['backend']}, {result['machine']}\n\n"
+    )
+    rate = (
+        result["written"].get("images_per_s") or result["written, the smaller set"]["images_per_s"]
+    )
+    peaks = [f"{part['anonymous memory, peak']:,} MB" for part in (first, second)]
+    rises = [f"{part['rise from first to second half']:+,} MB" for part in (first, second)]
+    rows = [
+        ["images written per second", f"{rate:,}"],
+        ["seconds to find all records", read["seconds to find the records"]],
+        ["images read per second, in random order", f"{read['images_per_s']:,}"],
+        ["images trained on per second", f"{first['images_per_s']:,}"],
+        ["anonymous memory of the process: peak, before and after the kill", ", ".join(peaks)],
+        ["its rise from the first half of the time to the second", ", ".join(rises)],
+        ["killed after step", f"{first['last_step']} of {first['steps_per_epoch']:,}"],
+        ["goes on after step", second["first_step"]],
+        [
+            "seconds from there to its first step, with finding the records",
+            round(sum(second[key] for key in _TO_RESUME), 1),
+        ],
+        [
+            f"largest difference of a weight after {same['steps']} steps, killed or not",
+            same["largest difference of a weight"],
+        ],
+    ]
+    return what + markdown(("", ""), [[what, str(figure)] for what, figure in rows])
+
+
+_TO_RESUME = ("seconds to find the records", "seconds from there to the first step")
 
 
 def _pages():
