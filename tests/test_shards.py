@@ -64,6 +64,11 @@ def test_images_are_read_by_position_as_they_were_written(folder):
     part = x.take(order[:7])
     np.testing.assert_array_equal(part[2:5], X[order[2:5]])
     assert x[:0].shape == (0, 6, 5, 3)
+    np.testing.assert_array_equal(x[[-2, 3]], X[[-2, 3]])
+    np.testing.assert_array_equal(x[np.arange(23) > 20], X[21:])
+    for outside in (23, [22, 23], [-24]):
+        with pytest.raises(IndexError, match="of 23"):
+            x[outside]
 
 
 def test_tensorflow_reads_what_is_written(folder):

@@ -167,12 +167,13 @@ def read_images(path, shape, n=None, wanted=None):
 
 
 def _read_shards(path, n, wanted):
-    """The test images of TFRecord files, or all images if none are for tests."""
+    """The test images of TFRecord files, else those that validate, else all of the one set."""
     from keras_vae import data
     from keras_vae.data.sources import sample
 
-    x = data.load(path).x_test
-    x = data.read_shards(path) if x is None else x
+    parts = data.load(path)
+    x = parts.x_validation if parts.x_test is None else parts.x_test
+    x = data.Source(x.source)  # of one set the model may have seen some, as `wanted` says
     if wanted is not None:
         parts = (slice(start, start + _BATCH) for start in range(0, len(x), _BATCH))
         chosen = np.flatnonzero(np.concatenate([wanted(x[part]) for part in parts]))

@@ -108,9 +108,8 @@ def from_shards(folder) -> Data:
     parts = {part: [name for name in sets if name.endswith(part)] for part in _PARTS}
     if len(sets) == 1:
         parts = {"train": sets}
-    if [len(names) for names in parts.values()][0] != 1 or sum(map(len, parts.values())) < len(
-        sets
-    ):
+    known = sum(map(len, parts.values())) == len(sets)
+    if not known or len(parts["train"]) != 1 or max(map(len, parts.values())) > 1:
         raise ValueError(
             f"{folder} must hold one set of TFRecord files, or sets whose names end in train, "
             f"validation and test, one each. Received: {', '.join(sets) or 'none'}"

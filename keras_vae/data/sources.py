@@ -60,9 +60,12 @@ class Source:
         rows = np.asarray(index)
         if rows.dtype == bool:
             rows = np.flatnonzero(rows)
-        rows = rows if self.rows is None else self.rows[rows]
         if not len(rows):
             return np.empty((0, *self.shape[1:]), self.dtype)
+        if rows.min() < -len(self) or rows.max() >= len(self):
+            raise IndexError(f"positions from {rows.min()} to {rows.max()} of {len(self)}")
+        rows = rows % len(self)
+        rows = rows if self.rows is None else self.rows[rows]
         images = [self._image(example, row) for example, row in zip(self._read(rows), rows)]
         return np.stack(images)
 

@@ -63,11 +63,13 @@ class CheckedSource:
         return len(self.source)
 
     def __getitem__(self, rows):
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
         try:
             batch = self.source[rows]
             self._check(rows, batch)
             return batch
-        except (OSError, ValueError) as error:
+        except Exception as error:
             self.error = self.error or error
             raise
 
