@@ -21,17 +21,18 @@ _MORE = 32  # components beyond those that are kept, for the accuracy of these
 def fit_linear(model, x, x_validation):
     """Makes the linear maps of a `conv_vae(linear=True)` those of probabilistic PCA.
 
-    A learned scale is set to what the validation images need. Of a `keras_vae.data.Source`, 10,000
-    training and 2,000 validation images are used.
+    A learned scale is set to what the validation images need.
 
     Args:
         model: the model; its networks have not been trained yet.
-        x: training images `(n, *data_shape)`, with their variants.
-        x_validation: validation images.
+        x: training images `(n, *data_shape)`, with their variants; the first 10,000 are used, those
+            of a `keras_vae.data.Source` are drawn from all of it.
+        x_validation: validation images; of a source 2,000 are used.
 
     Raises:
         ValueError: if the model has no linear maps, or its decoder does not return the mean.
     """
+    x, x_validation = sample(x, _ENOUGH), measured(x_validation)
     if not has_linear(model) or model.likelihood.mean_activation != "linear":
         raise ValueError(
             "fit_linear takes a conv_vae with linear=True and a likelihood whose mean is the "
@@ -39,13 +40,12 @@ def fit_linear(model, x, x_validation):
         )
     latents, values = model.encoder.get_layer("linear").units, math.prod(model.data_shape)
     center, axes, variances, total = principal_components(
-        model.likelihood.read, sample(x, _ENOUGH), latents
+        model.likelihood.read, x[:_ENOUGH], latents
     )
     learned = isinstance(model.likelihood, likelihoods.LearnedGaussian)
     if learned:
         # Of a new image the components leave more than of the images that they were fitted to.
-        held_out = measured(x_validation)
-        residual = np.mean(_residual(model.likelihood.read(held_out), center, axes) ** 2)
+        residual = np.mean(_residual(model.likelihood.read(x_validation), center, axes) ** 2)
         used = np.sum(variances > 1e-9 * total)
         noise = max(residual * values, total - variances.sum()) / max(1, values - used)
         noise = max(noise, 1e-6)
