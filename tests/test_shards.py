@@ -175,6 +175,33 @@ def test_a_damaged_record_is_named_when_it_is_read(folder, tmp_path):
         data.read_shards(tmp_path)
 
 
+def test_of_records_of_one_length_a_few_are_looked_at_and_another_length_is_not_missed(
+    tmp_path, monkeypatch
+):
+    def write(sizes):
+        contents = [RNG.integers(0, 256, (1, size), dtype="uint8") for size in sizes]
+        path.write_bytes(b"".join(tfrecords.framed(one).tobytes() for one in contents))
+        return [one.tobytes() for one in contents]
+
+    def read(numbers):
+        return tfrecords.read_records(path, found[numbers], found[numbers + 1], numbers)
+
+    path, numbers = tmp_path / "records", np.arange(1000)
+    contents = write([20] * 1000)
+    found = tfrecords.find_records(path)
+    assert found.tolist() == list(range(0, 36_001, 36)) and read(numbers) == contents
+    contents = write([20] * 500 + [29, 10] + [20] * 499)  # 36 bytes more, but not alike
+    found = tfrecords.find_records(path)
+    assert len(found) == 1002 and read(np.arange(1001)) == contents
+    # Between the places: what is there is named when it is read.
+    contents = write([20] * 501 + [22, 18] + [20] * 497)
+    found = tfrecords.find_records(path)
+    assert read(numbers[:501]) == contents[:501]
+    with pytest.raises(ValueError, match="record 501, counted from 0, is not what was written"):
+        read(numbers[500:510])
+    assert read(numbers[503:]) == contents[503:]
+
+
 def test_a_file_that_changes_after_it_was_opened_is_noticed(folder, tmp_path):
     path = first_file(folder, tmp_path)
     x = data.read_shards(tmp_path)

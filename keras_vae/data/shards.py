@@ -1,10 +1,12 @@
 """Sharded TFRecord files of images: read by position, so that any order costs the same."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from keras_vae.batches import READERS
 from keras_vae.data.examples import read_image
 from keras_vae.data.sources import Source
 from keras_vae.data.tfrecords import find_records, read_records
@@ -26,7 +28,8 @@ class Shards:
 
     def __init__(self, paths, key="image"):
         self.paths, self.key = list(paths), key
-        self.offsets = list(map(find_records, self.paths))
+        with ThreadPoolExecutor(READERS) as readers:
+            self.offsets = list(readers.map(find_records, self.paths))
         self.starts = np.cumsum([0, *(len(offsets) - 1 for offsets in self.offsets)])
 
     def __len__(self):
@@ -63,8 +66,8 @@ def read_shards(path, name=None, *, key="image") -> Source:
 
     The files are `NAME.tfrecord-00000-of-00042` and so on, as `write_shards` and
     tensorflow-datasets write them. Their records are looked through once, without what they
-    contain, and take 8 bytes of memory each. A record is checked against its checksum when it is
-    read.
+    contain; a few of them, if they seem to have one length. Each takes 8 bytes of memory, and is
+    checked against its checksum when it is read.
 
     Args:
         path: the folder.
