@@ -4,8 +4,8 @@ Writes N bytes (default: 20 GB) of generated images of 64 x 64 x 3 to sharded TF
 in processes that may hold a fraction of that (`RLIMIT_DATA`), finds the records, reads batches in
 random order, and trains a small conv_vae on them, all images shuffled: the first process is ended
 with SIGKILL in the middle of its epoch, and another goes on at the step that was saved. Their
-memory is read from /proc, apart from the system's file cache, which is emptied of these files
-first. A smaller set is trained with and without such an end: the weights must be equal. With
+memory is read from /proc, apart from the system's file cache, which is emptied of the set before
+each. A smaller set is trained with and without such an end: the weights must be equal. With
 --folder the large set stays there, and the next run takes it. Writes results/beyond_memory.json.
 Linux only.
 """
@@ -121,7 +121,7 @@ def _pages():
 
 
 def _write(folder, n):
-    """Writes generated images, if they are not there, and empties the system's cache of them."""
+    """Writes generated images, if they are not there."""
     from keras_vae import data
     from keras_vae.data.shards import find_shards
 
@@ -132,10 +132,6 @@ def _write(folder, n):
         started = time.perf_counter()
         paths = data.write_shards(_images(n), folder)
         rate = {"images_per_s": round(n / (time.perf_counter() - started))}
-    os.sync()
-    for path in paths:
-        with open(path, "rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     size = sum(path.stat().st_size for path in paths)
     return {"bytes": size, "files": len(paths), **rate}
 
@@ -152,7 +148,11 @@ def _images(n):
 
 
 def _process(task, folder, **options):
-    """Runs a task in a process of its own; returns what it printed, and its memory."""
+    """Runs a task in a process of its own, with no file of the folder in the system's cache."""
+    os.sync()
+    for path in folder.iterdir():
+        with open(path, "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     options = {key: str(v) if isinstance(v, Path) else v for key, v in options.items()}
     arguments = json.dumps({"task": task, "folder": str(folder), **options})
     command = [sys.executable, "-m", "benchmarks.beyond_memory", WORKER, arguments]
@@ -198,7 +198,7 @@ def _read(folder, steps):
     started = time.perf_counter()
     x = data.read_shards(folder)
     found = time.perf_counter()
-    order = np.random.default_rng(0).permutation(len(x))[: steps * BATCH]
+    order = np.random.default_rng(1).permutation(len(x))[: steps * BATCH]
     for _ in read_batches(x, BATCH, lambda epoch: order, range(1)):
         pass
     seconds = time.perf_counter() - found
