@@ -90,10 +90,11 @@ def table(result) -> str:
     rate = (
         result["written"].get("images_per_s") or result["written, the smaller set"]["images_per_s"]
     )
+    of_small = "" if "images_per_s" in result["written"] else " (of the smaller set)"
     peaks = [f"{part['anonymous memory, peak']:,} MB" for part in (first, second)]
     rises = [f"{part['rise from first to second half']:+,} MB" for part in (first, second)]
     rows = [
-        ["images written per second", f"{rate:,}"],
+        [f"images written per second{of_small}", f"{rate:,}"],
         ["seconds to find all records", read["seconds to find the records"]],
         ["images read per second, in random order", f"{read['images_per_s']:,}"],
         ["images trained on per second", f"{first['images_per_s']:,}"],
