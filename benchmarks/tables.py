@@ -256,6 +256,13 @@ def accelerator(results) -> str:
     return "\n".join(table(results[key]) for key in results if key.startswith("accelerator-"))
 
 
+def beyond_memory(results) -> str:
+    """Training on more images than a process may hold."""
+    from benchmarks.beyond_memory import table
+
+    return table(results["beyond_memory"])
+
+
 def autoencoders(results) -> str:
     """Seconds and memory of published autoencoders' networks, beside diffusers."""
     rows = [
@@ -276,7 +283,7 @@ TABLES = {
     function.__name__: function
     for function in (
         *(models, reproduced, published, densities, errors, latent_plane, rate_distortion),
-        *(backends, speed, accelerator, autoencoders, load_time),
+        *(backends, speed, accelerator, beyond_memory, autoencoders, load_time),
     )
 }
 # The result without which a table is not written.
@@ -286,6 +293,7 @@ NEEDED = {
     "backends": "backends",
     "speed": "speed-training",
     "accelerator": "accelerator-gpu",
+    "beyond_memory": "beyond_memory",
     "autoencoders": "autoencoders",
 }
 

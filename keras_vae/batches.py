@@ -16,7 +16,50 @@ BYTES = (
     "These look like images of 8 bits, from 0 to 255 as floats, and are taken as they are: nats "
     "and errors are in those units. Pass uint8, or divide by 255, for the usual range of 0 to 1."
 )
+READERS = 4  # batches that are read at the same time
 _VALUES = 2**20  # at most so many in one pass: networks widen them a hundredfold
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches `(x,)` of what is read by position, for `fit`, `evaluate` and the like.
+
+    Args:
+        x: a `keras_vae.data.Source`, an array, or an array in a file.
+        batch_size: examples per batch; the last batch may be smaller. Defaults to 128.
+        seed: of the order, which differs from epoch to epoch. Defaults to None: they come in order.
+        **kwargs: of `keras.utils.PyDataset`, such as `workers`, the threads that read.
+
+    Example:
+
+    >>> images = keras_vae.data.read_shards("shards")
+    >>> model.fit(keras_vae.data.Batches(images, seed=0, workers=4), epochs=10)
+    """
+
+    def __init__(self, x, batch_size=128, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.x, self.batch_size = x, check_whole("batch_size", batch_size, 1)
+        self.seed, self.epoch, self.order = seed, -1, None
+        self.on_epoch_end()
+
+    def __len__(self):
+        return math.ceil(len(self.x) / self.batch_size)
+
+    def __getitem__(self, index):
+        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        return (self.x[rows if self.order is None else self.order[rows]],)
+
+    def on_epoch_end(self):
+        if self.seed is not None:
+            self.epoch += 1
+            self.order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.x))
+
+
+def orders_of_batches(batch_size, order, epochs):
+    """Yields the positions of each batch of some epochs; `order(epoch)` gives those of an epoch."""
+    for epoch in epochs:
+        indices = order(epoch)
+        for start in range(0, len(indices), batch_size):
+            yield indices[start : start + batch_size]
 
 
 def is_in_file(x):

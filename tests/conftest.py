@@ -45,13 +45,14 @@ on_default_backend = pytest.mark.skipif(
 ON_ONE_BACKEND = {
     *("test_cards.py", "test_config.py", "test_download.py", "test_download_faults.py"),
     *("test_download_machines.py", "test_files.py", "test_folder.py", "test_pictures.py"),
-    *("test_plots.py", "test_plots_of_models.py", "test_registry.py"),
+    *("test_plots.py", "test_plots_of_models.py", "test_registry.py", "test_shards.py"),
 }
 # Those that take long together: many files, processes and pages.
 LONG_ON_ONE_BACKEND = {
     *("test_architecture.py", "test_architecture_attacks.py", "test_benchmarks.py", "test_cli.py"),
     *("test_cli_coding.py", "test_cli_exploring.py", "test_cli_exporting.py"),
-    *("test_cli_interrupts.py", "test_cli_others.py", "test_cli_start.py", "test_cli_zoo.py"),
+    *("test_cli_interrupts.py", "test_cli_others.py", "test_cli_packing.py", "test_cli_start.py"),
+    "test_cli_zoo.py",
     *("test_data.py", "test_explorer.py", "test_explorer_kinds.py", "test_explorer_ladder.py"),
     *(
         "test_explorer_page.py",

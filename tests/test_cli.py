@@ -589,7 +589,7 @@ def test_training_interrupted_before_an_epoch_keeps_nothing(tmp_path, npz, monke
     out = tmp_path / "mine"
     stopped = run("train", "--factory", "mlp_vae", "--data", npz, "--out", out, *TRAIN)
     assert stopped.exit_code == 130
-    assert stopped.stderr == "Interrupted before the first epoch ended: nothing is kept.\n"
+    assert stopped.stderr == "Interrupted before the run was first saved: nothing is kept.\n"
     assert not out.exists()
 
 

@@ -26,6 +26,7 @@ if keras.backend.backend() == "tensorflow":
 # from all others has steps left out; the others have their gradients clipped.
 RECIPES = """
 from keras_vae import data, training
+from keras_vae.training.checkpoints import Checkpoints
 
 x = np.random.default_rng(0).normal(size=(28, 4, 4, 1)).astype("float32")
 x[5] = 1e4
@@ -74,6 +75,30 @@ straight = found("mlp", folder / "straight", 1)
 for recipe["training"]["epochs"] in (1, 2):
     resumed = found("mlp", folder / "resumed", recipe["training"]["epochs"])
 print(json.dumps(["resumed", straight, resumed]))
+# From sources, on two devices, which are killed in the middle of an epoch.
+class Positions:
+    def __init__(self, x):
+        self.x = x
+    def __len__(self):
+        return len(self.x)
+    def __getitem__(self, position):
+        return {"image": self.x[position]}
+
+write = Checkpoints.write_step
+def write_and_kill(self, done):
+    write(self, done)
+    if len(self.history) == 1 and done == 3:
+        raise InterruptedError
+Checkpoints.write_step = write_and_kill
+arrays = parts.x_train, parts.x_validation
+CASES["mlp"] = data.Data(*(data.Source(Positions(x)) for x in arrays)), recipe
+try:
+    training.follow(*CASES["mlp"][::-1], folder / "source", devices=2, save_minutes=0)
+    raise AssertionError("must be killed")
+except InterruptedError:
+    Checkpoints.write_step = write
+assert json.loads((folder / "source/state.json").read_text())["unfinished"]["step"] == 3
+print(json.dumps(["source", straight, found("mlp", folder / "source", 2)]))
 recipe["training"]["batch_size"] = 5
 try:
     found("mlp", folder / "uneven", 2)
@@ -123,7 +148,7 @@ def run(script, *arguments):
 @pytest.mark.long
 def test_two_devices_follow_a_recipe_as_one_and_a_run_goes_on_with_another_number(tmp_path):
     cases = {name: (one, two) for name, one, two in run(RECIPES, tmp_path)}
-    assert cases.keys() == {"mlp", "vq", "resumed"}
+    assert cases.keys() == {"mlp", "vq", "resumed", "source"}
     for one, two in cases.values():
         assert one.keys() == two.keys()
         for key in one:

@@ -227,7 +227,8 @@ def test_progress_shows_the_losses_and_the_best_epoch_in_80_columns():
         {"epoch": 137, "loss": -1234.567, "val_loss": float("nan"), "rate": 1.0},
     ]
     console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system=None)
-    progress = Progress(1370, 27, history)
+    checkpoints = Checkpoints(None, {}, history, None, 0, False)
+    progress = Progress(1370, 27, checkpoints)
     progress.bar.live.console = console
     progress.on_epoch_begin(137)
     progress.on_train_batch_end(3)

@@ -1,4 +1,4 @@
-"""Makes a model from its recipe: python -m zoo.train NAME [--data FILE.npz] [--devices N].
+"""Makes a model from its recipe: python -m zoo.train NAME [--data DATA] [--devices N].
 
 Recipes are toml files in zoo/recipes; `keras_vae.training.recipes` says what they may hold.
 """
@@ -21,7 +21,9 @@ def read_recipe(name: str) -> dict:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="name of a recipe in zoo/recipes")
-    parser.add_argument("--data", help="an .npz file of the data set, instead of TFDS")
+    parser.add_argument(
+        "--data", help="an .npz file, or a folder of TFRecord files, of the data set"
+    )
     parser.add_argument("--out", help="folder of the run (default: runs/NAME); resumes a run there")
     parser.add_argument("--epochs", type=int, help="train each stage for fewer epochs, as a trial")
     parser.add_argument("--devices", type=int, help="GPUs that share each batch (default: one)")

@@ -1,9 +1,13 @@
 """Code that differs by backend, for speed only: one module per backend, and the defaults."""
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 
 import keras
+
+from keras_vae.batches import READERS, Batches, orders_of_batches
 
 _backend = import_module(f"{__name__}.{keras.backend.backend()}")
 
@@ -13,10 +17,19 @@ def _unchanged(value, *_):
 
 
 def _generate_batches(x, batch_size, order, epochs):
-    for epoch in epochs:
-        indices = order(epoch)
-        for start in range(0, len(indices), batch_size):
-            yield (x[indices[start : start + batch_size]],)
+    for indices in orders_of_batches(batch_size, order, epochs):
+        yield (x[indices],)
+
+
+def _read_ahead(x, batch_size, order, epochs):
+    with ThreadPoolExecutor(READERS) as readers:
+        ahead = deque()
+        for indices in orders_of_batches(batch_size, order, epochs):
+            ahead.append(readers.submit(x.__getitem__, indices))
+            if len(ahead) > READERS:
+                yield (ahead.popleft().result(),)
+        while ahead:
+            yield (ahead.popleft().result(),)
 
 
 def _largest(values):
@@ -47,6 +60,10 @@ join_steps = getattr(_backend, "join_steps", _unchanged)
 # `ordered_batches(x, batch_size, order, epochs)`: batches `(x,)` of an array for a range of epochs;
 # `order(epoch)` gives the order of its examples.
 ordered_batches = getattr(_backend, "ordered_batches", _generate_batches)
+# `read_batches(x, batch_size, order, epochs)`: as that, of a `Source`, several batches ahead.
+read_batches = getattr(_backend, "read_batches", _read_ahead)
+# `batches_in_order(x, batch_size)`: batches of a `Source` that can be read again and again.
+batches_in_order = getattr(_backend, "batches_in_order", Batches)
 # `shards()`: the parts that the devices of `keras.distribution` split a batch into.
 shards = getattr(_backend, "shards", lambda: 1)
 # `takes_any_batch()`: whether `fit` and `evaluate` take batches that these cannot share evenly.

@@ -9,7 +9,7 @@ from jax import numpy as jnp
 
 from keras_vae.backends.jax_dispatch import DataAdapter, Dispatch, can_join
 from keras_vae.backends.jax_shards import Batches, shards, takes_any_batch
-from keras_vae.batches import split
+from keras_vae.batches import orders_of_batches, split
 from keras_vae.checks import check_whole, is_array
 
 _SHARE = 4  # arrays take at most one in so many of the bytes that are free on the device ...
@@ -26,10 +26,8 @@ class OrderedBatches:
         self.x, self.batch_size, self.order, self.epochs = x, batch_size, order, epochs
 
     def __iter__(self):
-        for epoch in self.epochs:
-            indices = self.order(epoch)
-            for start in range(0, len(indices), self.batch_size):
-                yield (self.x[indices[start : start + self.batch_size]],)
+        for indices in orders_of_batches(self.batch_size, self.order, self.epochs):
+            yield (self.x[indices],)
 
 
 def steps_of_dispatch(model, arguments):

@@ -5,10 +5,11 @@ import math
 import types
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_vae.backends.tensorflow_layers import speed_up_layer as speed_up_layer
-from keras_vae.batches import split
+from keras_vae.batches import READERS, split
 from keras_vae.checks import check_whole, is_array
 
 
@@ -67,9 +68,7 @@ def _pipeline(arrays, batch_size, steps, shuffle=False):
         indices = indices.shuffle(len(arrays[0]))
     batches = indices.batch(check_whole("batch_size", batch_size, 1))
     batches = batches.map(lambda i: tuple(tf.gather(array, i) for array in arrays)).prefetch(2)
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return batches.with_options(options)
+    return _untuned(batches)
 
 
 def ordered_batches(x, batch_size, order, epochs):
@@ -80,14 +79,38 @@ def ordered_batches(x, batch_size, order, epochs):
     """
     with tf.device("CPU:0"):
         x = tf.convert_to_tensor(x)
+    indices = _indices(batch_size, order, epochs)
+    return _untuned(indices.map(lambda i: (tf.gather(x, i),)).prefetch(2))
 
+
+def read_batches(x, batch_size, order, epochs):
+    """As `ordered_batches`, of a `Source`, of which several batches are read at the same time."""
+
+    def read(indices):
+        batch = tf.numpy_function(lambda i: x[i], [indices], x.dtype)
+        return (tf.ensure_shape(batch, (None, *x.shape[1:])),)
+
+    batches = _indices(batch_size, order, epochs).map(read, num_parallel_calls=READERS)
+    return _untuned(batches.prefetch(2))
+
+
+def batches_in_order(x, batch_size):
+    """Batches of a `Source` in its order; they can be read again and again."""
+    batches = read_batches(x, batch_size, lambda epoch: np.arange(len(x)), range(1))
+    count = math.ceil(len(x) / batch_size)  # without which Keras warns that it has ended
+    return batches.apply(tf.data.experimental.assert_cardinality(count))
+
+
+def _indices(batch_size, order, epochs):
     def batches_of_indices(epoch):
         indices = tf.numpy_function(lambda epoch: order(int(epoch)), [epoch], tf.int64)
         indices = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(indices, (None,)))
         return indices.batch(batch_size)
 
-    indices = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(batches_of_indices)
-    batches = indices.map(lambda i: (tf.gather(x, i),)).prefetch(2)
+    return tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(batches_of_indices)
+
+
+def _untuned(batches):
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.with_options(options)

@@ -87,7 +87,9 @@ def decode(
 
 def _batches(name, shape, images, dataset):
     """Yields the images given to a command, batch by batch."""
-    if images is None or not images.is_dir():
+    from keras_vae.data.shards import find_shards
+
+    if images is None or not images.is_dir() or find_shards(images):
         x = images_for(name, shape, images, dataset)
         for start in range(0, len(x), _BATCH):
             yield np.asarray(x[start : start + _BATCH])

@@ -12,8 +12,8 @@ Images = Annotated[
     typer.Option(
         "--images",
         "--data",
-        help="A picture, a folder of pictures, an .npy, or an .npz (its x_test, x, x_train or only "
-        "array).",
+        help="A picture, a folder of pictures or TFRecord files, an .npy, or an .npz (its x_test, "
+        "x, x_train or only array).",
     ),
 ]
 Dataset = Annotated[
@@ -25,6 +25,8 @@ Size = Annotated[
     str | None,
     typer.Option(help="64, or HEIGHTxWIDTH: of pictures, for a model of images of any size."),
 ]
+
+_BATCH = 512
 
 
 def check_source(images, dataset):
@@ -141,8 +143,13 @@ def read_images(path, shape, n=None, wanted=None):
     """Reads images `(n, height, width, channels)`; pictures are fitted to the shape.
 
     For a model of any size, pictures get the size that `read_folder` chooses. `n` and `wanted` are
-    as in `images_for`; of a folder, the n pictures are drawn from all of it.
+    as in `images_for`; of a folder, the n pictures are drawn from all of it. Those of TFRecord
+    files have their own shape; if all are wanted, they are a `keras_vae.data.Source`.
     """
+    from keras_vae.data.shards import find_shards
+
+    if find_shards(path):
+        return _read_shards(path, n, wanted)
     if path.is_dir():
         from keras_vae import progress
         from keras_vae.data.pictures import check_shape, read_folder
@@ -157,6 +164,21 @@ def read_images(path, shape, n=None, wanted=None):
         raise FileNotFoundError(f"No such file: {path}")
     x = _read_file(path, shape)
     return x[slice(None) if wanted is None else wanted(x)][:n]
+
+
+def _read_shards(path, n, wanted):
+    """The test images of TFRecord files, else those that validate, else all of the one set."""
+    from keras_vae import data
+    from keras_vae.data.sources import sample
+
+    parts = data.load(path)
+    x = parts.x_validation if parts.x_test is None else parts.x_test
+    x = data.Source(x.source)  # of one set the model may have seen some, as `wanted` says
+    if wanted is not None:
+        parts = (slice(start, start + _BATCH) for start in range(0, len(x), _BATCH))
+        chosen = np.flatnonzero(np.concatenate([wanted(x[part]) for part in parts]))
+        x = x.take(chosen) if len(chosen) else x[:0]
+    return x if n is None else sample(x, n)
 
 
 def picture_path(out, name, what):

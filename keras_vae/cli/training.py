@@ -36,8 +36,8 @@ def train(
         typer.Option(
             "--data",
             "--images",
-            help="A folder of pictures, an .npz file with an array x_train, or a data set such as "
-            "mnist or cifar10.",
+            help="A folder of pictures, one of TFRecord files as pack writes them, an .npz file "
+            "with an array x_train, or a data set such as mnist or cifar10.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the model; the run is kept in its run/.")],
@@ -125,14 +125,17 @@ def train(
     """Trains a model on your images and saves it where keras_vae.load finds it.
 
     The model saved is that of the epoch with the lowest val_loss, measured on the sixth of the
-    images that is held out. Every epoch is kept: if you stop the run (Ctrl-C), the best epoch so
-    far is saved, and the same command goes on, as it does with another --epochs.
+    images that is held out (10,000 at most of TFRecord files). The run is kept after every epoch
+    and every ten minutes: if you stop it (Ctrl-C), the best epoch so far is saved, and the same
+    command goes on, as it does with another --epochs. Images in TFRecord files may take more than
+    memory: all are read once to check them, and then as they are needed.
     """
     named = {"latent_dim": latent_dim, "likelihood": likelihood, "beta": beta}
     arguments = {key: value for key, value in named.items() if value is not None}
     arguments |= dict(map(_parse_setting, settings or ()))
 
     from keras_vae import data, factories, likelihoods, training
+    from keras_vae.data.shards import find_shards
     from keras_vae.files import check_writable
     from keras_vae.locks import locked
 
@@ -141,7 +144,7 @@ def train(
     likelihoods.get(arguments.get("likelihood", "bernoulli"))
     training.check_devices(devices, *filter(None, [batch_size]))
     name, path = data.find(source), Path(source)
-    pictures = name is None and path.is_dir()
+    pictures = name is None and path.is_dir() and not find_shards(path)
     if not pictures and (size or channels):
         raise typer.BadParameter("--size and --channels are for a folder of pictures.")
     check_writable(out / "run" / "state.json")
@@ -168,6 +171,7 @@ def train(
             seed=seed,
         )
         run = out / "run"
+        _record_source(run, parts.x_train)
         try:
             with interrupts.grace(5):
                 model, history = training.follow(recipe, parts, run, devices=devices)
@@ -181,12 +185,30 @@ def train(
     typer.echo(f"keras_vae.load({json.dumps(str(out.resolve()), ensure_ascii=False)})")
 
 
+def _record_source(run, x):
+    """Reads all images of a source once, before a run begins: notes each, and checks its record."""
+    from keras_vae import progress, training
+    from keras_vae.data import Source
+    from keras_vae.training import seen
+
+    if not isinstance(x, Source) or (training.has_state(run) and training.trained_on(run)):
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    with progress.bar("Reading all images once") as read:
+        seen.record(run, x, read)
+
+
 def _save(model, history, parts, out):
     from keras_vae import hub, training
+    from keras_vae.data import Source
     from keras_vae.training import seen
 
     hub.save_to_folder(model, out)
-    seen.record(out / "run", parts.x_train)
+    if not isinstance(parts.x_train, Source):
+        seen.record(out / "run", parts.x_train)
+    if not history:
+        typer.echo("Saved the model as it is in its first epoch.")
+        return
     best = training.best_epoch(history)
     typer.echo(
         f"Saved the model of epoch {best['epoch']} of {history[-1]['epoch']}: "
@@ -200,11 +222,11 @@ def _save_interrupted(recipe, parts, out):
 
     run = out / "run"
     if not training.has_state(run):
-        typer.echo("Interrupted before the first epoch ended: nothing is kept.", err=True)
+        typer.echo("Interrupted before the run was first saved: nothing is kept.", err=True)
         return
     _save(*training.restore(recipe, run, unfinished=True), parts, out)
     typer.echo(
-        f"Interrupted. The last finished epoch is kept in {run.resolve()}\n"
+        f"Interrupted. {training.place_of(run)} is kept in {run.resolve()}\n"
         "Run the same command again to resume.",
         err=True,
     )
@@ -212,9 +234,9 @@ def _save_interrupted(recipe, parts, out):
 
 def _report_quality(model, parts):
     """Says how well held-out images are reconstructed, and how well PCA would do it."""
-    from keras_vae.training.linear import psnr, psnr_of_components
+    from keras_vae.training.linear import measured, psnr, psnr_of_components
 
-    x, read = parts.x_validation, model.likelihood.read
+    x, read = measured(parts.x_validation), model.likelihood.read
     codes = model.encode(x)
     ours = psnr(read(x) - model.decode(codes))
     pca, count = psnr_of_components(parts.x_train, x, read, math.prod(codes.shape[1:]))

@@ -1,4 +1,4 @@
-"""Loads data from a name, an .npz file or a folder of pictures."""
+"""Loads data from a name, an .npz file, a folder of pictures, or one of TFRecord files."""
 
 import os
 import warnings
@@ -10,6 +10,10 @@ from keras_vae.data import datasets
 from keras_vae.data.arrays import read_npz
 from keras_vae.data.parts import Data, complete
 from keras_vae.data.pictures import read_folder
+from keras_vae.data.shards import find_shards, read_shards
+
+_PARTS = ("train", "validation", "test")
+_HELD_OUT = 10_000  # images of shards that validate, at most
 
 
 def load(source: str, *, data_dir=None) -> Data:
@@ -31,8 +35,9 @@ def load(source: str, *, data_dir=None) -> Data:
         source: a name in `keras_vae.data.DATASETS`; or the path of an .npz file with the array
             `x_train` and, if there are any, `x_validation`, `x_test`, `y_train`, `y_validation`
             and `y_test` (images without a channel axis are given one); or that of a folder of
-            pictures (see `from_pictures`), where a warning lists those that cannot be read. Of
-            your own images the last sixth validates if there is no `x_validation`.
+            pictures (see `from_pictures`), where a warning lists those that cannot be read; or
+            that of a folder of sharded TFRecord files (see `from_shards`), which are read as they
+            are needed. Of your own images the last sixth validates if there is no `x_validation`.
         data_dir: folder of prepared tensorflow-datasets. Defaults to TFDS_DATA_DIR, else that
             package's own. A data set that is not there is downloaded.
 
@@ -47,6 +52,8 @@ def load(source: str, *, data_dir=None) -> Data:
         return datasets.read(name, data_dir)
     if source.endswith(".npz"):
         return read_npz(source)
+    if find_shards(source):
+        return from_shards(source)
     if Path(source).is_dir():
         parts, refused = from_pictures(source)
         if refused or refused.frames:
@@ -55,7 +62,7 @@ def load(source: str, *, data_dir=None) -> Data:
         return parts
     raise ValueError(
         f"Unknown data {source!r}. Available: {', '.join(datasets.DATASETS)}, the path of an .npz "
-        "file or of a folder of pictures."
+        "file or of a folder of pictures or TFRecord files."
     )
 
 
@@ -78,3 +85,41 @@ def from_pictures(folder, size=None, channels=None, progress=None) -> tuple[Data
     x, refused = read_folder(folder, size, channels, progress)
     x = x[np.random.RandomState(0).permutation(len(x))]
     return complete({"x_train": x, "pictures": True}), refused
+
+
+def from_shards(folder) -> Data:
+    """Finds sharded TFRecord files of images, which are read as they are needed.
+
+    The sets in the folder whose names end in `train`, `validation` and `test`, as those of
+    tensorflow-datasets do, are these parts. If there is one set only, or none validates, a sixth of
+    the training images does, at most 10,000, drawn from all of them, always the same ones.
+
+    Args:
+        folder: the folder; see `keras_vae.data.read_shards`.
+
+    Returns:
+        The data, with a `keras_vae.data.Source` for each part.
+
+    Raises:
+        OSError: if a file cannot be read.
+        ValueError: if files are missing or damaged, or the sets are not such parts.
+    """
+    sets = list(find_shards(folder))
+    parts = {part: [name for name in sets if name.endswith(part)] for part in _PARTS}
+    if len(sets) == 1:
+        parts = {"train": sets}
+    known = sum(map(len, parts.values())) == len(sets)
+    if not known or len(parts["train"]) != 1 or max(map(len, parts.values())) > 1:
+        raise ValueError(
+            f"{folder} must hold one set of TFRecord files, or sets whose names end in train, "
+            f"validation and test, one each. Received: {', '.join(sets) or 'none'}"
+        )
+    found = {f"x_{part}": read_shards(folder, *names) for part, names in parts.items() if names}
+    x = found["x_train"]
+    if "x_validation" not in found:
+        if len(x) < 2:
+            raise ValueError(f"{folder} must hold at least two images. Received: {len(x)}")
+        order, count = np.random.default_rng(0).permutation(len(x)), max(1, len(x) // 6)
+        held_out, rest = np.split(order, [min(_HELD_OUT, count)])
+        found |= {"x_train": x.take(np.sort(rest)), "x_validation": x.take(np.sort(held_out))}
+    return Data(**found, pictures=x.shape[1:] in [(*x.shape[1:3], n) for n in (1, 3, 4)])

@@ -8,7 +8,8 @@ import numpy as np
 class Data(NamedTuple):
     """Images `(n, height, width, channels)` and labels `(n,)`; None for parts that are missing.
 
-    `pictures` says whether the images were read from a folder of pictures.
+    Images are arrays, or `keras_vae.data.Source`s that read them as they are needed. `pictures`
+    says whether they were read from a folder of pictures, or may have been.
     """
 
     x_train: np.ndarray

@@ -52,7 +52,7 @@ def read_folder(folder, size=None, channels=None, progress=None, limit=None, wan
     """
     left = LeftOut()
     paths = find_files(folder, left)
-    shape = _shape(paths, size, channels)
+    shape = shape_of_files(paths, size, channels)
     if limit is not None and limit < len(paths):
         paths = [paths[key] for key in np.random.RandomState(0).permutation(len(paths))]
     images, seen = [], 0
@@ -63,7 +63,7 @@ def read_folder(folder, size=None, channels=None, progress=None, limit=None, wan
         if len(images) == limit:
             break
     if not seen:
-        raise _nothing_in(folder, left)
+        raise nothing_in(folder, left)
     return np.array(images, "uint8").reshape(-1, *shape), left
 
 
@@ -107,11 +107,11 @@ def read_batches(folder, shape, batch_size, left, progress=None):
         ValueError: if no picture in it can be read.
     """
     paths = find_files(folder, left)
-    shape = _shape(paths, None if None in shape else shape[:2], shape[2])
+    shape = shape_of_files(paths, None if None in shape else shape[:2], shape[2])
     each = read_each(paths, shape, left, progress)
     batch = list(itertools.islice(each, batch_size))
     if not batch:
-        raise _nothing_in(folder, left)
+        raise nothing_in(folder, left)
     while batch:
         yield np.stack(batch)
         batch = list(itertools.islice(each, batch_size))
@@ -119,7 +119,7 @@ def read_batches(folder, shape, batch_size, left, progress=None):
 
 def shape_of_folder(folder, size=None, channels=None):
     """Returns the shape `(height, width, channels)` in which `read_folder` reads the pictures."""
-    return _shape(find_files(folder, LeftOut()), size, channels)
+    return shape_of_files(find_files(folder, LeftOut()), size, channels)
 
 
 def read_picture(path, shape):
@@ -169,14 +169,16 @@ def common_shape(paths):
     return size, 1 if grey else 3
 
 
-def _shape(paths, size, channels):
+def shape_of_files(paths, size, channels):
+    """Returns the shape `(height, width, channels)` in which `read_folder` reads these files."""
     if size is None or channels is None:
         common_size, common_channels = common_shape(paths)
         size, channels = size or common_size, channels or common_channels
     return check_shape((*size, channels))
 
 
-def _nothing_in(folder, left):
+def nothing_in(folder, left):
+    """The error of a folder without pictures."""
     reasons = " ".join(left.lines(most=1)) or "It is empty."
     return ValueError(f"{folder} holds no pictures that can be read. {reasons}")
 

@@ -2,12 +2,23 @@
 
 import numpy as np
 
+from keras_vae.data.sources import is_source
+
 FEW = 10_000  # images, of which variants are worth making without being asked
 
 
 def count_variants(n):
     """Returns how many variants of each of `n` images are worth making, from 2 to 16."""
     return min(16, max(2, 2 * FEW // n))
+
+
+def check_variants(x):
+    """Raises ValueError if images are read as they are needed: variants are made in memory."""
+    if is_source(x):
+        raise ValueError(
+            "shifts and flips make variants of images in memory, and these are read as they are "
+            f"needed: set shifts to 0 and leave out flips. Received: {len(x)} images of a source"
+        )
 
 
 def variants(x, count, *, shifts=0, flips=False, seed=0):

@@ -9,6 +9,7 @@ models are made, and `default_recipe` writes one for your own data, as `keras-va
 """
 
 from keras_vae.training.checkpoints import has_state as has_state
+from keras_vae.training.checkpoints import place_of as place_of
 from keras_vae.training.defaults import default_recipe as default_recipe
 from keras_vae.training.defaults import linear_arguments as linear_arguments
 from keras_vae.training.defaults import map_arguments as map_arguments

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from keras_vae import likelihoods
-from keras_vae.data.variants import FEW
+from keras_vae.data.sources import Source, sample
+from keras_vae.data.variants import FEW, check_variants
 from keras_vae.factories import FACTORIES
 
 MANY = 10_000  # images; of fewer, an epoch of batches of 128 has too few steps
@@ -16,6 +17,7 @@ PATIENCE = 10  # epochs
 QUALITIES = ("fast", "best")
 _LARGEST = 5_000_000  # numbers in a linear map
 _MOST_LATENTS = 1024
+_SAMPLE = 1000  # images by which those of a source are known
 _LONGER = 3  # times as many epochs for the best quality
 # Networks and latents of the published models (see the recipes in zoo).
 _NETWORKS = {
@@ -129,7 +131,8 @@ def default_recipe(
 
     Args:
         data: a `keras_vae.data.Data`, which says whether it was read from pictures.
-        name: the data set's name. Defaults to None: the recipe identifies the data by its sha256.
+        name: the data set's name. Defaults to None: the recipe identifies the data by its sha256,
+            that of a `keras_vae.data.Source` by how many images it has and 1,000 of them.
         factory: name of the factory. Defaults to `"conv_vae"`.
         arguments: arguments of the factory besides `input_shape`. Defaults to None.
         quality: `"fast"` or `"best"`. Defaults to `"fast"`.
@@ -139,7 +142,7 @@ def default_recipe(
         patience: epochs without a lower `val_loss` after which training stops; 0: it does not.
             Defaults to 10.
         shifts: pixels by which training images are shifted at random, at most. Defaults to None:
-            for up to 10,000 pictures a 16th of their shorter side, else 0.
+            for up to 10,000 pictures a 16th of their shorter side, else 0. 0 for a source.
         flips: whether training images are mirrored at random, left to right. Defaults to False.
         seed: seed of weights, order and noise. Defaults to 0.
 
@@ -152,7 +155,10 @@ def default_recipe(
     shape = list(data.x_train.shape[1:])
     pictures = data.pictures or (len(shape) == 3 and shape[-1] > 1)
     if shifts is None:
-        shifts = min(shape[:2]) // 16 if pictures and len(data.x_train) <= FEW else 0
+        few = len(data.x_train) <= FEW and not isinstance(data.x_train, Source)
+        shifts = min(shape[:2]) // 16 if pictures and few else 0
+    if shifts or flips:
+        check_variants(data.x_train)
     if (shifts or flips) and len(shape) != 3:
         raise ValueError(f"Only images are shifted or mirrored. Received data of shape {shape}")
     given = _arguments(factory, shape, arguments or {}, pictures, best=quality == "best")
@@ -199,5 +205,8 @@ def _digest(data):
     """Identifies data, so that a run is not resumed with other images."""
     digest = hashlib.sha256(str(data.x_train.shape).encode())
     for x in (data.x_train, data.x_validation):
+        if isinstance(x, Source):
+            digest.update(str(x.shape).encode())
+            x = sample(x, _SAMPLE)
         digest.update(np.ascontiguousarray(x))
     return digest.hexdigest()

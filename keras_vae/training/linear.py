@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from keras_vae import likelihoods, priors
+from keras_vae.data.sources import Source, sample
 
 _BATCH = 1000
 _ENOUGH = 10_000  # images to find components in
@@ -26,8 +27,9 @@ def fit_linear(model, x, x_validation):
 
     Args:
         model: the model; its networks have not been trained yet.
-        x: training images `(n, *data_shape)`, with their variants.
-        x_validation: validation images.
+        x: training images `(n, *data_shape)`, with their variants; the first 10,000 are used, those
+            of a `keras_vae.data.Source` are drawn from all of it.
+        x_validation: validation images; of a source 2,000 are used.
 
     Raises:
         ValueError: if the model has no linear maps, or its decoder does not return the mean.
@@ -37,13 +39,12 @@ def fit_linear(model, x, x_validation):
             "fit_linear takes a conv_vae with linear=True and a likelihood whose mean is the "
             f'decoder\'s output, such as "learned_gaussian". Received: {model!r}'
         )
+    x, x_validation = sample(x, _ENOUGH), measured(x_validation)
     encoder, decoder = (net.get_layer("linear") for net in (model.encoder, model.decoder))
     read, latents, channels = model.likelihood.read, encoder.bias.shape[0], None
     if hasattr(encoder, "kernel_size"):
         read, channels = partial(_patches, read, encoder.kernel_size), model.data_shape[-1]
-    center, axes, variances, total = principal_components(
-        read, x[:_ENOUGH], latents, channels=channels
-    )
+    center, axes, variances, total = principal_components(read, x, latents, channels=channels)
     values = len(center)
     learned = isinstance(model.likelihood, likelihoods.LearnedGaussian)
     if learned:
@@ -73,7 +74,7 @@ def fit_linear(model, x, x_validation):
     log_var.bias.assign(np.log(noise / variances))
     prior = model.latent.prior
     if isinstance(prior, priors.LowRankGaussian):
-        codes = (read(x[i : i + _BATCH]) for i in range(0, min(len(x), _ENOUGH), _BATCH))
+        codes = (read(x[i : i + _BATCH]) for i in range(0, len(x), _BATCH))
         codes = [part.reshape(-1, values) @ encode + bias for part in codes]
         codes = np.concatenate(codes).reshape(-1, math.prod(prior.latent_shape))
         _fit_prior(prior, codes, np.resize(noise / variances, codes.shape[1]))
@@ -98,11 +99,17 @@ def has_linear(model):
     return bool(model.made_by) and bool(model.made_by["arguments"].get("linear"))
 
 
+def measured(x_validation):
+    """Returns the validation images that are measured at once: of a source, 2,000."""
+    return sample(x_validation, _FEW) if isinstance(x_validation, Source) else x_validation
+
+
 def psnr_of_components(x, x_validation, read, count):
     """Measures what PCA of the training images leaves of the validation images.
 
     Args:
-        x: training images `(n, *data_shape)`, of which the first 10,000 are used.
+        x: training images `(n, *data_shape)`, of which the first 10,000 are used; those of a source
+            are drawn from all of it.
         x_validation: validation images.
         read: reads images as values in [0, 1].
         count: number of components.
@@ -111,7 +118,7 @@ def psnr_of_components(x, x_validation, read, count):
         The PSNR in dB, and the number of components: fewer than `count` if there are no more.
     """
     count = min(count, len(x) - 1, math.prod(x.shape[1:]))
-    center, axes, *_ = principal_components(read, x[:_ENOUGH], count, passes=4)
+    center, axes, *_ = principal_components(read, sample(x, _ENOUGH), count, passes=4)
     return psnr(_residual(read(x_validation), center, axes)), count
 
 

@@ -15,18 +15,18 @@ class Progress(keras.callbacks.Callback):
     Args:
         epochs: number of epochs.
         steps: steps in each.
-        history: the logs of the epochs so far; whoever writes checkpoints adds to it.
+        checkpoints: the `Checkpoints` of the run, which know its history and first step.
     """
 
     every_step = False  # see `VAE.compile`
     async_safe = True  # Keras need not wait for the figures of a batch: a GPU would wait with it
 
-    def __init__(self, epochs, steps, history):
+    def __init__(self, epochs, steps, checkpoints):
         super().__init__()
         from rich import progress
         from rich.console import Console
 
-        self.epochs, self.steps, self.history = epochs, steps, history
+        self.epochs, self.steps, self.checkpoints = epochs, steps, checkpoints
         self.terminal = in_terminal(sys.stderr)
         self.bar = progress.Progress(
             progress.TextColumn("epoch {task.fields[epoch]}"),
@@ -36,7 +36,7 @@ class Progress(keras.callbacks.Callback):
             console=Console(stderr=True),
             disable=not self.terminal,
         )
-        figures = _figures(history)
+        figures = _figures(checkpoints.history)
         self.task = self.bar.add_task(
             "", total=epochs * steps, epoch=f"1/{epochs}", figures=figures
         )
@@ -51,13 +51,14 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch, self.started = epoch, time.perf_counter()
+        self.before = self.epoch * self.steps + self.checkpoints.first_step
 
     def on_train_batch_end(self, batch, logs=None):
-        done = self.epoch * self.steps + batch + 1
+        done = self.before + batch + 1
         self.bar.update(self.task, completed=done, epoch=f"{self.epoch + 1}/{self.epochs}")
 
     def on_epoch_end(self, epoch, logs=None):
-        figures = _figures(self.history)
+        figures = _figures(self.checkpoints.history)
         self.bar.update(self.task, figures=figures)
         if not self.terminal:
             seconds = time.perf_counter() - self.started

@@ -36,7 +36,7 @@ from keras_vae import factories
 from keras_vae.backends import devices as count_devices
 from keras_vae.backends import on_devices
 from keras_vae.checks import check_whole
-from keras_vae.data.variants import count_variants, variants
+from keras_vae.data.variants import check_variants, count_variants, variants
 from keras_vae.training import checkpoints
 from keras_vae.training.linear import fit_linear, has_linear
 from keras_vae.training.run import apply_average, train
@@ -70,16 +70,18 @@ def _check_names(what, table, known):
         )
 
 
-def follow(recipe: dict, data, folder, *, devices=None):
+def follow(recipe: dict, data, folder, *, devices=None, save_minutes=10):
     """Makes the model of a recipe; what is already in the folder is resumed.
 
     Args:
         recipe: the recipe.
-        data: a `keras_vae.data.Data`, of which the training and validation images are used.
+        data: a `keras_vae.data.Data`, of which the training and validation images are used: arrays,
+            or sources that read them as they are needed (which have no `shifts` and `flips`).
         folder: the run's folder; stages after the first have folders of their own in it.
         devices: how many devices of this machine share each batch, on TensorFlow and JAX. Their
             number changes the result by rounding only, and a run may be resumed with another one.
             Defaults to None, one (or what a strategy or distribution of yours says).
+        save_minutes: after how many minutes an epoch that still goes on is saved. Defaults to 10.
 
     Returns:
         The model, and the history: a dict of logs for each epoch of all stages. With several
@@ -91,9 +93,9 @@ def follow(recipe: dict, data, folder, *, devices=None):
     """
     check_devices(devices, *[recipe[name]["batch_size"] for name in stages(recipe)])
     if devices in (None, 1):
-        return _train_stages(recipe, data, folder)
+        return _train_stages(recipe, data, folder, save_minutes)
     with on_devices(devices):
-        _train_stages(recipe, data, folder)
+        _train_stages(recipe, data, folder, save_minutes)
     return restore(recipe, folder)
 
 
@@ -120,7 +122,7 @@ def check_devices(devices, *batch_sizes):
             )
 
 
-def _train_stages(recipe, data, folder):
+def _train_stages(recipe, data, folder, save_minutes):
     model, history = None, []
     for name in stages(recipe):
         stage = recipe[name]
@@ -128,6 +130,7 @@ def _train_stages(recipe, data, folder):
         model = build_stage(recipe, name, model, steps)
         run, x, count = _folder(folder, name), data.x_train, 1
         if stage.get("shifts") or stage.get("flips"):
+            check_variants(x)
             count = count_variants(len(x))
             options = {"shifts": stage.get("shifts", 0), "flips": stage.get("flips", False)}
             x = variants(x, count, **options, seed=stage["seed"])
@@ -147,6 +150,7 @@ def _train_stages(recipe, data, folder):
             patience=stage.get("patience", 0),
             variants=count,
             skip_above=stage.get("skip_above"),
+            save_minutes=save_minutes,
             plan=_plan(recipe),
         )
     return model, history
@@ -173,7 +177,8 @@ def restore(recipe: dict, folder, *, unfinished=False):
         if done < stage["epochs"] and not (stalled or unfinished):
             raise ValueError(f"{run} is not finished: {done} epochs")
         model = build_stage(recipe, name, model)
-        kept = checkpoints.BEST if stage.get("keep_best") else state["checkpoint"]
+        best = stage.get("keep_best") and state["history"]  # not if the first epoch is unfinished
+        kept = checkpoints.BEST if best else state["checkpoint"]
         checkpoints.restore_checkpoint(model, run / kept)
         apply_average(model)
         history += state["history"]

@@ -9,12 +9,24 @@ import numpy as np
 from keras_vae.files import write_bytes
 
 _FILE = "trained_on.npy"
+_BATCH = 512
 
 
-def record(folder, x):
-    """Notes in the folder of a run which images it is trained on: a hash of each."""
-    content = io.BytesIO()
-    np.save(content, np.unique(_digests(x)))
+def record(folder, x, progress=None):
+    """Notes in the folder of a run which images it is trained on: a hash of each.
+
+    Args:
+        folder: the run's folder.
+        x: the images, an array or a `keras_vae.data.Source`, all of which are read.
+        progress: called with the number of images read so far and with that of all images. Defaults
+            to None.
+    """
+    content, digests = io.BytesIO(), []
+    for start in range(0, len(x), _BATCH):
+        digests.append(_digests(x[start : start + _BATCH]))
+        if progress is not None:
+            progress(min(start + _BATCH, len(x)), len(x))
+    np.save(content, np.unique(np.concatenate(digests)))
     write_bytes(Path(folder) / _FILE, content.getvalue())
 
 
