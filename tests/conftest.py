@@ -80,6 +80,15 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.long)
 
 
+def quick_first(values, quick=1):
+    """Parameters of a test: the first few of them are in the quick list, the others are long."""
+    values = list(values)
+    return values[:quick] + [
+        pytest.param(*(value if isinstance(value, tuple) else [value]), marks=pytest.mark.long)
+        for value in values[quick:]
+    ]
+
+
 # Arguments that make a factory's model small; a factory not named here is tested with its defaults.
 SMALL = {
     "mlp_vae": {"latent_dim": 3, "hidden_units": (16,)},
@@ -95,6 +104,22 @@ SMALL = {
 @pytest.fixture(autouse=True)
 def _seeded():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def eager():
+    """TensorFlow runs graphs as plain Python: those of deep networks take longer to make than that.
+
+    For tests of what deep networks compute. Others ask whether graphs do the same.
+    """
+    if not ON_DEFAULT_BACKEND:
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

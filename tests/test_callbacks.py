@@ -5,7 +5,9 @@ import io
 import keras
 import numpy as np
 import pytest
+from conftest import quick_first
 from own_kinds import plain_autoencoder
+from rewinding import rewinder
 
 import keras_vae
 from keras_vae import plots
@@ -22,14 +24,8 @@ def compiled(make):
         if key not in known:
             model = make(factory, **arguments)
             model.compile(keras.optimizers.Adam(1e-3))
-            model.optimizer.build(model.trainable_variables)
-            variables = [*model.variables, *model.optimizer.variables]
-            values = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
-            known[key] = model, variables, values
-        model, variables, values = known[key]
-        for variable, value in zip(variables, values):
-            variable.assign(value)
-        return model
+            known[key] = rewinder(model)
+        return known[key]()
 
     return compiled
 
@@ -191,6 +187,7 @@ def test_the_guard_names_the_first_bad_term_and_restores_the_last_good_weights(
     assert np.isfinite(model.fit(grey, verbose=0).history["loss"]).all()  # the optimizer too
 
 
+@pytest.mark.parametrize("factory", quick_first(["mlp_vae", "vq_vae", "conv_vae"], 2))
 def test_the_guard_stops_what_a_learning_rate_blows_up(compiled, grey, capsys, factory):
     model = compiled(factory)
     model.optimizer.learning_rate = 1e30
@@ -230,6 +227,7 @@ def test_the_guard_blames_the_learning_rate_where_the_loss_had_grown():
     assert guard._advice().startswith("The loss had grown from 10 to 1e+04: lower the learning")
 
 
+@pytest.mark.parametrize("factory", quick_first(["mlp_vae", "vq_vae", "conv_vae"], 2))
 def test_the_guard_leaves_a_good_run_alone(compiled, grey, capsys, factory):
     def train(callbacks):
         model = compiled(factory)

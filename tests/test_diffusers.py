@@ -11,6 +11,8 @@ import keras_vae
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 TOLERANCE = 1e-4  # of the largest number
 DOWN, UP = "DownEncoderBlock2D", "UpDecoderBlock2D"
 ATTENTION_DOWN, ATTENTION_UP = "AttnDownEncoderBlock2D", "AttnUpDecoderBlock2D"
