@@ -41,11 +41,13 @@ ON_DEFAULT_BACKEND = keras.config.backend() == "tensorflow"
 on_default_backend = pytest.mark.skipif(
     not ON_DEFAULT_BACKEND, reason="tested on the default backend, as it is the same on all"
 )
-# Whole files of such tests: files, folders, commands, pages, pictures and downloads.
+# Whole files of such tests: files, folders, commands, pages, pictures, downloads, recipes, figures.
+# What published models compute on another backend is proven where they are loaded, by fingerprints.
 ON_ONE_BACKEND = {
-    *("test_cards.py", "test_config.py", "test_download.py", "test_download_faults.py"),
-    *("test_download_machines.py", "test_files.py", "test_folder.py", "test_pictures.py"),
-    *("test_plots.py", "test_plots_of_models.py", "test_registry.py"),
+    *("test_cards.py", "test_checks.py", "test_config.py", "test_download.py"),
+    *("test_download_faults.py", "test_download_machines.py", "test_files.py", "test_folder.py"),
+    *("test_pictures.py", "test_plots.py", "test_plots_of_models.py", "test_registry.py"),
+    *("test_scaling.py", "test_verification.py", "test_weights.py", "test_zoo.py"),
 }
 # Those that take long together: many files, processes and pages.
 LONG_ON_ONE_BACKEND = {
@@ -65,7 +67,14 @@ LONG = LONG_ON_ONE_BACKEND | {
     *("test_export.py", "test_export_checks.py", "test_extensions.py", "test_hub.py"),
     "test_likelihoods_in_models.py",
 }
+# Long on the other backends only: many networks, of layers that other tests try on every backend,
+# and ways to build, split and start a model that are written once for all.
+LONG_ELSEWHERE = {
+    *("test_diffusers.py", "test_factories.py", "test_fid.py", "test_foreign_models.py"),
+    *("test_keeping.py", "test_linear.py", "test_networks.py", "test_tiling.py"),
+}
 if not ON_DEFAULT_BACKEND:
+    LONG |= LONG_ELSEWHERE
     collect_ignore = sorted(ON_ONE_BACKEND | LONG_ON_ONE_BACKEND)
 
 
@@ -81,7 +90,10 @@ def pytest_collection_modifyitems(items):
 
 
 def quick_first(values, quick=1):
-    """Parameters of a test: the first few of them are in the quick list, the others are long."""
+    """Parameters of a test: the first few of them are in the quick list, the others are long.
+
+    A tuple holds the values of several arguments.
+    """
     values = list(values)
     return values[:quick] + [
         pytest.param(*(value if isinstance(value, tuple) else [value]), marks=pytest.mark.long)

@@ -10,6 +10,8 @@ import tiny_reference
 import keras_vae
 from keras_vae.hub.formats import conversion, taesd
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 TAEF2 = Path(__file__).parents[2] / "shared" / "published" / "taef2"
 
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import quick_first
 from keras import ops
 from scipy import special, stats
 
@@ -181,7 +182,7 @@ def test_the_doubly_reparameterised_gradient_has_no_noise_at_the_exact_posterior
     np.testing.assert_allclose(doubly[1], 0, atol=1e-5)
 
 
-@pytest.mark.parametrize("beta", [1.0, 0.3, 2.0])
+@pytest.mark.parametrize("beta", quick_first([0.3, 1.0, 2.0]))
 def test_the_doubly_reparameterised_gradient_is_the_gradient_of_the_bound(exact, beta):
     parts, x, _ = exact
     options = {"shift": np.array([0.2, -0.1, 0.3, -0.2]), "beta": beta}
@@ -196,12 +197,15 @@ def test_the_doubly_reparameterised_gradient_is_the_gradient_of_the_bound(exact,
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        {"free_bits": 0.25},
-        {"capacity": 3.0},
-        {"num_samples": 2, "importance_weighted": True},
-        {"num_samples": 2, "importance_weighted": "dreg", "prior": "realnvp"},
-    ],
+    quick_first(
+        [
+            {"capacity": 3.0},
+            {"num_samples": 2, "importance_weighted": True},
+            {"free_bits": 0.25},
+            {"num_samples": 2, "importance_weighted": "dreg", "prior": "realnvp"},
+        ],
+        2,
+    ),
 )
 def test_an_objective_trains_evaluates_and_is_saved(make, binary, tmp_path, arguments):
     model = make("mlp_vae", **arguments)

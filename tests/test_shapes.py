@@ -44,6 +44,7 @@ NETWORKS = {
     "name, shape",
     [("images", SIGNAL), ("deep", (5, 7, 2)), ("codes", SIGNAL)],
 )
+@pytest.mark.usefixtures("eager")
 def test_data_with_one_more_axis_of_length_one_give_the_same_numbers(make, name, shape):
     """A signal is an image of one row; an image is a volume of one slice."""
     factory, arguments = NETWORKS[name]
