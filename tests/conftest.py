@@ -1,6 +1,7 @@
 """What every test shares: a seed, small data, and small models of every factory."""
 
 import atexit
+import contextlib
 import gc
 import os
 import shutil
@@ -118,8 +119,8 @@ def _seeded():
     keras.utils.set_random_seed(0)
 
 
-@pytest.fixture
-def eager():
+@contextlib.contextmanager
+def eagerly():
     """TensorFlow runs graphs as plain Python: those of deep networks take longer to make than that.
 
     For tests of what deep networks compute. Others ask whether graphs do the same.
@@ -130,8 +131,17 @@ def eager():
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def eager():
+    """For a test in `eagerly`."""
+    with eagerly():
+        yield
 
 
 @pytest.fixture
