@@ -74,6 +74,8 @@ LONG_ELSEWHERE = {
     *("test_diffusers.py", "test_factories.py", "test_fid.py", "test_foreign_models.py"),
     *("test_keeping.py", "test_linear.py", "test_networks.py", "test_tiling.py"),
 }
+# The same for one test: it takes many steps or samples, of operations that others try everywhere.
+long_elsewhere = (lambda test: test) if ON_DEFAULT_BACKEND else pytest.mark.long
 if not ON_DEFAULT_BACKEND:
     LONG |= LONG_ELSEWHERE
     collect_ignore = sorted(ON_ONE_BACKEND | LONG_ON_ONE_BACKEND)
@@ -82,6 +84,8 @@ if not ON_DEFAULT_BACKEND:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
     config.addinivalue_line("filterwarnings", HALF_AN_ENTRY)
+    # Those of pipelines stay graphs in `eagerly`.
+    config.addinivalue_line("filterwarnings", "ignore:Even though the .tf.config:UserWarning")
 
 
 def pytest_collection_modifyitems(items):

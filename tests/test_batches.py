@@ -7,7 +7,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import on_default_backend
+from conftest import long_elsewhere, on_default_backend
 
 import keras_vae
 from keras_vae import batches
@@ -125,13 +125,14 @@ def test_no_more_than_a_batch_is_read_at_once(model, x, tmp_path):
     assert asked.asked == [0, 1, 2]  # once
 
 
+@long_elsewhere
 def test_evaluation_holds_no_copy_of_the_data(make, tmp_path, collecting):
     model = make("mlp_vae", (64, 64, 1))
     stored = np.memmap(tmp_path / "x", "uint8", "w+", shape=(512, 64, 64, 1))
     stored[:] = np.random.default_rng(0).integers(0, 256, stored.shape)
-    keras_vae.evaluate(model, stored[:8], num_samples=1)  # to compile
+    keras_vae.evaluate(model, stored[:12], num_samples=1)  # to compile
     tracemalloc.start()
-    keras_vae.evaluate(model, stored, num_samples=1, batch_size=8)
+    keras_vae.evaluate(model, stored, num_samples=1, batch_size=12)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < stored.size  # of the 4 bytes a value takes as float32

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import quick_first
+from conftest import long_elsewhere, quick_first
 from keras import ops
 from scipy import special, stats
 
@@ -90,11 +90,13 @@ def collapsing(**arguments):
     return model, x, history
 
 
+@long_elsewhere
 def test_without_free_bits_or_capacity_this_model_collapses():
     model, x, _ = collapsing()
     assert model.latent_rates(x).mean(axis=0).max() < 0.01
 
 
+@long_elsewhere
 def test_with_free_bits_every_latent_stays_in_use_at_about_that_rate():
     model, x, history = collapsing(free_bits=0.5)
     rates = model.latent_rates(x).mean(axis=0)
@@ -104,6 +106,7 @@ def test_with_free_bits_every_latent_stays_in_use_at_about_that_rate():
     assert loss >= distortion + 20 * max(rate, 4 * 0.5) - 1e-3
 
 
+@long_elsewhere
 def test_the_rate_approaches_the_capacity_and_follows_its_changes():
     model, x, history = collapsing(capacity=2.0)
     assert history["rate"][-1] == pytest.approx(2.0, abs=0.3)

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from conftest import long_elsewhere
 from keras import ops
 from scipy import stats
 
@@ -168,6 +169,7 @@ def test_the_bound_tightens_with_samples_under_any_prior(name):
     assert elbo < few < many
 
 
+@long_elsewhere
 def test_the_log_likelihood_is_the_integral_over_the_prior():
     """In 2-D: log p(x) from a fine grid over z, under a non-Gaussian prior."""
     x = np.random.default_rng(0).random((8, 6)).round().astype("float32")

@@ -7,6 +7,8 @@ from conftest import quick_first
 
 import keras_vae
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 def test_scaling_is_that_of_diffusers_and_its_inverse(make):
     model = make("kl_vae", latent_scale=0.3611, latent_shift=0.1159)
