@@ -114,6 +114,7 @@ def test_the_watch_sees_a_collapse(compiled, grey, capsys, collapsed):
     assert capsys.readouterr().out.count(line) == (2 if collapsed else 0)
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_watch_counts_the_codes_in_use(make, grey, capsys):
     model = make("vq_vae", num_codes=64)  # an image has 16 codes
     history = model.fit(grey[:1], epochs=1, verbose=0, callbacks=[CollapseWatch(grey[:1])])
@@ -309,6 +310,7 @@ def test_the_grid_shows_samples_and_reconstructions_every_few_epochs(compiled, g
     )
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_model_that_cannot_generate_shows_reconstructions_only(compiled, grey, tmp_path):
     model = compiled("vq_vae")
     model.fit(grey, batch_size=2, epochs=1, verbose=0, callbacks=[SampleGrid(tmp_path, grey[:8])])

@@ -113,6 +113,7 @@ def test_generate_decodes_samples_of_the_prior(trained):
     np.testing.assert_allclose(model.decode(codes), images, atol=1e-6)
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_rate_has_no_gradient_for_encoder_and_codes(stripes):
     """Whatever beta is, only the prior is trained by the rate."""
     weights, model = [], vq()

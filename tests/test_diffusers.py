@@ -238,6 +238,7 @@ def test_a_small_network_computes_what_diffusers_computes(tmp_path, name):
     check(tmp_path, *SMALL[name])
 
 
+@pytest.mark.long
 def test_settings_that_a_config_does_not_have_are_diffusers_own(tmp_path):
     kind, settings, shape = SMALL["kl"]
     network = written(tmp_path, kind, settings)

@@ -4,7 +4,6 @@ import foreign_files
 import keras
 import numpy as np
 import pytest
-from conftest import quick_first
 from foreign_files import CONFIGS
 
 import keras_vae
@@ -113,7 +112,8 @@ def test_integers_of_eight_bits_and_floats_are_the_same_images(model, x):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("upcast", quick_first([True, False]))
+@pytest.mark.long
+@pytest.mark.parametrize("upcast", [True, False])
 @pytest.mark.usefixtures("eager")
 def test_the_vae_of_sdxl_warns_of_float16_unless_it_was_mended(tmp_path, upcast):
     changes = {"scaling_factor": 0.13025, "force_upcast": upcast}

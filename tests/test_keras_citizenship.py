@@ -200,7 +200,7 @@ def test_several_steps_in_one_execution_are_the_same_steps(make, binary):
         np.testing.assert_allclose(one, several, rtol=1e-4, atol=1e-6)
 
 
-@factories
+@pytest.mark.parametrize("factory", quick_first(["mlp_vae", "vq_vae", "conv_vae", "ladder_vae"]))
 def test_batch_methods_return_what_keras_returns(make, factory, grey):
     model = make(factory)
     names = {"loss", "distortion", "rate"}
@@ -422,7 +422,6 @@ def test_dropout_of_the_users_network_acts_in_training_only(vectors):
             *(("mlp_vae", "bernoulli"), ("conv_vae", "learned_gaussian")),
             *(("vq_vae", "bernoulli"), ("ladder_vae", "gaussian")),
         ],
-        2,
     ),
 )
 def test_float64_as_keras_default_trains(make, factory, grey, likelihood):

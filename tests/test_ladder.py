@@ -189,6 +189,7 @@ def scatter(model):
     "factory, prior",
     [("mlp_vae", {"name": "mixture", "components": 3}), ("conv_vae", None)],
 )
+@pytest.mark.usefixtures("eager")
 def test_a_ladder_of_one_layer_is_a_gaussian_latent(make, grey, factory, prior):
     plain = scatter(make(factory, prior=prior))
     parts = identity((6,)), identity((3,))

@@ -154,6 +154,7 @@ def test_a_learned_scale_converges_to_the_root_mean_squared_error(vectors):
     assert loss == pytest.approx(4 * (1 + math.log(2 * math.pi * np.mean(vectors**2))), rel=1e-3)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_learned_scale_is_saved_and_loaded(make, grey, tmp_path):
     model = make("mlp_vae", likelihood={"name": "learned_gaussian", "scale": 0.5})
     model.fit(grey, epochs=3, verbose=0)

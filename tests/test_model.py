@@ -340,6 +340,7 @@ def test_data_of_other_types_is_converted_to_float32(frozen, kind):
 # Seeds
 
 
+@pytest.mark.usefixtures("eager")
 def test_steps_differ_and_are_reproducible_with_the_same_seed(make, grey):
     def losses(seed):
         model = make("mlp_vae", seed=seed)
@@ -368,6 +369,7 @@ def test_evaluate_is_reproducible_and_keeps_the_random_state_of_training(still, 
     np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.usefixtures("eager")
 def test_validation_does_not_change_the_trained_weights(make, grey):
     model = make("mlp_vae")
     model.compile(sgd(1e-3))
@@ -581,7 +583,7 @@ def test_a_loss_or_metrics_of_the_users_are_refused(gate, given):
         gate.compile("adam", **given)
 
 
-@pytest.mark.parametrize("own_latent", [False, True])
+@pytest.mark.parametrize("own_latent", quick_first([False, True]))
 def test_the_noise_is_independent_of_the_binarisation(own_latent):
     """The data are coin flips of log 2 nats. If the noise leaked them, the loss would be lower."""
     x = np.full((1000, 8), 0.5, "float32")

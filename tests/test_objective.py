@@ -202,12 +202,11 @@ def test_the_doubly_reparameterised_gradient_is_the_gradient_of_the_bound(exact,
     "arguments",
     quick_first(
         [
-            {"capacity": 3.0},
             {"num_samples": 2, "importance_weighted": True},
+            {"capacity": 3.0},
             {"free_bits": 0.25},
             {"num_samples": 2, "importance_weighted": "dreg", "prior": "realnvp"},
-        ],
-        2,
+        ]
     ),
 )
 def test_an_objective_trains_evaluates_and_is_saved(make, binary, tmp_path, arguments):

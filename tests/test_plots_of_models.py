@@ -10,6 +10,8 @@ from keras_vae import plots
 from keras_vae.plots.grids import _TEXT, _tiles
 from keras_vae.plots.units import unit_ranges
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 @pytest.fixture(scope="module")
 def drawn(make):
