@@ -7,7 +7,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from conftest import long_elsewhere, on_default_backend
+from conftest import on_default_backend
 
 import keras_vae
 from keras_vae import batches
@@ -125,7 +125,7 @@ def test_no_more_than_a_batch_is_read_at_once(model, x, tmp_path):
     assert asked.asked == [0, 1, 2]  # once
 
 
-@long_elsewhere
+@pytest.mark.long
 def test_evaluation_holds_no_copy_of_the_data(make, tmp_path, collecting):
     model = make("mlp_vae", (64, 64, 1))
     stored = np.memmap(tmp_path / "x", "uint8", "w+", shape=(512, 64, 64, 1))

@@ -24,6 +24,8 @@ def numpy(t):
 def run_python(code, *, backend, **names):
     """Runs code in a new process, where `names` are strings; returns what it printed."""
     lines = [f"{name} = {str(value)!r}" for name, value in names.items()]
+    if backend == "tensorflow":  # as in `eagerly`
+        lines.append("import tensorflow; tensorflow.config.run_functions_eagerly(True)")
     environment = {**os.environ, "KERAS_BACKEND": backend}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     command = [sys.executable, "-c", "\n".join([*lines, code])]
