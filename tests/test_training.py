@@ -9,7 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import ON_DEFAULT_BACKEND, on_default_backend
+from conftest import ON_DEFAULT_BACKEND, on_default_backend, quick_first
 from PIL import Image
 from rich.console import Console
 
@@ -83,7 +83,7 @@ def averaging():
     return made
 
 
-@pytest.mark.parametrize("keep_best", [False, True])
+@pytest.mark.parametrize("keep_best", quick_first([True, False]))
 def test_a_run_that_averages_its_weights_validates_and_leaves_the_average(tmp_path, keep_best):
     made, history = run(tmp_path, averaging(), keep_best=keep_best)
     got = made.evaluate(X[:8], batch_size=500, verbose=0, return_dict=True)
