@@ -5,7 +5,6 @@ import math
 import keras
 import numpy as np
 import pytest
-from conftest import quick_first
 
 import keras_vae
 from keras_vae import data, verification
@@ -39,6 +38,7 @@ def test_likelihoods_are_of_images_binarised_once_and_errors_of_grey_ones(mlp, n
     assert all(grey[key] != binary[key] for key in ("elbo", "nll", "mse"))
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_rates_of_a_hierarchys_layers_are_of_binary_images_too(npz):
     model = keras_vae.ladder_vae((6, 5, 1), 1, (2,), layers=(2,), blocks=0, seed=0)
     rng = np.random.default_rng(0)
@@ -124,12 +124,8 @@ def measure(name, n, parts):
     return model.elbo(x, num_samples=2, seed=0).mean(dtype="float64"), mse
 
 
-SOME = ["mlp-mnist", "conv-mnist"]
-
-
-@pytest.mark.parametrize(
-    "name", quick_first([*SOME, *sorted(keras_vae.registry.entries().keys() - set(SOME))], 2)
-)
+@pytest.mark.long  # it is the images that take seconds to read
+@pytest.mark.parametrize("name", sorted(keras_vae.registry.entries()))
 def test_some_test_images_are_like_the_ten_thousand_published(name, real_data):
     n = 100
     entry = keras_vae.info(name)
