@@ -88,6 +88,11 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore:Even though the .tf.config:UserWarning")
 
 
+def pytest_sessionfinish():
+    gc.collect()
+    gc.freeze()  # pytest looks ten times more for garbage: seconds, of so many objects
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.name in LONG:
