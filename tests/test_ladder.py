@@ -396,9 +396,7 @@ def architectures():
         }
 
 
-@pytest.mark.parametrize(
-    "arguments", quick_first(architectures(), 2), ids=lambda a: f"{a['layers']}"
-)
+@pytest.mark.parametrize("arguments", quick_first(architectures()), ids=lambda a: f"{a['layers']}")
 @pytest.mark.usefixtures("eager")
 def test_random_architectures_keep_every_promise(arguments):
     model = scatter(keras_vae.ladder_vae(**arguments, likelihood=Gaussian(SCALE), seed=0))

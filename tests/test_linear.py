@@ -107,6 +107,7 @@ def recipe(parts, **options):
     return training.default_recipe(parts, arguments=arguments, batch_size=25, **options)
 
 
+@pytest.mark.long
 def test_pictures_begin_at_the_components_and_training_does_not_make_them_worse(tmp_path):
     parts = data.Data(TRAIN, HELD_OUT, pictures=True)
     # A learning rate at which every step harms.

@@ -137,10 +137,9 @@ def test_distant_latents_have_a_finite_density(name):
     assert np.isfinite(ops.convert_to_numpy(prior.log_prob(z))).all()
 
 
-SOME = ["realnvp", "vamp"]
-
-
-@pytest.mark.parametrize("name", quick_first([*SOME, *sorted(priors.PRIORS.keys() - set(SOME))], 2))
+@pytest.mark.parametrize(
+    "name", quick_first(["realnvp", *(name for name in priors.PRIORS if name != "realnvp")])
+)
 def test_a_vae_trains_its_prior_and_saves_it(name, tmp_path):
     x = np.random.default_rng(0).random((64, 6)).round().astype("float32")
     small = {"name": "realnvp", "couplings": 2, "hidden_units": [8]}

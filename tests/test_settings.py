@@ -52,6 +52,7 @@ def test_the_best_weights_are_restored_without_another_beta(make, binary):
     assert loss == pytest.approx(distortion + 4 * rate, rel=1e-5)
 
 
+@pytest.mark.usefixtures("eager")
 def test_an_interrupted_ramp_leaves_no_trace(make, binary, tmp_path):
     model = make("mlp_vae", beta=4.0)
     with pytest.raises(KeyboardInterrupt):

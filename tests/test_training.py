@@ -97,6 +97,7 @@ def test_a_run_that_averages_its_weights_validates_and_leaves_the_average(tmp_pa
     assert np.abs(kept - average).max() > 1e-3
 
 
+@pytest.mark.long
 def test_a_resumed_run_has_the_average_of_an_uninterrupted_one(tmp_path):
     whole, _ = run(tmp_path / "whole", averaging(), epochs=2)
     run_and_kill(tmp_path / "killed", averaging(), 1, 0, epochs=2)
@@ -296,6 +297,7 @@ def test_few_images_get_smaller_batches_and_more_epochs(n, given, expected):
     assert training.schedule(n, **given) == expected
 
 
+@pytest.mark.long
 def test_pictures_get_a_likelihood_of_grey_values_unless_the_factory_has_one(make):
     for name in keras_vae.FACTORIES:
         arguments = training.picture_arguments(name)

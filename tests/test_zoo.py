@@ -144,6 +144,7 @@ def test_a_finished_recipe_is_not_trained_again(two_stages, capsys):
     np.testing.assert_allclose(again.elbo(X), model.elbo(X), rtol=1e-5)
 
 
+@pytest.mark.long
 def test_a_refinement_continues_from_the_stage_before_with_its_own_objective(tmp_path):
     model, history = follow(REFINED, DATA, tmp_path)
     assert [entry["epoch"] for entry in history] == [1, 2, 1]
