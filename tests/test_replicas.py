@@ -1,12 +1,12 @@
 """Several devices, or processes, train and measure as one does."""
 
 import json
-import os
 import subprocess
 import sys
 
 import keras
 import pytest
+import quick_xla
 
 ON = keras.backend.backend()
 
@@ -166,9 +166,8 @@ for name, make in CASES.items():
 @pytest.mark.skipif(ON != "jax", reason="a distribution of JAX")
 @pytest.mark.long
 def test_four_devices_train_and_measure_as_one_and_what_they_cannot_share_harms_nothing():
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
     command = [sys.executable, "-c", COMMON + FOUR_SHARDS]
-    process = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **flags})
+    process = subprocess.run(command, capture_output=True, text=True, env=quick_xla.with_devices(4))
     assert process.returncode == 0, process.stderr
     cases = [json.loads(line) for line in process.stdout.splitlines()]
     assert len(cases) == 7
