@@ -17,7 +17,9 @@ def set_flags():
     given = os.environ.get("XLA_FLAGS", "")
     with open(library, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as code:
         known = [
-            f"--{name}={value}" for name, value in QUICK.items() if code.find(name.encode()) >= 0
+            f"--{name}={value}"
+            for name, value in QUICK.items()
+            if code.find(f"{name}\0".encode()) >= 0
         ]
     os.environ["XLA_FLAGS"] = " ".join([*known, given])
 
