@@ -6,7 +6,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from conftest import quick_first
+from conftest import long_elsewhere, quick_first
 from keras import layers, ops
 from reference_steps import gradient
 from scipy import stats
@@ -185,6 +185,7 @@ def scatter(model):
     return model
 
 
+@long_elsewhere
 @pytest.mark.parametrize(
     "factory, prior",
     [("mlp_vae", {"name": "mixture", "components": 3}), ("conv_vae", None)],
@@ -316,6 +317,7 @@ def test_free_bits_are_those_of_a_layer(two_maps):
     assert extra > 0 and loss - plain == pytest.approx(extra, rel=1e-3)
 
 
+@long_elsewhere
 @pytest.mark.parametrize("prior", quick_first([SMALL_FLOW, {"name": "vamp", "components": 4}]))
 @pytest.mark.usefixtures("eager")
 def test_free_bits_of_layers_need_no_closed_form(prior):
@@ -368,6 +370,7 @@ def dense_ladder(count, scale):
     return keras_vae.VAE(identity((WIDE,)), decoder, latent, likelihood=Gaussian(SCALE))
 
 
+@long_elsewhere
 @pytest.mark.usefixtures("eager")
 def test_a_ladder_of_ones_own_networks_is_saved_as_plain_data(tmp_path):
     model = dense_ladder(3, scale=0.5)
@@ -396,6 +399,7 @@ def architectures():
         }
 
 
+@long_elsewhere
 @pytest.mark.parametrize("arguments", quick_first(architectures()), ids=lambda a: f"{a['layers']}")
 @pytest.mark.usefixtures("eager")
 def test_random_architectures_keep_every_promise(arguments):
