@@ -329,7 +329,7 @@ def test_free_bits_of_layers_need_no_closed_form(prior):
         model.latent_rates(x)
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", quick_first(["mixed_bfloat16", "float32"]))
 def test_gradients_of_many_layers_are_finite_in_low_precision(policy):
     """Of extreme weights and data, 8 layers of dense networks."""
     keras.config.set_dtype_policy(policy)
