@@ -1,14 +1,22 @@
 """What every test shares: a seed, small data, and small models of every factory."""
 
 import atexit
+import contextlib
 import gc
 import os
 import shutil
 import tempfile
 
+import quick_xla
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Small models take longer to compile than to run. What one process compiled, others need not.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+if os.environ.get("KERAS_BACKEND") == "jax" and "PYTEST_XDIST_WORKER" not in os.environ:
+    quick_xla.set_flags()
+# As many processes as cores, of as many threads each, wait for one another.
+if os.environ.get("KERAS_BACKEND") == "torch" and "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jax-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
@@ -41,11 +49,19 @@ ON_DEFAULT_BACKEND = keras.config.backend() == "tensorflow"
 on_default_backend = pytest.mark.skipif(
     not ON_DEFAULT_BACKEND, reason="tested on the default backend, as it is the same on all"
 )
-# Whole files of such tests: files, folders, commands, pages, pictures and downloads.
+# Whole files of such tests: files, folders, commands, pages, pictures, downloads, recipes, figures.
+# What published models compute on another backend is proven where they are loaded, by fingerprints.
 ON_ONE_BACKEND = {
-    *("test_cards.py", "test_config.py", "test_download.py", "test_download_faults.py"),
-    *("test_download_machines.py", "test_files.py", "test_folder.py", "test_pictures.py"),
-    *("test_plots.py", "test_plots_of_models.py", "test_registry.py", "test_shards.py"),
+    *("test_cards.py", "test_checks.py", "test_config.py", "test_download.py"),
+    *("test_download_faults.py", "test_download_machines.py", "test_files.py", "test_folder.py"),
+    *("test_pictures.py", "test_plots.py", "test_plots_of_models.py", "test_registry.py"),
+    *(
+        "test_scaling.py",
+        "test_shards.py",
+        "test_verification.py",
+        "test_weights.py",
+        "test_zoo.py",
+    ),
 }
 # Those that take long together: many files, processes and pages.
 LONG_ON_ONE_BACKEND = {
@@ -66,19 +82,47 @@ LONG = LONG_ON_ONE_BACKEND | {
     *("test_export.py", "test_export_checks.py", "test_extensions.py", "test_hub.py"),
     "test_likelihoods_in_models.py",
 }
+# Long on the other backends only: many networks, of layers that other tests try on every backend,
+# and ways to build, split and start a model that are written once for all.
+LONG_ELSEWHERE = {
+    *("test_diffusers.py", "test_factories.py", "test_fid.py", "test_foreign_models.py"),
+    *("test_keeping.py", "test_linear.py", "test_networks.py", "test_tiling.py"),
+}
+# The same for one test: it takes many steps or samples, of operations that others try everywhere.
+long_elsewhere = (lambda test: test) if ON_DEFAULT_BACKEND else pytest.mark.long
 if not ON_DEFAULT_BACKEND:
+    LONG |= LONG_ELSEWHERE
     collect_ignore = sorted(ON_ONE_BACKEND | LONG_ON_ONE_BACKEND)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
     config.addinivalue_line("filterwarnings", HALF_AN_ENTRY)
+    # Those of pipelines stay graphs in `eagerly`.
+    config.addinivalue_line("filterwarnings", "ignore:Even though the .tf.config:UserWarning")
+
+
+def pytest_sessionfinish():
+    gc.collect()
+    gc.freeze()  # pytest looks ten times more for garbage: seconds, of so many objects
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.name in LONG:
             item.add_marker(pytest.mark.long)
+
+
+def quick_first(values, quick=1):
+    """Parameters of a test: the first few of them are in the quick list, the others are long.
+
+    A tuple holds the values of several arguments.
+    """
+    values = list(values)
+    return values[:quick] + [
+        pytest.param(*(value if isinstance(value, tuple) else [value]), marks=pytest.mark.long)
+        for value in values[quick:]
+    ]
 
 
 # Arguments that make a factory's model small; a factory not named here is tested with its defaults.
@@ -96,6 +140,31 @@ SMALL = {
 @pytest.fixture(autouse=True)
 def _seeded():
     keras.utils.set_random_seed(0)
+
+
+@contextlib.contextmanager
+def eagerly():
+    """TensorFlow runs graphs as plain Python: those of deep networks take longer to make than that.
+
+    For tests of what deep networks compute. Others ask whether graphs do the same.
+    """
+    if not ON_DEFAULT_BACKEND:
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def eager():
+    """For a test in `eagerly`."""
+    with eagerly():
+        yield
 
 
 @pytest.fixture

@@ -125,7 +125,8 @@ def _jax_gradient(function, array):
     import jax
     import jax.numpy as jnp
 
-    return np.asarray(jax.grad(lambda t: function(t).sum())(jnp.asarray(array)))
+    # At once: else each operation is compiled by itself.
+    return np.asarray(jax.jit(jax.grad(lambda t: function(t).sum()))(jnp.asarray(array)))
 
 
 def _torch_gradient(function, array):

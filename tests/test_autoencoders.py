@@ -10,6 +10,8 @@ import tiny_reference
 import keras_vae
 from keras_vae.hub.formats import conversion, taesd
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 TAEF2 = Path(__file__).parents[2] / "shared" / "published" / "taef2"
 
 
@@ -57,7 +59,7 @@ def test_taef2_gives_what_its_authors_network_gave(taef2):
     assert model.latent_scale == 1 and model.latent_shift == 0
 
 
-@pytest.mark.parametrize("shape", [(1, 24, 40, 3), (2, 48, 16, 3)])
+@pytest.mark.parametrize("shape", [(1, 16, 24, 3), (2, 24, 8, 3)])
 def test_taef2_is_right_at_other_sizes(taef2, shape):
     model, sides, _ = taef2
     x = np.random.default_rng(0).random(shape, dtype="float32")
@@ -101,8 +103,10 @@ def test_a_size_that_the_strides_do_not_divide_is_refused_by_name(taef2):
         model.encode(np.zeros((1, 65, 96, 3), "float32"))
 
 
-@pytest.mark.parametrize("norm", [False, True])
-@pytest.mark.parametrize(("shape", "blocks"), [((1, 8, 20, 1), (1, 2, 1)), ((3, 6, 4, 3), (2, 1))])
+@pytest.mark.parametrize(
+    ("norm", "shape", "blocks"),
+    [(False, (3, 6, 4, 3), (2, 1)), (True, (1, 8, 20, 1), (1, 2, 1))],
+)
 def test_a_tiny_autoencoder_is_what_numpy_computes(norm, shape, blocks):
     arguments = {"latent_channels": 3, "channels": 8, "blocks": blocks, "norm": norm}
     model = keras_vae.tiny_autoencoder((None, None, shape[-1]), **arguments, seed=0)

@@ -80,6 +80,12 @@ def model(make):
     return make("mlp_vae")
 
 
+@pytest.fixture(scope="module")
+def of_codes(make):
+    keras.utils.set_random_seed(0)
+    return make("vq_vae")
+
+
 @pytest.fixture(params=[Batches, Rows, generator, dataset, loader, plain])
 def pipeline(request):
     return request.param
@@ -102,8 +108,8 @@ def test_a_pipeline_gives_the_numbers_of_its_array(model, x, pipeline):
         assert got[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-5), name
 
 
-def test_codes_of_a_pipeline(make, x, pipeline):
-    model = make("vq_vae")
+def test_codes_of_a_pipeline(of_codes, x, pipeline):
+    model = of_codes
     np.testing.assert_array_equal(model.encode(pipeline(x)), model.encode(x))
     got, expected = (keras_vae.evaluate(model, data) for data in (pipeline(x), x))
     assert got == pytest.approx(expected, rel=1e-4)
@@ -119,13 +125,14 @@ def test_no_more_than_a_batch_is_read_at_once(model, x, tmp_path):
     assert asked.asked == [0, 1, 2]  # once
 
 
+@pytest.mark.long
 def test_evaluation_holds_no_copy_of_the_data(make, tmp_path, collecting):
     model = make("mlp_vae", (64, 64, 1))
     stored = np.memmap(tmp_path / "x", "uint8", "w+", shape=(512, 64, 64, 1))
     stored[:] = np.random.default_rng(0).integers(0, 256, stored.shape)
-    keras_vae.evaluate(model, stored[:8], num_samples=1)  # to compile
+    keras_vae.evaluate(model, stored[:12], num_samples=1)  # to compile
     tracemalloc.start()
-    keras_vae.evaluate(model, stored, num_samples=1, batch_size=8)
+    keras_vae.evaluate(model, stored, num_samples=1, batch_size=12)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < stored.size  # of the 4 bytes a value takes as float32

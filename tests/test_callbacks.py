@@ -5,7 +5,9 @@ import io
 import keras
 import numpy as np
 import pytest
+from conftest import quick_first
 from own_kinds import plain_autoencoder
+from rewinding import rewinder
 
 import keras_vae
 from keras_vae import plots
@@ -22,14 +24,8 @@ def compiled(make):
         if key not in known:
             model = make(factory, **arguments)
             model.compile(keras.optimizers.Adam(1e-3))
-            model.optimizer.build(model.trainable_variables)
-            variables = [*model.variables, *model.optimizer.variables]
-            values = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
-            known[key] = model, variables, values
-        model, variables, values = known[key]
-        for variable, value in zip(variables, values):
-            variable.assign(value)
-        return model
+            known[key] = rewinder(model)
+        return known[key]()
 
     return compiled
 
@@ -118,6 +114,7 @@ def test_the_watch_sees_a_collapse(compiled, grey, capsys, collapsed):
     assert capsys.readouterr().out.count(line) == (2 if collapsed else 0)
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_watch_counts_the_codes_in_use(make, grey, capsys):
     model = make("vq_vae", num_codes=64)  # an image has 16 codes
     history = model.fit(grey[:1], epochs=1, verbose=0, callbacks=[CollapseWatch(grey[:1])])
@@ -191,6 +188,7 @@ def test_the_guard_names_the_first_bad_term_and_restores_the_last_good_weights(
     assert np.isfinite(model.fit(grey, verbose=0).history["loss"]).all()  # the optimizer too
 
 
+@pytest.mark.parametrize("factory", quick_first(["mlp_vae", "vq_vae", "conv_vae"], 2))
 def test_the_guard_stops_what_a_learning_rate_blows_up(compiled, grey, capsys, factory):
     model = compiled(factory)
     model.optimizer.learning_rate = 1e30
@@ -230,6 +228,7 @@ def test_the_guard_blames_the_learning_rate_where_the_loss_had_grown():
     assert guard._advice().startswith("The loss had grown from 10 to 1e+04: lower the learning")
 
 
+@pytest.mark.parametrize("factory", quick_first(["mlp_vae", "vq_vae", "conv_vae"], 2))
 def test_the_guard_leaves_a_good_run_alone(compiled, grey, capsys, factory):
     def train(callbacks):
         model = compiled(factory)
@@ -243,7 +242,7 @@ def test_the_guard_leaves_a_good_run_alone(compiled, grey, capsys, factory):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(("above", "weight"), [(1e4, 1e6), (None, 3e38)])
+@pytest.mark.parametrize(("above", "weight"), quick_first([(1e4, 1e6), (None, 3e38)]))
 def test_steps_with_too_large_a_gradient_are_as_if_they_had_not_been(above, weight, capsys):
     """Of a plain autoencoder of binary data, in which no random number matters."""
     x = (np.random.default_rng(0).random((12, 8, 8, 1)) > 0.5).astype("float32")
@@ -311,6 +310,7 @@ def test_the_grid_shows_samples_and_reconstructions_every_few_epochs(compiled, g
     )
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_model_that_cannot_generate_shows_reconstructions_only(compiled, grey, tmp_path):
     model = compiled("vq_vae")
     model.fit(grey, batch_size=2, epochs=1, verbose=0, callbacks=[SampleGrid(tmp_path, grey[:8])])

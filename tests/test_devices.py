@@ -1,13 +1,13 @@
 """Recipes on several devices: the same model as on one, and what cannot be shared is refused."""
 
 import json
-import os
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+import quick_xla
 
 from keras_vae import data, training
 
@@ -137,9 +137,8 @@ print(json.dumps([used, *(len(state["history"]) for state in states)]))
 
 
 def run(script, *arguments):
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     command = [sys.executable, "-c", START + script, *map(str, arguments)]
-    process = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **flags})
+    process = subprocess.run(command, capture_output=True, text=True, env=quick_xla.with_devices(2))
     assert process.returncode == 0, process.stderr
     return [json.loads(line) for line in process.stdout.splitlines() if line.startswith("[")]
 

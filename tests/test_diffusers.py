@@ -5,11 +5,20 @@ import json
 import keras
 import numpy as np
 import pytest
+from conftest import quick_first
 
 import keras_vae
 
-torch = pytest.importorskip("torch")
-diffusers = pytest.importorskip("diffusers")
+pytestmark = pytest.mark.usefixtures("eager")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _packages():
+    """Here, not where tests are collected: to import them takes seconds in every process."""
+    global diffusers, torch
+    torch = pytest.importorskip("torch")
+    diffusers = pytest.importorskip("diffusers")
+
 
 TOLERANCE = 1e-4  # of the largest number
 DOWN, UP = "DownEncoderBlock2D", "UpDecoderBlock2D"
@@ -219,11 +228,17 @@ def test_a_published_architecture_computes_what_diffusers_computes(tmp_path, nam
     check(tmp_path, *REAL[name])
 
 
-@pytest.mark.parametrize("name", SMALL)
+OF_EACH_KIND = ["kl as of Flux, of grey images", "tiny", "vq"]
+
+
+@pytest.mark.parametrize(
+    "name", quick_first([*OF_EACH_KIND, *(name for name in SMALL if name not in OF_EACH_KIND)], 3)
+)
 def test_a_small_network_computes_what_diffusers_computes(tmp_path, name):
     check(tmp_path, *SMALL[name])
 
 
+@pytest.mark.long
 def test_settings_that_a_config_does_not_have_are_diffusers_own(tmp_path):
     kind, settings, shape = SMALL["kl"]
     network = written(tmp_path, kind, settings)
@@ -252,6 +267,7 @@ def test_the_epsilon_of_keras_would_be_seen(tmp_path):
     assert error(model.encoder(x), right) > TOLERANCE
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["kl", "tiny", "vq"])
 def test_files_of_half_precision_and_of_many_parts_are_those_of_diffusers(tmp_path, kind):
     network = written(tmp_path / "whole", *SMALL[kind][:2])

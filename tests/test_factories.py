@@ -10,6 +10,8 @@ import pytest
 import keras_vae
 from keras_vae import FACTORIES, factories, hub
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 def test_every_factory_is_a_public_function_of_its_name(factory):
     assert getattr(keras_vae, factory) is FACTORIES[factory]

@@ -44,6 +44,7 @@ def outputs(model, x):
     )
 
 
+@pytest.mark.usefixtures("eager")
 def test_it_is_saved_and_loaded_as_a_folder_and_as_a_file_of_keras(folder, x, tmp_path):
     model = keras_vae.load(folder, compile=False)
     expected = outputs(model, x)
@@ -111,7 +112,9 @@ def test_integers_of_eight_bits_and_floats_are_the_same_images(model, x):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("upcast", [True, False])
+@pytest.mark.usefixtures("eager")
 def test_the_vae_of_sdxl_warns_of_float16_unless_it_was_mended(tmp_path, upcast):
     changes = {"scaling_factor": 0.13025, "force_upcast": upcast}
     for name, content in foreign_files.files("AutoencoderKL", **changes).items():
@@ -129,6 +132,7 @@ def test_the_vae_of_sdxl_warns_of_float16_unless_it_was_mended(tmp_path, upcast)
         keras.config.set_dtype_policy(policy)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_model_of_any_size_is_loaded_at_one(folder, x):
     model = keras_vae.load(folder, compile=False)
     fixed = keras_vae.load(folder, input_shape=(8, 4, None), compile=False)

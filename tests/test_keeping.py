@@ -50,6 +50,7 @@ def test_an_encoder_that_returns_a_dict_is_refused(latent, message):
         keras_vae.VAE(encoder, decoder, latent)
 
 
+@pytest.mark.usefixtures("eager")
 def test_bytes_as_floats_are_warned_of_once(make, grey):
     pixels = np.rint(255 * grey)
     model = make("mlp_vae", likelihood="gaussian")

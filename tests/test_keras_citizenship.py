@@ -1,5 +1,6 @@
 """A VAE is a keras.Model: saving, callbacks, policies, and networks of the user's own."""
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -9,10 +10,8 @@ import sys
 import keras
 import numpy as np
 import pytest
-from reference_steps import (
-    HAS_QUICK_COMPILER,
-    HAS_STEPS_PER_EXECUTION,
-)
+from conftest import DEEP, eagerly, quick_first
+from reference_steps import HAS_QUICK_COMPILER, HAS_STEPS_PER_EXECUTION
 
 import keras_vae
 from keras_vae import FACTORIES
@@ -25,12 +24,19 @@ def numpy(t):
 def run_python(code, *, backend, **names):
     """Runs code in a new process, where `names` are strings; returns what it printed."""
     lines = [f"{name} = {str(value)!r}" for name, value in names.items()]
+    if backend == "tensorflow":  # as in `eagerly`
+        lines.append("import tensorflow; tensorflow.config.run_functions_eagerly(True)")
     environment = {**os.environ, "KERAS_BACKEND": backend}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     command = [sys.executable, "-c", "\n".join([*lines, code])]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+factories = pytest.mark.parametrize(
+    "factory", quick_first(["mlp_vae", "vq_vae", "conv_vae", "ladder_vae"], 2)
+)
 
 
 # Saving
@@ -49,10 +55,11 @@ def trained(make, grey, tmp_path_factory):
     @functools.cache
     def trained(name):
         model = make(name, beta=0.5)
-        model.train_on_batch(grey)
+        with eagerly() if name in {*DEEP, "ladder_vae"} else contextlib.nullcontext():
+            model.train_on_batch(grey)
+            answers = {"images": model.reconstruct(grey), "numbers": numbers_of(model, grey)}
         model.save(folder / f"{name}.keras")
         model.save_weights(folder / f"{name}.weights.h5")
-        answers = {"images": model.reconstruct(grey), "numbers": numbers_of(model, grey)}
         np.savez(folder / f"{name}.npz", x=grey, **answers)
         return folder, model
 
@@ -109,6 +116,7 @@ for path in glob.glob(folder + "/*.keras"):
     assert sorted(printed.split()[1::2]) == sorted(FACTORIES)
 
 
+@factories
 def test_the_config_makes_the_same_model(trained, grey, factory):
     _, model = trained(factory)
     again = keras_vae.VAE.from_config(model.get_config())
@@ -118,6 +126,7 @@ def test_the_config_makes_the_same_model(trained, grey, factory):
     np.testing.assert_allclose(again.reconstruct(grey), model.reconstruct(grey), rtol=0, atol=1e-6)
 
 
+@factories
 def test_weights_load_into_a_fresh_model(trained, make, grey, factory):
     folder, model = trained(factory)
     fresh = make(factory, seed=1)
@@ -125,6 +134,7 @@ def test_weights_load_into_a_fresh_model(trained, make, grey, factory):
     np.testing.assert_array_equal(fresh.reconstruct(grey), model.reconstruct(grey))
 
 
+@factories
 def test_a_loaded_model_goes_on_training_where_it_was(trained, factory):
     folder, model = trained(factory)
     again = keras.saving.load_model(folder / f"{factory}.keras")
@@ -143,12 +153,12 @@ def test_a_clone_has_the_same_architecture(make, factory):
 # Ways to run
 
 
-@pytest.mark.parametrize("how", ["jit_compile", "run_eagerly"])
-def test_a_step_does_the_same_however_it_is_run(vectors, how):
-    if how == "jit_compile" and not HAS_QUICK_COMPILER:
-        pytest.skip("compiling takes minutes on this backend")
+def test_a_step_does_the_same_however_it_is_run(vectors):
+    ways = [{}, {"run_eagerly": True}]
+    if HAS_QUICK_COMPILER:
+        ways.append({"jit_compile": True})
     results = []
-    for options in ({}, {how: True}):
+    for options in ways:
         keras.utils.set_random_seed(0)
         encoder = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8)])
         encoder.add(keras.layers.Reshape((4, 2)))
@@ -161,10 +171,12 @@ def test_a_step_does_the_same_however_it_is_run(vectors, how):
         model.compile(keras.optimizers.SGD(1e-2), **options)
         results.append([model.train_on_batch(vectors)[0] for _ in range(3)])
         results[-1].extend(numpy(w) for w in model.weights)
-    for plain, other in zip(*results):
-        np.testing.assert_allclose(plain, other, rtol=1e-4, atol=1e-5)
+    for plain, *others in zip(*results):
+        for other in others:
+            np.testing.assert_allclose(plain, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_compiled_model_with_noise_trains(make, binary):
     if not HAS_QUICK_COMPILER:
         pytest.skip("compiling takes minutes on this backend")
@@ -190,6 +202,7 @@ def test_several_steps_in_one_execution_are_the_same_steps(make, binary):
         np.testing.assert_allclose(one, several, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("factory", quick_first(["mlp_vae", "vq_vae", "conv_vae", "ladder_vae"]))
 def test_batch_methods_return_what_keras_returns(make, factory, grey):
     model = make(factory)
     names = {"loss", "distortion", "rate"}
@@ -200,7 +213,7 @@ def test_batch_methods_return_what_keras_returns(make, factory, grey):
     np.testing.assert_allclose(images, model.reconstruct(grey), rtol=1e-4, atol=1e-5)
 
 
-@pytest.fixture(params=["mixed_float16", "mixed_bfloat16"])
+@pytest.fixture
 def policy(request):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(request.param)
@@ -208,6 +221,19 @@ def policy(request):
     keras.config.set_dtype_policy(before)
 
 
+@pytest.mark.parametrize(
+    ("factory", "policy"),
+    quick_first(
+        [
+            *(("mlp_vae", "mixed_float16"), ("vq_vae", "mixed_bfloat16")),
+            *(("mlp_vae", "mixed_bfloat16"), ("vq_vae", "mixed_float16")),
+            *(("conv_vae", "mixed_float16"), ("conv_vae", "mixed_bfloat16")),
+            *(("ladder_vae", "mixed_float16"), ("ladder_vae", "mixed_bfloat16")),
+        ],
+        2,
+    ),
+    indirect=["policy"],
+)
 def test_mixed_precision_trains_with_latents_and_losses_in_float32(make, factory, policy, grey):
     model = make(factory)
     assert model.encoder.compute_dtype == policy.removeprefix("mixed_")
@@ -245,6 +271,7 @@ def test_callbacks_of_keras_work(make, grey, tmp_path):
     assert (tmp_path / "log.csv").read_text().count("\n") == 4
 
 
+@pytest.mark.long
 def test_a_killed_fit_resumes_at_its_epoch(make, grey, tmp_path):
     class Kill(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -273,6 +300,7 @@ def test_a_killed_fit_resumes_at_its_epoch(make, grey, tmp_path):
         np.testing.assert_array_equal(restored, numpy(weight))
 
 
+@pytest.mark.long
 def test_tensorboard_works(make, grey, tmp_path):
     pytest.importorskip("tensorflow")
     pytest.importorskip("tensorboard")
@@ -328,7 +356,9 @@ def late_decoder():
 
 @pytest.mark.parametrize(
     "encoder, decoder",
-    [(two_outputs, late_decoder), (one_output, Tail), (late, late_decoder), (Heads, Tail)],
+    quick_first(
+        [(two_outputs, late_decoder), (Heads, Tail), (one_output, Tail), (late, late_decoder)], 2
+    ),
 )
 def test_networks_of_the_users_own_train_and_save(encoder, decoder, vectors, tmp_path):
     model = keras_vae.VAE(encoder(), decoder(), likelihood="gaussian", seed=0)
@@ -386,7 +416,16 @@ def test_dropout_of_the_users_network_acts_in_training_only(vectors):
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="has no float64 unless told so")
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "learned_gaussian"])
+@pytest.mark.parametrize(
+    ("factory", "likelihood"),
+    quick_first(
+        [
+            *(("mlp_vae", "gaussian"), ("vq_vae", "learned_gaussian")),
+            *(("mlp_vae", "bernoulli"), ("conv_vae", "learned_gaussian")),
+            *(("vq_vae", "bernoulli"), ("ladder_vae", "gaussian")),
+        ],
+    ),
+)
 def test_float64_as_keras_default_trains(make, factory, grey, likelihood):
     floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")

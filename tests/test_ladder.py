@@ -6,6 +6,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from conftest import long_elsewhere, quick_first
 from keras import layers, ops
 from reference_steps import gradient
 from scipy import stats
@@ -145,7 +146,10 @@ def test_codes_are_latents_in_units_of_their_conditional_prior():
 SMALL_FLOW = {"name": "realnvp", "couplings": 2, "hidden_units": [8]}
 
 
-@pytest.mark.parametrize("prior", [None, SMALL_FLOW, {"name": "mixture", "components": 3}])
+@pytest.mark.parametrize(
+    "prior", quick_first([None, SMALL_FLOW, {"name": "mixture", "components": 3}], 2)
+)
+@pytest.mark.usefixtures("eager")
 def test_rates_are_those_of_the_layers(prior):
     options = {"prior": prior, "blocks": 0, "likelihood": Gaussian(SCALE), "seed": 0}
     model = scatter(keras_vae.ladder_vae((4, 4, 1), 1, (4,), **options))
@@ -181,10 +185,12 @@ def scatter(model):
     return model
 
 
+@long_elsewhere
 @pytest.mark.parametrize(
     "factory, prior",
     [("mlp_vae", {"name": "mixture", "components": 3}), ("conv_vae", None)],
 )
+@pytest.mark.usefixtures("eager")
 def test_a_ladder_of_one_layer_is_a_gaussian_latent(make, grey, factory, prior):
     plain = scatter(make(factory, prior=prior))
     parts = identity((6,)), identity((3,))
@@ -277,6 +283,7 @@ def test_a_prior_without_normal_noise_has_no_temperature(make):
         model.generate(1, temperature=0.5)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_new_ladder_has_small_rates(two_maps):
     _, x = two_maps
     model = keras_vae.ladder_vae((5, 7, 1), 2, (3, 4), layers=(1, 3), blocks=0, seed=0)
@@ -294,6 +301,7 @@ def test_smooth_log_variances_are_those_of_a_softplus():
     np.testing.assert_allclose(slope[:5], [2 * math.log(2)] * 4 + [1], rtol=0.01)
 
 
+@pytest.mark.usefixtures("eager")
 def test_free_bits_are_those_of_a_layer(two_maps):
     model, x = two_maps
     free = float(np.sort(model.layer_rates(x).mean(0))[1])  # two layers do not use more
@@ -309,7 +317,9 @@ def test_free_bits_are_those_of_a_layer(two_maps):
     assert extra > 0 and loss - plain == pytest.approx(extra, rel=1e-3)
 
 
-@pytest.mark.parametrize("prior", [SMALL_FLOW, {"name": "vamp", "components": 4}])
+@long_elsewhere
+@pytest.mark.parametrize("prior", quick_first([SMALL_FLOW, {"name": "vamp", "components": 4}]))
+@pytest.mark.usefixtures("eager")
 def test_free_bits_of_layers_need_no_closed_form(prior):
     model = keras_vae.ladder_vae((4, 4, 1), 1, (3,), prior=prior, free_bits=0.5, blocks=0, seed=0)
     x = np.random.default_rng(0).random((4, 4, 4, 1), dtype="float32")
@@ -319,7 +329,7 @@ def test_free_bits_of_layers_need_no_closed_form(prior):
         model.latent_rates(x)
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", quick_first(["mixed_bfloat16", "float32"]))
 def test_gradients_of_many_layers_are_finite_in_low_precision(policy):
     """Of extreme weights and data, 8 layers of dense networks."""
     keras.config.set_dtype_policy(policy)
@@ -360,6 +370,8 @@ def dense_ladder(count, scale):
     return keras_vae.VAE(identity((WIDE,)), decoder, latent, likelihood=Gaussian(SCALE))
 
 
+@long_elsewhere
+@pytest.mark.usefixtures("eager")
 def test_a_ladder_of_ones_own_networks_is_saved_as_plain_data(tmp_path):
     model = dense_ladder(3, scale=0.5)
     x = np.random.default_rng(0).normal(size=(5, WIDE)).astype("float32")
@@ -387,7 +399,9 @@ def architectures():
         }
 
 
-@pytest.mark.parametrize("arguments", list(architectures()), ids=lambda a: f"{a['layers']}")
+@long_elsewhere
+@pytest.mark.parametrize("arguments", quick_first(architectures()), ids=lambda a: f"{a['layers']}")
+@pytest.mark.usefixtures("eager")
 def test_random_architectures_keep_every_promise(arguments):
     model = scatter(keras_vae.ladder_vae(**arguments, likelihood=Gaussian(SCALE), seed=0))
     x = np.random.default_rng(0).random((2, *arguments["input_shape"]), dtype="float32")

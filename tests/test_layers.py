@@ -1,6 +1,7 @@
 """Keras's layers compute the same numbers with our code: outputs, gradients, files."""
 
 import copy
+import itertools
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from reference_steps import gradient
 from keras_vae.backends import speed_up_layer
 
 RNG = np.random.default_rng(0)
+not_on_jax = pytest.mark.skipif(keras.backend.backend() == "jax", reason="left to Keras there")
 
 
 def both(kind, channels=3, size=(8, 7), **arguments):
@@ -36,19 +38,23 @@ def agree(ours, keras_own, x, atol=1e-5):
     np.testing.assert_allclose(*squares, rtol=1e-4, atol=1e-4)
 
 
-CONVOLUTIONS = [
-    {"filters": filters, "kernel_size": size, "padding": padding, "strides": strides}
-    for filters in (1, 2, 5)
-    for size in (1, 2, 3, 4, (2, 5))
-    for padding, strides in (("same", 1), ("valid", 1), ("same", 2), ("same", (1, 3)))
+CONVOLUTIONS = [  # every pair of two arguments occurs
+    {"filters": (1, 2, 5)[i % 3], "kernel_size": size, "padding": padding, "strides": strides}
+    for i, (size, (padding, strides)) in enumerate(
+        itertools.product(
+            (1, 2, 3, 4, (2, 5)), (("same", 1), ("valid", 1), ("same", 2), ("same", (1, 3)))
+        )
+    )
 ]
 
 
+@not_on_jax
 @pytest.mark.parametrize("arguments", CONVOLUTIONS, ids=str)
 def test_a_convolution_is_that_of_keras(arguments):
     agree(*both(layers.Conv2D, **arguments))
 
 
+@not_on_jax
 @pytest.mark.parametrize(
     "special",
     [
@@ -65,6 +71,7 @@ def test_so_is_one_of_less_common_arguments(special):
     agree(*both(layers.Conv2D, 4, **{"filters": 1, "kernel_size": 3, "padding": "same"} | special))
 
 
+@not_on_jax
 def test_the_gradient_of_a_kernel_is_that_of_keras():
     """Seen by one step of training, with images of a size that the graph does not know."""
     x = RNG.normal(size=(6, 8, 7, 3)).astype("float32")
@@ -96,15 +103,18 @@ def test_so_is_one_of_less_common_arguments_too(special):
     agree(*both(layers.Conv2DTranspose, filters=2, kernel_size=3, strides=2, **special), atol=1e-4)
 
 
+@not_on_jax
 @pytest.mark.parametrize("plain", [{}, {"center": False}, {"scale": False}], ids=str)
 def test_group_normalization_is_that_of_keras(plain):
     agree(*both(layers.GroupNormalization, 6, groups=3, epsilon=1e-6, **plain))
 
 
+@not_on_jax
 def test_so_is_that_of_signals():
     agree(*both(layers.GroupNormalization, 6, size=(5,), groups=3))
 
 
+@not_on_jax
 @pytest.mark.parametrize("special", [{}, {"size": (1, 3)}, {"interpolation": "bilinear"}], ids=str)
 def test_upsampling_is_that_of_keras(special):
     agree(*both(layers.UpSampling2D, **special))

@@ -11,6 +11,8 @@ from keras_vae import data, training
 from keras_vae.data.variants import count_variants, variants
 from keras_vae.training import linear
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 RNG = np.random.default_rng(0)
 # Pictures of few degrees of freedom, and some noise.
 X = RNG.normal(size=(90, 5)) @ RNG.normal(size=(5, 48)) / 20 + RNG.normal(0, 0.02, (90, 48)) + 0.5
@@ -179,6 +181,7 @@ def recipe(parts, **options):
     return training.default_recipe(parts, arguments=arguments, batch_size=25, **options)
 
 
+@pytest.mark.long
 def test_pictures_begin_at_the_components_and_training_does_not_make_them_worse(tmp_path):
     parts = data.Data(TRAIN, HELD_OUT, pictures=True)
     # A learning rate at which every step harms.

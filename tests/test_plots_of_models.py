@@ -10,6 +10,8 @@ from keras_vae import plots
 from keras_vae.plots.grids import _TEXT, _tiles
 from keras_vae.plots.units import unit_ranges
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 @pytest.fixture(scope="module")
 def drawn(make):
@@ -339,6 +341,7 @@ def test_the_rates_of_layers_are_bars_from_the_top(ladder, grey):
         assert axes.get_title() == f"3 layers, {expected.sum():.4g} nats in all"
 
 
+@pytest.mark.long
 def test_samples_of_a_row_have_the_upper_layers_in_common(ladder, grey):
     figure = plots.layer_samples(ladder, grey, samples=3)
     rates, code = ladder.layer_rates(grey[:1])[0], ladder.encode(grey[:1])

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from conftest import long_elsewhere, quick_first
 from keras import ops
 from scipy import stats
 
@@ -89,7 +90,7 @@ def test_the_log_determinant_of_a_flow_is_that_of_its_jacobian():
 
 
 def test_a_flow_and_its_inverse_give_back_the_input():
-    flow = trained(priors.RealNVP(8, (16,)), (5,))
+    flow = trained(priors.RealNVP(8, (16,)), (5,), scale=0.2)
     z = np.random.default_rng(2).standard_normal((50, 5)).astype("float32")
     again = ops.convert_to_numpy(flow.from_normal(flow.to_normal(z)[0]))
     np.testing.assert_allclose(again, z, atol=1e-3)
@@ -150,10 +151,14 @@ def test_distant_latents_have_a_finite_density(name):
     assert np.isfinite(ops.convert_to_numpy(prior.log_prob(z))).all()
 
 
-@pytest.mark.parametrize("name", priors.PRIORS)
+@pytest.mark.parametrize(
+    "name", quick_first(["realnvp", *(name for name in priors.PRIORS if name != "realnvp")])
+)
 def test_a_vae_trains_its_prior_and_saves_it(name, tmp_path):
     x = np.random.default_rng(0).random((64, 6)).round().astype("float32")
-    model = keras_vae.mlp_vae((6,), latent_dim=2, hidden_units=(8,), prior=name, seed=0)
+    small = {"name": "realnvp", "couplings": 2, "hidden_units": [8]}
+    prior = small if name == "realnvp" else name
+    model = keras_vae.mlp_vae((6,), latent_dim=2, hidden_units=(8,), prior=prior, seed=0)
     before = [ops.convert_to_numpy(w) for w in model.latent.prior.trainable_weights]
     model.fit(x, epochs=2, verbose=0)
     after = [ops.convert_to_numpy(w) for w in model.latent.prior.trainable_weights]
@@ -180,6 +185,7 @@ def test_the_bound_tightens_with_samples_under_any_prior(name):
     assert elbo < few < many
 
 
+@long_elsewhere
 def test_the_log_likelihood_is_the_integral_over_the_prior():
     """In 2-D: log p(x) from a fine grid over z, under a non-Gaussian prior."""
     x = np.random.default_rng(0).random((8, 6)).round().astype("float32")

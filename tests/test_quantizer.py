@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import quick_first
 from keras import ops
 from reference_steps import gradient
 
@@ -188,7 +189,7 @@ def test_revival_can_be_turned_off(h, codebook):
     np.testing.assert_allclose(numpy(latent.codebook.vectors)[2], 100)
 
 
-@pytest.mark.parametrize("update", ["ema", "gradient"])
+@pytest.mark.parametrize("update", quick_first(["ema", "gradient"]))
 def test_codes_move_in_fit_but_not_in_evaluate(vectors, update):
     model = model_of(vectors, epochs=1, codebook_update=update)
     before = numpy(model.latent.codebook.vectors)
@@ -213,6 +214,7 @@ def test_freezing_the_latent_stops_its_codes_without_recompiling(vectors):
     assert (numpy(model.latent.codebook.vectors) != before[0]).any()
 
 
+@pytest.mark.usefixtures("eager")
 def test_freezing_codes_that_the_optimizer_trains_needs_recompiling_as_in_keras(vectors):
     model = model_of(vectors, epochs=1, codebook_update="gradient")
     before = numpy(model.latent.codebook.vectors)

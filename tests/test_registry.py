@@ -159,6 +159,7 @@ seed = 5
 """
 
 
+@pytest.mark.usefixtures("eager")
 def test_new_weights_keep_the_repository_and_lose_the_pin(copied, monkeypatch, tmp_path, capsys):
     (tmp_path / "vq-mnist.toml").write_text(RECIPE)
     monkeypatch.setattr(train, "RECIPES", tmp_path)

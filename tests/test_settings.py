@@ -42,6 +42,7 @@ def test_a_ramp_changes_the_training_loss_and_never_the_validation_loss(make, bi
     assert float(model.beta) == 4
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_best_weights_are_restored_without_another_beta(make, binary):
     model = make("mlp_vae", beta=4.0)
     stop = keras.callbacks.EarlyStopping(monitor="loss", restore_best_weights=True, patience=9)
@@ -51,6 +52,7 @@ def test_the_best_weights_are_restored_without_another_beta(make, binary):
     assert loss == pytest.approx(distortion + 4 * rate, rel=1e-5)
 
 
+@pytest.mark.usefixtures("eager")
 def test_an_interrupted_ramp_leaves_no_trace(make, binary, tmp_path):
     model = make("mlp_vae", beta=4.0)
     with pytest.raises(KeyboardInterrupt):
@@ -68,6 +70,7 @@ def test_a_ramp_has_epochs_or_steps(arguments):
         Ramp("beta", *arguments, **({"steps": 3} if arguments else {}))
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_setting_of_ones_own_is_ramped_and_kept(binary):
     @keras.saving.register_keras_serializable(package="test_settings")
     class Pulled(keras_vae.objectives.ELBO):
@@ -101,6 +104,7 @@ def test_a_setting_of_ones_own_is_ramped_and_kept(binary):
         lambda: keras.layers.Softmax(),
     ],
 )
+@pytest.mark.usefixtures("eager")
 def test_a_decoder_that_returns_probabilities_is_refused(binary, end):
     x = binary.reshape(-1, 64)
     encoder = keras.Sequential([keras.Input((64,)), keras.layers.Dense(4)])
@@ -112,6 +116,7 @@ def test_a_decoder_that_returns_probabilities_is_refused(binary, end):
     keras_vae.VAE(encoder, decoder, likelihood="gaussian").fit(x, verbose=0)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_decoder_that_starts_at_zero_is_not_taken_for_one_of_probabilities(binary):
     x = binary.reshape(-1, 64)
     encoder = keras.Sequential([keras.Input((64,)), keras.layers.Dense(4)])
@@ -132,6 +137,7 @@ def test_uint8_of_zeros_and_ones_is_not_divided_in_silence(make, binary, method)
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch"])
+@pytest.mark.usefixtures("eager")
 def test_a_target_other_than_the_data_is_refused_and_not_ignored(make, binary, method):
     model = make("mlp_vae")
     with pytest.raises(ValueError, match="y has the shape of x but other values"):
@@ -175,6 +181,7 @@ def test_a_config_from_before_objectives_makes_the_same_model(make):
     assert float(model.beta) == 2.0 and model.num_samples == 3
 
 
+@pytest.mark.usefixtures("eager")
 def test_logits_of_a_model_of_any_size_are_looked_at_on_its_own_data():
     layers = keras.layers
     x = image = keras.Input((None, None, 1))

@@ -4,10 +4,12 @@ import keras
 import numpy as np
 import pytest
 from browser import scramble
-from conftest import on_default_backend
+from conftest import eagerly, on_default_backend
 
 import keras_vae
 from keras_vae import explorer, hub, plots, training
+
+pytestmark = pytest.mark.usefixtures("eager")
 
 SIGNAL, VOLUME = (13, 2), (5, 6, 7, 2)
 
@@ -68,7 +70,8 @@ def fitted(request, make):
         prior = {"name": "transformer", "width": 4, "blocks": 1, "heads": 1}
         model = make("vq_vae", SIGNAL, blocks=0, prior=prior)
     x = data(model.data_shape, 12)
-    model.fit(x, batch_size=4, verbose=0)
+    with eagerly():
+        model.fit(x, batch_size=4, verbose=0)
     return model, x
 
 

@@ -9,7 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import on_default_backend
+from conftest import ON_DEFAULT_BACKEND, on_default_backend, quick_first
 from PIL import Image
 from rich.console import Console
 
@@ -24,10 +24,14 @@ from keras_vae.training.progress import _figures as figures
 X = np.random.default_rng(0).integers(0, 256, (64, 6, 5, 1), dtype="uint8")
 
 
-def model():
+# Where to make a graph takes longer than the steps.
+EAGERLY = {"run_eagerly": ON_DEFAULT_BACKEND}
+
+
+def model(**options):
     keras.utils.set_random_seed(3)
     made = keras_vae.mlp_vae((6, 5, 1), 2, (8,))
-    made.compile(keras.optimizers.Adam(1e-2))
+    made.compile(keras.optimizers.Adam(1e-2), **{**EAGERLY, **options})
     return made
 
 
@@ -44,7 +48,7 @@ def run(folder, made=None, epochs=3, **kwargs):
 def finished(tmp_path_factory):
     """The folder of a finished run, its model and its history."""
     folder = tmp_path_factory.mktemp("finished")
-    return folder, *run(folder, beta_warmup=1)
+    return folder, *run(folder, model(run_eagerly=False), beta_warmup=1)
 
 
 def run_and_kill(folder, made, at_epoch, at_batch, **options):
@@ -75,11 +79,11 @@ def test_a_run_killed_in_mid_epoch_ends_as_an_uninterrupted_one(finished, tmp_pa
 
 def averaging():
     made = model()
-    made.compile(keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.9))
+    made.compile(keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.9), **EAGERLY)
     return made
 
 
-@pytest.mark.parametrize("keep_best", [False, True])
+@pytest.mark.parametrize("keep_best", quick_first([True, False]))
 def test_a_run_that_averages_its_weights_validates_and_leaves_the_average(tmp_path, keep_best):
     made, history = run(tmp_path, averaging(), keep_best=keep_best)
     got = made.evaluate(X[:8], batch_size=500, verbose=0, return_dict=True)
@@ -93,6 +97,7 @@ def test_a_run_that_averages_its_weights_validates_and_leaves_the_average(tmp_pa
     assert np.abs(kept - average).max() > 1e-3
 
 
+@pytest.mark.long
 def test_a_resumed_run_has_the_average_of_an_uninterrupted_one(tmp_path):
     whole, _ = run(tmp_path / "whole", averaging(), epochs=2)
     run_and_kill(tmp_path / "killed", averaging(), 1, 0, epochs=2)
@@ -182,7 +187,7 @@ def unlearning():
     keras.utils.set_random_seed(3)
     made = keras_vae.mlp_vae((6, 5, 1), 2, (8,))
     rate = keras.optimizers.schedules.PiecewiseConstantDecay([8], [0.01, -0.01])
-    made.compile(keras.optimizers.SGD(rate))
+    made.compile(keras.optimizers.SGD(rate), **EAGERLY)
     return made
 
 
@@ -293,6 +298,7 @@ def test_few_images_get_smaller_batches_and_more_epochs(n, given, expected):
     assert training.schedule(n, **given) == expected
 
 
+@pytest.mark.long
 def test_pictures_get_a_likelihood_of_grey_values_unless_the_factory_has_one(make):
     for name in keras_vae.FACTORIES:
         arguments = training.picture_arguments(name)

@@ -38,6 +38,7 @@ def test_likelihoods_are_of_images_binarised_once_and_errors_of_grey_ones(mlp, n
     assert all(grey[key] != binary[key] for key in ("elbo", "nll", "mse"))
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_rates_of_a_hierarchys_layers_are_of_binary_images_too(npz):
     model = keras_vae.ladder_vae((6, 5, 1), 1, (2,), layers=(2,), blocks=0, seed=0)
     rng = np.random.default_rng(0)
@@ -123,9 +124,10 @@ def measure(name, n, parts):
     return model.elbo(x, num_samples=2, seed=0).mean(dtype="float64"), mse
 
 
+@pytest.mark.long  # it is the images that take seconds to read
 @pytest.mark.parametrize("name", sorted(keras_vae.registry.entries()))
 def test_some_test_images_are_like_the_ten_thousand_published(name, real_data):
-    n = 250
+    n = 100
     entry = keras_vae.info(name)
     metrics = entry["metrics"]
     got = measure(name, n, real_data(entry["data"]["name"]))

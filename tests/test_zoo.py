@@ -4,12 +4,15 @@ import copy
 
 import numpy as np
 import pytest
+from conftest import eagerly
 
 from keras_vae import data, hub, registry
 from keras_vae.training import checkpoints, follow, restore
 from keras_vae.training.recipes import build_stage
 from zoo import table
 from zoo.train import RECIPES, read_recipe
+
+pytestmark = pytest.mark.usefixtures("eager")
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 TWO_STAGES = {
@@ -95,7 +98,8 @@ DATA = data.Data(X[:48], X[48:])
 def two_stages(tmp_path_factory):
     """The folder of a finished run of `TWO_STAGES`, and its model."""
     folder = tmp_path_factory.mktemp("run")
-    return folder, follow(TWO_STAGES, DATA, folder)[0]
+    with eagerly():
+        return folder, follow(TWO_STAGES, DATA, folder)[0]
 
 
 def first_stage(recipe, folder):
@@ -140,6 +144,7 @@ def test_a_finished_recipe_is_not_trained_again(two_stages, capsys):
     np.testing.assert_allclose(again.elbo(X), model.elbo(X), rtol=1e-5)
 
 
+@pytest.mark.long
 def test_a_refinement_continues_from_the_stage_before_with_its_own_objective(tmp_path):
     model, history = follow(REFINED, DATA, tmp_path)
     assert [entry["epoch"] for entry in history] == [1, 2, 1]
