@@ -5,7 +5,6 @@ import math
 import keras
 import numpy as np
 import pytest
-from conftest import long_elsewhere, quick_first
 
 import keras_vae
 from keras_vae.likelihoods import Gaussian
@@ -39,8 +38,8 @@ def test_every_mean_is_that_of_the_models_own_numbers(mlp):
     assert sum(result["latent_rates"]) == pytest.approx(mlp.latent_rates(X).sum(1).mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize("prior", quick_first(["normal", "mixture"]))
-@long_elsewhere
+@pytest.mark.long
+@pytest.mark.parametrize("prior", ["normal", "mixture"])
 def test_the_monte_carlo_error_is_the_spread_over_seeds(prior):
     keras.utils.set_random_seed(0)
     x = (X > 127).astype("float32")  # binary: the seed moves nothing but the latents' noise

@@ -23,6 +23,7 @@ def test_a_legacy_file_that_nothing_could_read_back_is_refused(make, tmp_path, f
         model.save_weights(path)
 
 
+@pytest.mark.long
 @on_default_backend
 def test_a_model_that_was_only_loaded_is_exported_by_keras(make, grey, tmp_path):
     import tensorflow as tf

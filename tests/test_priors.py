@@ -152,7 +152,7 @@ def test_distant_latents_have_a_finite_density(name):
 
 
 @pytest.mark.parametrize(
-    "name", quick_first(["realnvp", *(name for name in priors.PRIORS if name != "realnvp")])
+    "name", quick_first(["low_rank", *(name for name in priors.PRIORS if name != "low_rank")])
 )
 def test_a_vae_trains_its_prior_and_saves_it(name, tmp_path):
     x = np.random.default_rng(0).random((64, 6)).round().astype("float32")

@@ -122,6 +122,7 @@ def test_images_that_tensorflow_wrote_are_read(tmp_path, channels):
     np.testing.assert_array_equal(data.read_shards(tmp_path)[:], x)
 
 
+@pytest.mark.long
 def test_a_jpeg_and_a_palette_are_read_as_pillow_decodes_them():
     for kind, mode in (("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "P")):
         content = encoded(X[0], kind, mode)

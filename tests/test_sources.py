@@ -9,7 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import on_default_backend
+from conftest import on_default_backend, quick_first
 
 import keras_vae
 from keras_vae import backends, data, training
@@ -130,7 +130,7 @@ def run_and_kill(folder, *parts, **options):
         run(folder, *parts, save_minutes=0, **options)
 
 
-@pytest.mark.parametrize("of", ["array", "source"])
+@pytest.mark.parametrize("of", quick_first(["source", "array"]))
 def test_a_run_killed_in_mid_epoch_goes_on_at_the_step(tmp_path, whole, kill_at, of):
     def parts():
         return (X[:60], X[60:]) if of == "array" else (Positions(X[:60]), Positions(X[60:]))
@@ -152,6 +152,7 @@ def test_a_run_killed_in_mid_epoch_goes_on_at_the_step(tmp_path, whole, kill_at,
         assert set(x.read[61:]) == set(left)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="it takes one step at a time")
 def test_a_run_of_several_steps_in_a_dispatch_goes_on_at_the_end_of_one(tmp_path, whole, kill_at):
     def joined():
@@ -166,6 +167,7 @@ def test_a_run_of_several_steps_in_a_dispatch_goes_on_at_the_end_of_one(tmp_path
     check_same(history, whole[1])
 
 
+@pytest.mark.long
 @pytest.mark.long
 def test_a_run_may_be_killed_again_and_again(tmp_path, whole, kill_at):
     for epoch, step in ((0, 1), (0, 3), (1, 2)):

@@ -109,6 +109,7 @@ def first_stage(recipe, folder):
     return model
 
 
+@pytest.mark.long
 def share_changed(model, other):
     pairs = zip(model.get_weights(), other.get_weights(), strict=True)
     return np.mean([(a != b).any() for a, b in pairs])
