@@ -279,11 +279,32 @@ def autoencoders(results) -> str:
     return markdown(("network", "image", "library", "encode", "decode", "memory"), rows)
 
 
+def pictures(results) -> str:
+    """Training on one's own pictures at both qualities."""
+    rows = [
+        [
+            f"{key.removeprefix('pictures-')}, {' x '.join(map(str, result['shape'][1:]))}",
+            f"{result['shape'][0]:,}",
+            quality,
+            f"{row['psnr']:.2f} dB",
+            f"{row['bits_per_value']:.2f}",
+            f"{math.prod(row['code']):,}",
+            f"{row['best_epoch']} of {row['epochs']}",
+            f"{row['seconds']:,.0f} s",
+        ]
+        for key, result in results.items()
+        if key.startswith("pictures-")
+        for quality, row in result["qualities"].items()
+    ]
+    measured = ("PSNR", "bits per value", "numbers in a code", "best epoch", "time")
+    return markdown(("pictures", "to train on", "quality", *measured), rows)
+
+
 TABLES = {
     function.__name__: function
     for function in (
         *(models, reproduced, published, densities, errors, latent_plane, rate_distortion),
-        *(backends, speed, accelerator, beyond_memory, autoencoders, load_time),
+        *(backends, speed, accelerator, beyond_memory, pictures, autoencoders, load_time),
     )
 }
 # The result without which a table is not written.
@@ -294,6 +315,7 @@ NEEDED = {
     "speed": "speed-training",
     "accelerator": "accelerator-gpu",
     "beyond_memory": "beyond_memory",
+    "pictures": "pictures-things",
     "autoencoders": "autoencoders",
 }
 
