@@ -1,6 +1,7 @@
 """Describes a Keras network as a list of plain operations that the page computes in turn."""
 
 import math
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -55,6 +56,13 @@ def get_activation_name(function, where) -> str:
     )
 
 
+class _Call(NamedTuple):
+    """What an operation was called with, and which of its outputs is meant."""
+
+    args: tuple
+    position: int
+
+
 class _Trace:
     """Walks from outputs back to inputs. Each tensor is described once, after those it needs."""
 
@@ -92,7 +100,7 @@ class _Trace:
         if isinstance(layer, keras.layers.Layer):
             made = self._of_layer(layer, before, tensor)
         else:
-            made = _of_operation(layer, before, tensor, node.arguments)
+            made = _of_operation(layer, before, tensor, _Call(node.arguments.args, position))
         if made is None:
             return of[0]
         self.nodes.append({"of": of, **made})
@@ -113,7 +121,7 @@ class _Trace:
         return _KINDS[kind](layer, shapes, tuple(after.shape[1:]), self.store)
 
 
-def _of_operation(operation, before, after, arguments):
+def _of_operation(operation, before, after, call):
     """What an operation of `keras.ops` computes for one example, as `_Trace._of_layer`."""
     kind = type(operation).__name__
     if kind not in _OPERATIONS:
@@ -124,7 +132,7 @@ def _of_operation(operation, before, after, arguments):
     # The shape of one example in a batch of its own.
     shapes = [tuple(size or 1 for size in t.shape) for t in before]
     shape = tuple(size or 1 for size in after.shape)
-    return _OPERATIONS[kind](operation, shapes, shape, arguments)
+    return _OPERATIONS[kind](operation, shapes, shape, call)
 
 
 def _is_network(layer):
@@ -219,27 +227,27 @@ def _nothing(layer, before, after, _):
     return None
 
 
-def _product(operation, before, after, arguments):
+def _product(operation, before, after, call):
     if len(before) == 1:  # with a number
-        factor = next(value for value in arguments.args if not isinstance(value, KerasTensor))
+        factor = next(value for value in call.args if not isinstance(value, KerasTensor))
         if np.ndim(factor) == 0:
             return {"kind": "scale", "by": float(factor)}
-    return _elementwise(operation, before, after, arguments)
+    return _elementwise(operation, before, after, call)
 
 
-def _pairwise(operation, before, after, arguments):
+def _pairwise(operation, before, after, call):
     if len(before) == 1:
         raise _refusal(operation, "inputs of shapes", before, "inputs of one shape")
-    return _elementwise(operation, before, after, arguments)
+    return _elementwise(operation, before, after, call)
 
 
-def _clipping(operation, before, after, arguments):
+def _clipping(operation, before, after, call):
     return {"kind": "clip", "low": operation.x_min, "high": operation.x_max}
 
 
-def _slice(operation, before, after, arguments):
+def _slice(operation, before, after, call):
     """A range of the last axis, or the only item of the first."""
-    key = arguments.args[1]
+    key = call.args[1]
     if key == 0 and before[0][0] == 1:
         return None
     is_range = isinstance(key, tuple) and len(key) == 2 and key[0] is Ellipsis
@@ -249,13 +257,24 @@ def _slice(operation, before, after, arguments):
     return {"kind": "slice", "width": before[0][-1], "first": first, "end": end}
 
 
-def _joining(operation, before, after, arguments):
+def _splitting(operation, before, after, call):
+    if operation.axis not in (-1, len(after) - 1):
+        raise _refusal(operation, "axis", operation.axis, -1)
+    width, ends = before[0][-1], operation.indices_or_sections
+    if isinstance(ends, int):
+        ends = range(width // ends, width, width // ends)
+    ends = [0, *ends, width]
+    first, end = ends[call.position : call.position + 2]
+    return {"kind": "slice", "width": width, "first": int(first), "end": int(end)}
+
+
+def _joining(operation, before, after, call):
     if operation.axis not in (-1, len(after) - 1):
         raise _refusal(operation, "axis", operation.axis, -1)
     return {"kind": "concatenate", "widths": [shape[-1] for shape in before]}
 
 
-def _repeating(operation, before, after, arguments):
+def _repeating(operation, before, after, call):
     if math.prod(before[0]) != math.prod(after):
         raise _refusal(operation, "shape", after, f"as many numbers as {before[0]}")
 
@@ -286,6 +305,7 @@ _OPERATIONS = {  # of keras.ops, by the names of their classes, which are not pu
     "GetItem": _slice,
     "Multiply": _product,
     "Reshape": _nothing,
+    "Split": _splitting,
     "StopGradient": _nothing,
     "Subtract": _pairwise,
 }
