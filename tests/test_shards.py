@@ -122,7 +122,6 @@ def test_images_that_tensorflow_wrote_are_read(tmp_path, channels):
     np.testing.assert_array_equal(data.read_shards(tmp_path)[:], x)
 
 
-@pytest.mark.long
 def test_a_jpeg_and_a_palette_are_read_as_pillow_decodes_them():
     for kind, mode in (("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "P")):
         content = encoded(X[0], kind, mode)
@@ -132,6 +131,7 @@ def test_a_jpeg_and_a_palette_are_read_as_pillow_decodes_them():
         np.testing.assert_array_equal(got, wanted.reshape(got.shape))
 
 
+@pytest.mark.long
 def test_the_records_of_tensorflow_datasets_are_the_images_that_it_reads(real_data):
     wanted = real_data("mnist").x_test
     if "TFDS_DATA_DIR" not in os.environ:

@@ -170,7 +170,6 @@ def test_a_run_of_several_steps_in_a_dispatch_goes_on_at_the_end_of_one(tmp_path
 
 
 @pytest.mark.long
-@pytest.mark.long
 def test_a_run_may_be_killed_again_and_again(tmp_path, whole, kill_at):
     for epoch, step in ((0, 1), (0, 3), (1, 2)):
         kill_at(epoch, step)
@@ -180,6 +179,7 @@ def test_a_run_may_be_killed_again_and_again(tmp_path, whole, kill_at):
     check_same(history, whole[1])
 
 
+@pytest.mark.long
 def test_averages_and_steps_left_out_go_on_in_mid_epoch(tmp_path, kill_at):
     def averaging():
         made = model(likelihood="gaussian")

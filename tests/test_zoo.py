@@ -109,12 +109,12 @@ def first_stage(recipe, folder):
     return model
 
 
-@pytest.mark.long
 def share_changed(model, other):
     pairs = zip(model.get_weights(), other.get_weights(), strict=True)
     return np.mean([(a != b).any() for a, b in pairs])
 
 
+@pytest.mark.long
 def test_the_prior_stage_trains_the_prior_and_nothing_else(two_stages):
     folder, model = two_stages
     first = first_stage(TWO_STAGES, folder)
