@@ -55,13 +55,8 @@ ON_ONE_BACKEND = {
     *("test_cards.py", "test_checks.py", "test_config.py", "test_download.py"),
     *("test_download_faults.py", "test_download_machines.py", "test_files.py", "test_folder.py"),
     *("test_pictures.py", "test_plots.py", "test_plots_of_models.py", "test_registry.py"),
-    *(
-        "test_scaling.py",
-        "test_shards.py",
-        "test_verification.py",
-        "test_weights.py",
-        "test_zoo.py",
-    ),
+    *("test_scaling.py", "test_shards.py", "test_verification.py", "test_weights.py"),
+    "test_zoo.py",
 }
 # Those that take long together: many files, processes and pages.
 LONG_ON_ONE_BACKEND = {

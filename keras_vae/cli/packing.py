@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from keras_vae.cli.base import Computing, app
-from keras_vae.cli.sources import report
+from keras_vae.cli.sources import Channels, FittedSize, report
 
 
 @app.command(
@@ -17,17 +17,8 @@ def pack(
         Path, typer.Option("--images", "--data", help="A folder of pictures, of any number.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the TFRecord files.")],
-    size: Annotated[
-        str | None,
-        typer.Option(
-            help="Size that pictures are fitted to: 64, or HEIGHTxWIDTH. Default: their own, up to "
-            "64."
-        ),
-    ] = None,
-    channels: Annotated[
-        int | None,
-        typer.Option(min=1, max=4, help="1 grey, 3 colour, 4 with opacity. Default: their own."),
-    ] = None,
+    size: FittedSize = None,
+    channels: Channels = None,
 ):
     """Packs a folder of pictures, shuffled, into TFRecord files that train --data reads.
 

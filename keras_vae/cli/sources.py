@@ -25,6 +25,18 @@ Size = Annotated[
     str | None,
     typer.Option(help="64, or HEIGHTxWIDTH: of pictures, for a model of images of any size."),
 ]
+# Of commands that read a folder of pictures for training.
+FittedSize = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        help="Size that pictures are fitted to: 64, or HEIGHTxWIDTH. Default: their own, up to 64.",
+    ),
+]
+Channels = Annotated[
+    int | None,
+    typer.Option(min=1, max=4, help="1 grey, 3 colour, 4 with opacity. Default: their own."),
+]
 
 _BATCH = 512
 

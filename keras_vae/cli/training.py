@@ -10,7 +10,7 @@ import typer
 from keras_vae.checks import LARGEST_SEED
 from keras_vae.cli import interrupts
 from keras_vae.cli.base import Computing, app, complete
-from keras_vae.cli.sources import report
+from keras_vae.cli.sources import Channels, FittedSize, report
 
 # Those of `keras_vae.FACTORIES`, which would load Keras.
 FACTORY_NAMES = (
@@ -55,17 +55,8 @@ def train(
             "the latents lie on a map, which keeps far more detail."
         ),
     ] = "fast",
-    size: Annotated[
-        str | None,
-        typer.Option(
-            help="Size that pictures are fitted to: 64, or HEIGHTxWIDTH. Default: their own, up to "
-            "64."
-        ),
-    ] = None,
-    channels: Annotated[
-        int | None,
-        typer.Option(min=1, max=4, help="1 grey, 3 colour, 4 with opacity. Default: their own."),
-    ] = None,
+    size: FittedSize = None,
+    channels: Channels = None,
     epochs: Annotated[
         int | None,
         typer.Option(

@@ -122,4 +122,4 @@ def from_shards(folder) -> Data:
         order, count = np.random.default_rng(0).permutation(len(x)), max(1, len(x) // 6)
         held_out, rest = np.split(order, [min(_HELD_OUT, count)])
         found |= {"x_train": x.take(np.sort(rest)), "x_validation": x.take(np.sort(held_out))}
-    return Data(**found, pictures=x.shape[1:] in [(*x.shape[1:3], n) for n in (1, 3, 4)])
+    return Data(**found, pictures=len(x.shape) == 4 and x.shape[-1] in (1, 3, 4))

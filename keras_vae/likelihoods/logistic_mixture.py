@@ -48,8 +48,7 @@ class LogisticMixture(Levels):
         """Logits, and lists of means, log_scales and factors, by channel: each `(..., K)`.
 
         The C (C - 1) / 2 factors are in the order of the channel whose mean they are in, then of
-        the other. No slices: TensorFlow's gradient of each is as large as what was sliced, and with
-        three components took a fifth of a training step.
+        the other. No slices: TensorFlow's gradient of each is as large as what was sliced.
         """
         outputs, k = ops.cast(outputs, "float32"), self.components
         widths = {_numbers(channels): channels for channels in range(1, _MOST_CHANNELS + 1)}

@@ -17,6 +17,7 @@ class Prior(keras.layers.Layer):
 
     over_codes = False  # whether it is a prior over integer codes
     any_size = False  # whether the prior is defined for latents of any height and width
+    rank = 0  # how many factors `begin_at` takes
     from_normal = None  # a method that maps standard normal noise (n, d) to latents, or None
 
     def __init__(self, **kwargs):
@@ -41,6 +42,15 @@ class Prior(keras.layers.Layer):
         Args:
             posterior: a function from data `(n, *data_shape)` to the mean and log_var of q(z|x).
             data_shape: shape of one example.
+        """
+
+    def begin_at(self, mean, factors, var):
+        """Begins at N(mean, factors factors^T + diag(var)), before training. A no-op by default.
+
+        Args:
+            mean: of the latents, flat, `(d,)`.
+            factors: `(d, rank)`.
+            var: `(d,)`.
         """
 
     def log_prob(self, z, training=False):

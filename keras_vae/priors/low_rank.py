@@ -38,6 +38,11 @@ class LowRankGaussian(Prior):
         self.log_var = self.add_weight(shape=(size,), initializer="zeros", name="log_var")
         self.factors = self.add_weight(shape=(size, self.rank), initializer=small, name="factors")
 
+    def begin_at(self, mean, factors, var):
+        self.mean.assign(mean)
+        self.log_var.assign(np.log(var))
+        self.factors.assign(factors)
+
     def log_prob(self, z, training=False):
         log_var, w = ops.clip(self.log_var, -10.0, 10.0), ops.convert_to_tensor(self.factors)
         z = ops.reshape(ops.cast(z, "float32"), (-1, math.prod(self.latent_shape)))

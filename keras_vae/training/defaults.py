@@ -21,7 +21,7 @@ _SAMPLE = 1000  # images by which those of a source are known
 _LONGER = 3  # times as many epochs for the best quality
 # Networks and latents of the published models (see the recipes in zoo).
 _NETWORKS = {
-    "conv_vae": {**{"blocks": 2, "stem": 16, "kernel_size": 4}, "activation": "silu"},
+    "conv_vae": {"blocks": 2, "stem": 16, "kernel_size": 4, "activation": "silu"},
     "mlp_vae": {"hidden_units": [400, 400], "activation": "glu"},
 }
 _LATENTS = {

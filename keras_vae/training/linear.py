@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from keras_vae import likelihoods, priors
+from keras_vae import likelihoods
 from keras_vae.data.sources import Source, sample
 
 _BATCH = 1000
@@ -73,7 +73,7 @@ def fit_linear(model, x, x_validation):
     log_var = model.encoder.get_layer("log_var")
     log_var.bias.assign(np.log(noise / variances))
     prior = model.latent.prior
-    if isinstance(prior, priors.LowRankGaussian):
+    if prior.rank:
         codes = (read(x[i : i + _BATCH]) for i in range(0, len(x), _BATCH))
         codes = [part.reshape(-1, values) @ encode + bias for part in codes]
         codes = np.concatenate(codes).reshape(-1, math.prod(prior.latent_shape))
@@ -86,12 +86,7 @@ def _fit_prior(prior, codes, var):
     factors = axes * np.sqrt(variances)
     rest = np.mean(np.square(codes - center), axis=0) - np.sum(np.square(factors), axis=1)
     factors = np.pad(factors, ((0, 0), (0, prior.rank - factors.shape[1])))
-    for weight, value in (
-        (prior.mean, center),
-        (prior.log_var, np.log(np.maximum(rest, 0) + var)),
-        (prior.factors, factors),
-    ):
-        weight.assign(value)
+    prior.begin_at(center, factors, np.maximum(rest, 0) + var)
 
 
 def has_linear(model):
