@@ -101,3 +101,14 @@ def test_shapes_are_height_width_channels_under_any_keras_data_format(make, fact
         np.testing.assert_allclose(model.reconstruct(x), expected.reconstruct(x), atol=1e-6)
     finally:
         keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("norm", [None, "group"])
+@pytest.mark.parametrize("filters", [(4,), (4, 6)])
+def test_without_a_last_convolution_the_last_doubling_computes_the_outputs(filters, norm):
+    model = keras_vae.vq_vae((13, 7, 3), filters=filters, norm=norm, last_conv=False)
+    layers = [layer for layer in model.decoder.layers if not layer.name.startswith("cropping")]
+    assert isinstance(layers[-1], keras.layers.Conv2DTranspose)
+    assert layers[-1].filters == 3
+    assert layers[-1].activation is keras.activations.linear
+    assert model.decoder.output_shape == (None, 13, 7, 3)

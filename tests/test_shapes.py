@@ -39,12 +39,13 @@ NETWORKS = {
     "images": ("conv_vae", {"filters": (4, 6), "norm": "group"}),
     "deep": ("conv_vae", {"filters": (4,), "blocks": 1, "stem": 3, "kernel_size": 4}),
     "codes": ("vq_vae", {"attention": True, "norm": "group"}),
+    "doubled": ("vq_vae", {"filters": (4, 6), "last_conv": False, "activation": "silu"}),
 }
 
 
 @pytest.mark.parametrize(
     "name, shape",
-    [("images", SIGNAL), ("deep", (5, 7, 2)), ("codes", SIGNAL)],
+    [("images", SIGNAL), ("deep", (5, 7, 2)), ("codes", SIGNAL), ("doubled", (5, 7, 2))],
 )
 def test_data_with_one_more_axis_of_length_one_give_the_same_numbers(make, name, shape):
     """A signal is an image of one row; an image is a volume of one slice."""

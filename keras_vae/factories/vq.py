@@ -24,6 +24,7 @@ def vq_vae(
     *,
     blocks=2,
     kernel_size=4,
+    last_conv=True,
     activation="relu",
     norm=None,
     attention=False,
@@ -49,6 +50,9 @@ def vq_vae(
             codes of a 28 x 28 image. The decoder mirrors them. Defaults to `(32, 64)`.
         blocks: residual blocks in the encoder and in the decoder. Defaults to 2.
         kernel_size: of the strided convolutions, along each axis. Defaults to 4.
+        last_conv: whether a convolution at full size computes the decoder's outputs. Defaults to
+            True. With False the last transposed convolution does, as in the paper; for images of
+            many pixels most of the time of a step goes into that convolution.
         activation: name of a Keras activation, or None. Defaults to `"relu"`.
         norm: as in `conv_vae`. Defaults to None, no normalisation.
         attention: as in `conv_vae`. Defaults to False.
@@ -102,9 +106,10 @@ def vq_vae(
     likelihood = Gaussian(scale=0.1) if likelihood is None else likelihoods.get(likelihood)
     net = check_convolutions(blocks, kernel_size, activation, norm, attention)
     net["filters"] = check_sizes("filters", filters)
+    output_shape = likelihood.output_shape(input_shape)
     model = VAE(
         networks.code_encoder(input_shape, width, **net),
-        networks.code_decoder(likelihood.output_shape(input_shape), width, **net),
+        networks.code_decoder(output_shape, width, last_conv=bool(last_conv), **net),
         quantizer,
         likelihood=likelihood,
         seed=seed,

@@ -90,7 +90,7 @@ def code_encoder(input_shape, code_dim, *, filters, blocks, attend, **options):
 
 
 def code_decoder(output_shape, code_dim, *, filters, blocks, attend, **options):
-    """`code_encoder` mirrored."""
+    """`code_encoder` mirrored; with `last_conv` a convolution at full size computes the outputs."""
     net = _Network(output_shape, **options)
     z = inputs = keras.Input((*sizes_of(output_shape, filters)[-1], code_dim))
     z = net.activated_conv(z, filters[-1], 3)
@@ -118,11 +118,14 @@ class _Network:
         norm: whether group normalisation comes before every activation of a map.
         blocks: residual blocks after each strided convolution, and before each transposed one.
         stem: width of convolutions at full size; 0: there are none.
+        last_conv: whether a convolution at full size computes the outputs, rather than the last
+            transposed one; None: only without blocks.
     """
 
-    def __init__(self, shape, *, kernel_size, activation, norm, blocks=0, stem=0):
+    def __init__(self, shape, *, kernel_size, activation, norm, blocks=0, stem=0, last_conv=None):
         self.axes, self.kernel_size, self.activation = len(shape) - 1, kernel_size, activation
         self.norm, self.blocks, self.stem = norm, blocks, stem
+        self.last_conv = not blocks if last_conv is None else last_conv
 
     def down(self, x, filters):
         """Halves the size once for each of `filters`, followed each time by residual blocks.
@@ -142,22 +145,27 @@ class _Network:
     def up(self, z, output_shape, filters):
         """Doubles the size as often as it was halved, and crops where halving rounded up.
 
-        Residual blocks come before every doubling. The last doubling computes the outputs; without
-        blocks, or after the blocks of a stem, one more convolution computes them.
+        Residual blocks come before every doubling. The last doubling computes the outputs, unless
+        one more convolution does, as after the blocks of a stem.
         """
-        sizes, channels = sizes_of(output_shape, filters), output_shape[-1]
-        doubling = {"kinds": _TRANSPOSED, "strides": 2}
-        if not (self.blocks or self.norm):
-            doubling["activation"] = self.activation
-        widths = [*reversed(filters[:-1]), self.stem or (channels if self.blocks else filters[0])]
-        for width, target, size in zip(widths, sizes[-2::-1], sizes[:0:-1]):
-            z = self.residuals(z)
-            z = _crop(self.conv(width, self.kernel_size, **doubling)(z), target, size)
-            if self.norm and not self.blocks:
-                z = self.activated(z)
+        channels, sizes = output_shape[-1], sizes_of(output_shape, filters)
+        *steps, last = zip(sizes[-2::-1], sizes[:0:-1])
+        for width, step in zip(reversed(filters[:-1]), steps):
+            z = self.double(z, width, *step)
         if self.stem:
-            return self.conv(channels, 3)(self.residuals(z))
-        return z if self.blocks else self.conv(channels, self.kernel_size)(z)
+            return self.conv(channels, 3)(self.residuals(self.double(z, self.stem, *last)))
+        if self.last_conv:
+            return self.conv(channels, self.kernel_size)(self.double(z, filters[0], *last))
+        return self.double(z, channels, *last, activated=False)
+
+    def double(self, z, width, target, size, activated=True):
+        """Residual blocks and one doubling; without blocks it is activated, unless said not to."""
+        activated = activated and not self.blocks
+        activation = self.activation if activated and not self.norm else None
+        doubling = {"kinds": _TRANSPOSED, "strides": 2, "activation": activation}
+        z = self.conv(width, self.kernel_size, **doubling)(self.residuals(z))
+        z = _crop(z, target, size)
+        return self.activated(z) if activated and self.norm else z
 
     def conv(self, width, size, kinds=_CONVOLUTION, **arguments):
         return kinds[self.axes](width, size, **_CONV, **arguments)
