@@ -11,7 +11,7 @@ from keras import layers
 
 import keras_vae
 from keras_vae import explorer
-from keras_vae.explorer import networks
+from keras_vae.explorer import activations, networks
 from keras_vae.explorer.packing import Store
 
 RNG = np.random.default_rng(0)
@@ -121,7 +121,7 @@ def test_every_kernel_stride_and_padding_is_computed_as_keras_does_it(open_page,
 def test_every_activation_is_that_of_keras(open_page, scrambled):
     page, x = open_page(scrambled("mlp_vae")), np.linspace(-30, 30, 241, dtype="float32")
     small = np.linspace(-4, 4, 81, dtype="float32")
-    for name, activation in networks.ACTIVATIONS.items():
+    for name, activation in activations.ACTIVATIONS.items():
         values = small if name == "exponential" else x
         got = page.evaluate(
             "([name, x]) => Array.from(activate(Float32Array.from(x), name))",

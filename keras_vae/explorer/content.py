@@ -7,8 +7,9 @@ from keras import activations, ops
 
 from keras_vae.checks import as_array, check_data
 from keras_vae.explorer import encoding, networks, sampling
-from keras_vae.explorer.networks import NotExplorableError
+from keras_vae.explorer.activations import get_activation_name
 from keras_vae.explorer.packing import Store, compress
+from keras_vae.explorer.refusals import NotExplorableError
 from keras_vae.plots.units import unit_ranges, unit_values
 
 _SHOWN = 16  # images that the file holds
@@ -109,7 +110,7 @@ def _get_mean(likelihood):
             f"The explorer computes means that are an activation of one decoder output for each "
             f"value, as those of Bernoulli and Gaussian likelihoods are, and not {what}."
         )
-    return networks.get_activation_name(activations.get(name), what)
+    return get_activation_name(activations.get(name), what)
 
 
 def _pack_images(model, x):

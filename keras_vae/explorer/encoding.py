@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.explorer.networks import NotExplorableError
+from keras_vae.explorer.refusals import NotExplorableError
 
 # Whether the codes are integers.
 _WAYS = {"mean": False, "identity": False, "traced": False, "nearest": True}

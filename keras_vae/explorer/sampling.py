@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_vae.explorer.networks import get_activation_name
+from keras_vae.explorer.activations import get_activation_name
 
 _FORMULAS = ("normal", "mixture", "realnvp")  # that the page computes
 
