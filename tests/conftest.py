@@ -10,6 +10,7 @@ import tempfile
 import quick_xla
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as keras_vae does, if it is imported first
 # Small models take longer to compile than to run. What one process compiled, others need not.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if os.environ.get("KERAS_BACKEND") == "jax" and "PYTEST_XDIST_WORKER" not in os.environ:

@@ -74,3 +74,15 @@ def test_completion_knows_models_factories_likelihoods_and_formats():
     assert tuple(keras_vae.likelihoods.LIKELIHOODS) == training.LIKELIHOOD_NAMES
     assert tuple(FORMATS) == exporting.FORMAT_NAMES
     assert base.complete(*exporting.FORMAT_NAMES)("sa") == ["saved_model"]
+
+
+@pytest.mark.parametrize("setting", [None, "0"])
+def test_tensorflow_uses_its_faster_kernels_unless_told_not_to(setting):
+    kernels = "from tensorflow.python.util._pywrap_util_port import IsMklEnabled"
+    command = f"import keras_vae; {kernels}; print(IsMklEnabled())"
+    environment = {key: v for key, v in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
+    environment |= {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment |= {"TF_ENABLE_ONEDNN_OPTS": setting} if setting else {}
+    options = {"env": environment, "capture_output": True, "text": True, "timeout": 300}
+    result = subprocess.run([sys.executable, "-c", command], **options)
+    assert result.stdout.split() == [str(setting is None)], result.stderr

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import data, training
+from keras_vae import data, likelihoods, training
 from keras_vae.data.variants import count_variants, variants
 from keras_vae.training import linear
 
@@ -76,6 +76,60 @@ def test_the_start_is_probabilistic_pca_and_its_bound_is_tight():
     np.testing.assert_allclose(bound, exact, rtol=1e-3, atol=0.05)
     components = -10 * math.log10(np.mean(pca(TRAIN, HELD_OUT, 5)[0] ** 2))
     assert linear.psnr(HELD_OUT - model.reconstruct(HELD_OUT)) == pytest.approx(components, abs=0.3)
+
+
+ERRORS = np.array([[4.0, 2.5, 1.0], [2.5, 5.0, 2.0], [1.0, 2.0, 3.0]]) / 1000
+# Their errors are independent, or, with some, as related to each other as the covariance says.
+STARTS = {
+    "pixel_gaussian": {},
+    "laplace": {},
+    "student_t": {"df": 8.0},
+    "discretised_logistic": {},
+    "logistic_mixture": {"components": 1},
+    "logistic_mixture of three": {"components": 3},
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_likelihood_begins_with_a_mean_and_errors_of_a_covariance(name):
+    likelihood = likelihoods.get({"name": name.split()[0], **STARTS[name]})
+    means = np.array([[0.5, 0.45, 0.6], [0.4, 0.55, 0.5]])
+    matrix, offsets, noise = likelihood.begin_at(ERRORS)
+    outputs = (means @ matrix + offsets).astype("float32")
+    assert outputs.shape[-1:] == likelihood.output_shape((3,))
+    assert noise == pytest.approx(0.004)
+    expected = keras.ops.convert_to_numpy(likelihood.mean(outputs))
+    np.testing.assert_allclose(expected, means, atol=2e-3)
+    many = np.broadcast_to(outputs, (60_000, *outputs.shape))
+    drawn = keras.ops.convert_to_numpy(likelihood.sample(many, seed=1))
+    related = ERRORS if "mixture" in name else np.diag(np.diag(ERRORS))
+    for place, mean in enumerate(means):
+        np.testing.assert_allclose(drawn[:, place].mean(0), mean, atol=2e-3)
+        np.testing.assert_allclose(np.cov(drawn[:, place].T), related, rtol=0.05, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", STARTS)
+@pytest.mark.parametrize("places", [{"latent_dim": 5}, {"latent_shape": (2, 2, 3)}], ids=str)
+def test_training_begins_at_the_components_with_other_likelihoods(name, places):
+    levels = np.rint(255 * X.clip(0, 1)).astype("uint8")
+    arguments = {"latent_dim": None, **places}
+    model = small(likelihood={"name": name.split()[0], **STARTS[name]}, **arguments)
+    gaussian = small(**arguments)
+    for one in (model, gaussian):
+        training.fit_linear(one, levels[:75], levels[75:])
+    np.testing.assert_allclose(model.encode(levels), gaussian.encode(levels), rtol=1e-4, atol=1e-4)
+    found, expected = (m.reconstruct(levels).clip(0, 1) for m in (model, gaussian))
+    np.testing.assert_allclose(found, expected, atol=0.02)  # levels have edges
+    # The Gaussian's scale is the best of one for all; no start is far from it.
+    bits = -model.elbo(levels, seed=0).mean() / (48 * math.log(2))
+    best = 8 - gaussian.elbo(levels, seed=0).mean() / (48 * math.log(2))
+    per_level = 0 if model.likelihood.is_code_length else 8
+    assert bits + per_level == pytest.approx(best, abs=0.3)
+
+
+def test_a_likelihood_without_a_linear_mean_is_refused():
+    with pytest.raises(ValueError, match="whose mean may be linear"):
+        training.fit_linear(small(likelihood="bernoulli"), TRAIN.round(), HELD_OUT.round())
 
 
 def patches_of(x, side):
@@ -217,6 +271,11 @@ def test_the_number_of_latents_suits_the_size_of_pictures(shape, latents):
     assert training.linear_arguments(shape) == {"linear": True, "latent_dim": latents}
 
 
+def test_more_outputs_for_each_value_leave_fewer_latents():
+    mixture = {"name": "logistic_mixture", "components": 3}
+    assert training.linear_arguments((32, 32, 3), mixture)["latent_dim"] == 160
+
+
 @pytest.mark.parametrize(
     ("shape", "place", "filters"),
     [
@@ -248,7 +307,9 @@ def test_what_is_given_comes_before_what_the_best_quality_is():
     assert (wide["latent_shape"], wide["filters"], wide["blocks"]) == ([4, 4, 16], [8, 8], 3)
     assert "latent_shape" not in arguments(pictures, arguments={"latent_dim": 7})
     levels = arguments(pictures, arguments={"likelihood": "discretised_logistic"})
-    assert "linear" not in levels and levels["stem"] == 16
+    assert levels["latent_shape"] == [2, 2, 64]
+    each = arguments(pictures, arguments={"likelihood": "categorical"})
+    assert "linear" not in each and each["stem"] == 16
     assert arguments(pictures, factory="mlp_vae")["activation"] == "glu"
     odd = pictures._replace(x_train=np.zeros((4, 15, 9, 3), "uint8"))
     assert training.map_arguments((15, 9, 3)) is None and arguments(odd)["latent_dim"]

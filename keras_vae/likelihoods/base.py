@@ -27,6 +27,7 @@ class Likelihood:
       Defaults to 1. Define `output_shape` where it is not the same for all shapes.
     - `mean_activation`: name of the Keras activation that takes decoder outputs to the mean, or
       None (default) if there is none.
+    - `linear_start`: whether `begin_at` is defined. Defaults to False.
     - `uint8_scale`: what uint8 data is divided by. Defaults to 255; to 1 for counts, and to the
       highest level for levels.
     """
@@ -35,6 +36,7 @@ class Likelihood:
     num_levels = 256
     outputs_per_value = 1
     mean_activation = None
+    linear_start = False
 
     @property
     def uint8_scale(self):
@@ -106,6 +108,20 @@ class Likelihood:
         """Draws data given the decoder's outputs, `(..., *data_shape)`."""
         raise NotImplementedError
 
+    def begin_at(self, covariance):
+        """Says how training begins where the mean of the data is linear in the latents.
+
+        Args:
+            covariance: that of the errors of a place's channels, NumPy `(channels, channels)`, in
+                units of the data squared.
+
+        Returns:
+            A matrix `(channels, outputs)` and offsets `(outputs,)`, NumPy: at a place where the
+            mean is m, `(channels,)`, the decoder returns `m @ matrix + offsets`. And the variance
+            of the noise, a number.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define begin_at.")
+
     def read(self, x):
         """Converts data to float32; uint8 is divided by `uint8_scale`.
 
@@ -173,6 +189,18 @@ class Likelihood:
 def sum_over_data(values, x):
     """Sums the values of each example: `(n, *data_shape)` or `(M, n, *data_shape)` to nats."""
     return ops.sum(values, axis=tuple(range(1 - len(x.shape), 0)))
+
+
+def seeds_of(seed, draws):
+    """Returns a seed for each of several draws: with one whole number all would be the same draw.
+
+    Args:
+        seed: a whole number, a `keras.random.SeedGenerator`, which moves on by itself, or None.
+        draws: how many seeds.
+    """
+    if seed is None or isinstance(seed, keras.random.SeedGenerator):
+        return [seed] * draws
+    return [int(one) for one in np.random.SeedSequence(seed).generate_state(draws) >> 1]
 
 
 def bounded(values, low, high):

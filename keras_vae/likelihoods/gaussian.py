@@ -14,6 +14,11 @@ class _OneScale(Likelihood):
     """Independent values N(mean, exp(log_var)): the decoder returns the mean."""
 
     mean_activation = "linear"
+    linear_start = True
+
+    def begin_at(self, covariance):
+        variance = math.exp(float(ops.convert_to_numpy(self.log_var)))
+        return np.eye(len(covariance)), np.zeros(len(covariance)), variance
 
     def log_prob(self, x, outputs):
         u = (x - ops.cast(outputs, "float32")) * ops.exp(-0.5 * self.log_var)
@@ -79,6 +84,10 @@ class LearnedGaussian(_OneScale, keras.layers.Layer):
         options = {"dtype": "float32", "autocast": False, "name": "tenth_of_log_var"}
         self.tenth_of_log_var = self.add_weight(shape=(), initializer=initializer, **options)
         self.built = True
+
+    def begin_at(self, covariance):
+        self.tenth_of_log_var.assign(math.log(np.trace(covariance) / len(covariance)) / 10)
+        return super().begin_at(covariance)
 
     @property
     def log_var(self):

@@ -22,6 +22,8 @@ class Laplace(LocationScale):
         ValueError: if `min_scale` is not a finite number of at least 1e-12.
     """
 
+    deviation = math.sqrt(2)
+
     def log_density(self, u):
         return -ops.abs(u) - math.log(2)
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from keras import ops
 
 from keras_vae.checks import check_number
@@ -14,7 +15,7 @@ class LocationScale(Likelihood):
     """Independent values `location + scale * u`, each with a scale of its own.
 
     The decoder returns the locations of all channels, then the logarithms of their scales.
-    Subclasses define the density and the draws of u.
+    Subclasses define the density and the draws of u, and its standard deviation.
 
     Args:
         min_scale: the smallest scale, in units of the data: without one, the density of values
@@ -25,6 +26,8 @@ class LocationScale(Likelihood):
     """
 
     outputs_per_value = 2
+    linear_start = True
+    deviation = 1.0  # the standard deviation of u
 
     def __init__(self, min_scale=1e-3):
         self.min_scale = check_number("min_scale", min_scale, 1e-12)
@@ -41,6 +44,12 @@ class LocationScale(Likelihood):
         """Location and log_scale of each value, `(..., *data_shape)`."""
         location, log_scale = ops.split(ops.cast(outputs, "float32"), 2, axis=-1)
         return location, bounded(log_scale, math.log(self.min_scale), _HIGHEST)
+
+    def begin_at(self, covariance):
+        one, none = np.eye(len(covariance)), np.zeros(len(covariance))
+        log_scale = 0.5 * np.log(np.diag(covariance)) - math.log(self.deviation)
+        matrix, offsets = np.hstack([one, 0 * one]), np.concatenate([none, log_scale])
+        return matrix, offsets, np.trace(covariance) / len(covariance)
 
     def log_prob(self, x, outputs):
         location, log_scale = self.parts(outputs)

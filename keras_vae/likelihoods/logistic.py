@@ -3,11 +3,13 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_vae.likelihoods.base import bounded, sum_over_data
 from keras_vae.likelihoods.levels import Levels
 
+DEVIATION = math.pi / math.sqrt(3)  # the standard deviation of a logistic of scale 1
 _WIDEST = 7.0  # log_scale, far wider than all levels
 
 
@@ -28,6 +30,13 @@ class DiscretisedLogistic(Levels):
     """
 
     outputs_per_value = 2
+    linear_start = True
+
+    def begin_at(self, covariance):
+        one, ones = np.eye(len(covariance)), np.ones(len(covariance))
+        log_scale = np.log(2 * np.sqrt(np.diag(covariance)) / DEVIATION)
+        matrix, offsets = np.hstack([2 * one, 0 * one]), np.concatenate([-ones, log_scale])
+        return matrix, offsets, np.trace(covariance) / len(covariance)
 
     def parts(self, outputs):
         """Mean and log_scale of each value, `(..., *data_shape)`."""

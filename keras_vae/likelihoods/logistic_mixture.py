@@ -1,14 +1,24 @@
 """Mixtures of discretised logistics whose channels depend on each other (PixelCNN++)."""
 
+import math
+
 import keras
+import numpy as np
 from keras import ops
 
 from keras_vae.checks import check_whole
-from keras_vae.likelihoods.base import sum_over_data
+from keras_vae.likelihoods.base import seeds_of, sum_over_data
 from keras_vae.likelihoods.levels import Levels
-from keras_vae.likelihoods.logistic import bounded_log_scale, clipped_mean, draw, log_mass
+from keras_vae.likelihoods.logistic import (
+    DEVIATION,
+    bounded_log_scale,
+    clipped_mean,
+    draw,
+    log_mass,
+)
 
 _MOST_CHANNELS = 16
+_MOST_DEPENDENT = 0.99  # factor of a channel in the mean of another, where training begins
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -30,6 +40,8 @@ class LogisticMixture(Levels):
         ValueError: if an argument is out of its range.
     """
 
+    linear_start = True
+
     def __init__(self, components=10, num_levels=256):
         super().__init__(num_levels)
         self.components = check_whole("components", components, 1)
@@ -43,6 +55,30 @@ class LogisticMixture(Levels):
                 '"discretised_logistic".'
             )
         return (*data_shape[:-1], self.components * _numbers(channels))
+
+    def begin_at(self, covariance):
+        """As in the base class: each channel's mean is its regression on the channels before it.
+
+        The scales of the components differ by a factor of up to e^2, or they would stay the same.
+        """
+        channels, k = len(covariance), self.components
+        means, factors, log_scales = [], [], []
+        for c in range(channels):
+            of_others = np.linalg.lstsq(covariance[:c, :c], covariance[:c, c], rcond=None)[0]
+            of_others = np.clip(of_others, -_MOST_DEPENDENT, _MOST_DEPENDENT)
+            error = np.concatenate([-of_others, [1], np.zeros(channels - c - 1)])
+            means.append(error)
+            factors += [*of_others]
+            log_scales.append(0.5 * math.log(error @ covariance @ error))
+        matrix = np.zeros((channels, _numbers(channels)))
+        matrix[:, 1 : channels + 1] = 2 * np.transpose(means)
+        offsets = [0.0, *(-np.sum(means, axis=1))]
+        offsets += [*(np.array(log_scales) + math.log(2 / DEVIATION)), *np.arctanh(factors)]
+        matrix, offsets = np.repeat(matrix, k, axis=1), np.repeat(offsets, k)
+        apart = np.linspace(-1, 1, k) if k > 1 else np.zeros(1)
+        apart -= 0.5 * np.log(np.mean(np.exp(2 * apart)))  # the variance is what one would have
+        offsets.reshape(-1, k)[channels + 1 : 2 * channels + 1] += apart
+        return matrix, offsets, np.trace(covariance) / channels
 
     def parts(self, outputs):
         """Logits, and lists of means, log_scales and factors, by channel: each `(..., K)`.
@@ -88,15 +124,16 @@ class LogisticMixture(Levels):
 
     def sample(self, outputs, seed=None):
         logits, *parts = self.parts(outputs)
+        of_component, *of_channels = seeds_of(seed, 1 + len(parts[0]))
         flat = ops.reshape(logits, (-1, self.components))
-        chosen = keras.random.categorical(flat, 1, dtype="int32", seed=seed)
+        chosen = keras.random.categorical(flat, 1, dtype="int32", seed=of_component)
         chosen = ops.reshape(chosen, (*ops.shape(logits)[:-1], 1))
         mean, log_scale, factors = (
             [ops.take_along_axis(one, chosen, axis=-1) for one in part] for part in parts
         )
         x, x2 = [], []
         for c in range(len(mean)):
-            one = draw(_shifted(mean, factors, x2), log_scale[c], seed)
+            one = draw(_shifted(mean, factors, x2), log_scale[c], of_channels[c])
             x.append(self.nearest((one + 1) / 2) / (self.num_levels - 1))
             x2.append(2 * x[-1] - 1)
         return ops.concatenate(x, axis=-1)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_vae.checks import check_number
+from keras_vae.likelihoods.base import seeds_of
 from keras_vae.likelihoods.location_scale import LocationScale
 
 _FAR = 1e6  # where 1 + u^2 is u^2 in float32
@@ -32,6 +33,8 @@ class StudentT(LocationScale):
         self.df = check_number("df", df, 1.0)
         if self.df == 1:
             raise ValueError("df must be above 1: with df=1 there is no mean.")
+        # Up to df=2 there is none: the scale itself stands in for it.
+        self.deviation = math.sqrt(self.df / (self.df - 2)) if self.df > 2 else 1.0
 
     def log_density(self, u):
         half = (self.df + 1) / 2
@@ -42,8 +45,9 @@ class StudentT(LocationScale):
         return constant - half * (ops.log1p(ops.square(near)) + 2 * ops.log(far / _FAR))
 
     def noise(self, shape, seed):
-        normal = keras.random.normal(shape, dtype="float32", seed=seed)
-        gamma = keras.random.gamma(shape, self.df / 2, dtype="float32", seed=seed)
+        of_normal, of_gamma = seeds_of(seed, 2)
+        normal = keras.random.normal(shape, dtype="float32", seed=of_normal)
+        gamma = keras.random.gamma(shape, self.df / 2, dtype="float32", seed=of_gamma)
         return normal / ops.sqrt(2 * gamma / self.df)
 
     def get_config(self):

@@ -61,15 +61,20 @@ def picture_arguments(factory: str) -> dict:
     return {"likelihood": "learned_gaussian"} if binary else {}
 
 
-def linear_arguments(input_shape) -> dict:
+def linear_arguments(input_shape, likelihood="learned_gaussian") -> dict:
     """Returns arguments that suit pictures of a shape, of a factory that takes `linear`.
 
     The linear maps begin at the principal components. A third as many latents as a picture has
     values, up to 1,024 (fewer for large pictures, since the maps grow with both): latents that are
     not needed cost nothing in the rate.
+
+    Args:
+        input_shape: `(height, width, channels)`.
+        likelihood: as factories take it. Defaults to `"learned_gaussian"`.
     """
     values = math.prod(input_shape)
-    latents = max(1, min(_MOST_LATENTS, values // 3, _LARGEST // values))
+    outputs = math.prod(likelihoods.get(likelihood).output_shape(tuple(input_shape)))
+    latents = max(1, min(_MOST_LATENTS, values // 3, _LARGEST // outputs))
     return {"linear": True, "latent_dim": latents - (latents % 32 if latents > 32 else 0)}
 
 
@@ -185,12 +190,12 @@ def _arguments(factory, shape, given, pictures, best):
         given = {**picture_arguments(factory), **given}
     placed = bool(given.get("latent_shape"))
     likelihood = given.get("likelihood", "bernoulli")
-    linear = likelihoods.get(likelihood).mean_activation == "linear"
+    linear = likelihoods.get(likelihood).linear_start
     if pictures and linear and _takes_linear(factory) and not placed:
         places = best and "latent_dim" not in given and map_arguments(shape, given.get("filters"))
         if places:
             return {**places, **given}
-        given = {**linear_arguments(shape), **given}
+        given = {**linear_arguments(shape, likelihood), **given}
     if not best or factory not in _NETWORKS:
         return given
     latents = {} if pictures or placed else _LATENTS

@@ -9,12 +9,12 @@ from functools import partial
 
 import numpy as np
 
-from keras_vae import likelihoods
 from keras_vae.data.sources import Source, sample
 
 _BATCH = 1000
 _ENOUGH = 10_000  # images to find components in
 _FEW = 2000  # images or values: the components are computed exactly
+_LEAST_NOISE = 1e-6  # variance
 _PASSES = 2  # power iterations; more change the last components only
 _MORE = 32  # components beyond those that are kept, for the accuracy of these
 
@@ -34,28 +34,28 @@ def fit_linear(model, x, x_validation):
     Raises:
         ValueError: if the model has no linear maps, or its decoder does not return the mean.
     """
-    if not has_linear(model) or model.likelihood.mean_activation != "linear":
+    likelihood = model.likelihood
+    if not (has_linear(model) and likelihood.linear_start):
         raise ValueError(
-            "fit_linear takes a conv_vae with linear=True and a likelihood whose mean is the "
-            f'decoder\'s output, such as "learned_gaussian". Received: {model!r}'
+            "fit_linear takes a conv_vae with linear=True and a likelihood whose mean may be "
+            f'linear, such as "learned_gaussian". Received: {model!r}'
         )
     x, x_validation = sample(x, _ENOUGH), measured(x_validation)
     encoder, decoder = (net.get_layer("linear") for net in (model.encoder, model.decoder))
-    read, latents, channels = model.likelihood.read, encoder.bias.shape[0], None
-    if hasattr(encoder, "kernel_size"):
-        read, channels = partial(_patches, read, encoder.kernel_size), model.data_shape[-1]
-    center, axes, variances, total = principal_components(read, x, latents, channels=channels)
+    read, latents, channels = likelihood.read, encoder.bias.shape[0], model.data_shape[-1]
+    on_map = hasattr(encoder, "kernel_size")
+    if on_map:
+        read = partial(_patches, read, encoder.kernel_size)
+    found = principal_components(read, x, latents, channels=channels if on_map else None)
+    center, axes, variances, total = found
     values = len(center)
-    learned = isinstance(model.likelihood, likelihoods.LearnedGaussian)
-    if learned:
-        # Of a new image the components leave more than of the images that they were fitted to.
-        residual = np.mean(_residual(read(x_validation), center, axes) ** 2)
-        used = np.sum(variances > 1e-9 * total)
-        noise = max(residual * values, total - variances.sum()) / max(1, values - used)
-        noise = max(noise, 1e-6)
-        model.likelihood.tenth_of_log_var.assign(math.log(noise) / 10)
-    else:
-        noise = math.exp(float(model.likelihood.log_var))
+    # Of a new image the components leave more than of the images that they were fitted to.
+    left = _residual(read(x_validation), center, axes).reshape(-1, channels).astype("float64")
+    used = np.sum(variances > 1e-9 * total)
+    noise = max(np.mean(left**2) * values, total - variances.sum()) / max(1, values - used)
+    covariance = left.T @ left / len(left) + _LEAST_NOISE * np.eye(channels)
+    covariance *= max(noise, _LEAST_NOISE) * channels / np.trace(covariance)
+    matrix, offsets, noise = likelihood.begin_at(covariance)
     # Latents beyond the components of few images have none.
     more = ((0, 0), (0, latents - axes.shape[1]))
     axes, variances = np.pad(axes, more), np.pad(variances, more[1])
@@ -64,12 +64,14 @@ def fit_linear(model, x, x_validation):
     scales = np.sqrt(variances - noise)
     encode = axes * (scales / variances)
     decode, bias = axes * scales, -center @ encode
-    if channels is None:
-        decode = decode.T
+    decode = matrix.T @ decode.reshape(-1, channels, latents)  # of each place, (outputs, latents)
+    center = center.reshape(-1, channels) @ matrix + offsets
+    if on_map:
+        center = center[0]
     else:
-        center = center[:channels]
+        decode = decode.reshape(-1, latents).T
     encoder.set_weights([encode.reshape(encoder.kernel.shape), bias])
-    decoder.set_weights([decode.reshape(decoder.kernel.shape), center])
+    decoder.set_weights([decode.reshape(decoder.kernel.shape), center.reshape(decoder.bias.shape)])
     log_var = model.encoder.get_layer("log_var")
     log_var.bias.assign(np.log(noise / variances))
     prior = model.latent.prior
