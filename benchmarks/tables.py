@@ -263,6 +263,13 @@ def beyond_memory(results) -> str:
     return table(results["beyond_memory"])
 
 
+def hierarchies(results) -> str:
+    """Ladders of few and of many layers."""
+    from benchmarks.hierarchies import table
+
+    return table(results["hierarchies"])
+
+
 def autoencoders(results) -> str:
     """Seconds and memory of published autoencoders' networks, beside diffusers."""
     rows = [
@@ -304,7 +311,8 @@ TABLES = {
     function.__name__: function
     for function in (
         *(models, reproduced, published, densities, errors, latent_plane, rate_distortion),
-        *(backends, speed, accelerator, beyond_memory, pictures, autoencoders, load_time),
+        *(backends, speed, accelerator, beyond_memory, pictures, hierarchies, autoencoders),
+        load_time,
     )
 }
 # The result without which a table is not written.
@@ -316,6 +324,7 @@ NEEDED = {
     "accelerator": "accelerator-gpu",
     "beyond_memory": "beyond_memory",
     "pictures": "pictures-things",
+    "hierarchies": "hierarchies",
     "autoencoders": "autoencoders",
 }
 
