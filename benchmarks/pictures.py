@@ -3,8 +3,9 @@
     python -m benchmarks.pictures NAME=FILE.npz [NAME=FILE.npz ...] [--epochs N]
 
 Trains by `keras_vae.training.default_recipe` at both qualities on each file, which holds uint8
-pictures x_train and x_validation. Measures the PSNR of held-out pictures, their bits per value (of
-the density, times the width of a level of 256), and the time. Writes results/pictures-NAME.json.
+pictures x_train and x_validation. Measures the PSNR of held-out pictures, their bits per dimension
+(of densities, the bits of the density times the width of a level), and the time. Writes
+results/pictures-NAME.json.
 """
 
 import math
@@ -49,10 +50,13 @@ def measure(parts, quality, options) -> dict:
     finally:
         shutil.rmtree(run)
     x, values = parts.x_validation, math.prod(parts.x_train.shape[1:])
-    elbo = float(np.mean(model.elbo(x)))
+    bits = -float(np.mean(model.elbo(x, seed=0), dtype="float64")) / values / math.log(2)
+    of = {"bits_per_dim": bits}
+    if not model.likelihood.is_code_length:
+        of = {"bits_of_density": bits + math.log2(LEVELS - 1)}
     return {
         "psnr": psnr(model.likelihood.read(x) - model.reconstruct(x)),
-        "bits_per_value": -elbo / values / math.log(2) + math.log2(LEVELS - 1),
+        **of,
         "code": list(model.encode(x[:1]).shape[1:]),
         "weights": model.count_params(),
         "epochs": history[-1]["epoch"],

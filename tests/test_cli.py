@@ -506,6 +506,16 @@ def test_a_trained_model_is_loaded_as_the_last_line_says(tmp_path, npz):
     assert run("generate", out, "--n", 1, "--out", tmp_path / "a.png").exit_code == 0
 
 
+def test_training_with_levels_says_in_how_many_bits_held_out_images_are(tmp_path, npz):
+    options = ["--factory", "mlp_vae", "--data", npz, "--latent-dim", 2, *TRAIN]
+    options += ["--likelihood", "discretised_logistic", "--out", tmp_path / "mine"]
+    result = run("train", *options)
+    assert result.exit_code == 0, result.output
+    model, x = keras_vae.load(str(tmp_path / "mine")), data.load(str(npz)).x_validation
+    bits = -model.elbo(x, seed=0).mean() / (64 * np.log(2))
+    assert f"each, with {bits:.2f} bits per dimension (ELBO); PCA with" in result.stdout
+
+
 def pictures_in(folder):
     """Colour pictures of odd sizes, and a broken one."""
     rng = np.random.default_rng(0)

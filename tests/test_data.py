@@ -30,6 +30,12 @@ def test_an_npz_is_split_so_that_the_last_sixth_validates(tmp_path):
     assert not parts.pictures
 
 
+def test_data_are_printed_by_type_and_shape():
+    parts = data.Data(*np.zeros((2, 4, 8, 8, 3), "uint8"), pictures=True)
+    expected = "Data(x_train=uint8(4, 8, 8, 3), x_validation=uint8(4, 8, 8, 3), pictures=True)"
+    assert repr(parts) == expected
+
+
 def test_a_validation_part_in_the_npz_is_kept(tmp_path):
     np.savez(tmp_path / "mine.npz", x_train=images(9), x_validation=images(4, 1))
     parts = data.load(str(tmp_path / "mine.npz"))

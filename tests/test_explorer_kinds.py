@@ -44,7 +44,7 @@ def test_what_the_page_cannot_show_is_refused_by_a_rule(make, monkeypatch):
     refused(make("vq_vae"), "without a prior generates no images.*give some, as x")
     for likelihood in (Other(), Mixture()):
         kind = type(likelihood).__name__
-        message = f"of Bernoulli and Gaussian likelihoods are, and not the mean of {kind}"
+        message = f"with a scale for each value, but not the mean of {kind}"
         refused(of_layers(likelihood=likelihood), message)
     refused(of_layers(likelihood=Shares()), "activation of the mean of Shares, 'softmax'")
     refused(of_layers(layers.LayerNormalization(name="norm")), "'norm', a LayerNormalization.*Conv")

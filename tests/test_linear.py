@@ -308,6 +308,12 @@ def test_what_is_given_comes_before_what_the_best_quality_is():
     assert "latent_shape" not in arguments(pictures, arguments={"latent_dim": 7})
     levels = arguments(pictures, arguments={"likelihood": "discretised_logistic"})
     assert levels["latent_shape"] == [2, 2, 64]
+    assert levels["likelihood"] == "discretised_logistic"
+    assert arguments(pictures)["likelihood"] == {"name": "logistic_mixture", "components": 1}
+    floats = pictures._replace(x_train=np.zeros((4, 16, 16, 3), "float32"))
+    assert arguments(floats)["likelihood"] == "learned_gaussian"
+    bands = data.Data(*np.zeros((2, 4, 16, 16, 5), "uint8"))
+    assert arguments(bands)["likelihood"] == "learned_gaussian"
     each = arguments(pictures, arguments={"likelihood": "categorical"})
     assert "linear" not in each and each["stem"] == 16
     assert arguments(pictures, factory="mlp_vae")["activation"] == "glu"

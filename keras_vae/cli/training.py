@@ -224,16 +224,23 @@ def _save_interrupted(recipe, parts, out):
 
 
 def _report_quality(model, parts):
-    """Says how well held-out images are reconstructed, and how well PCA would do it."""
+    """Says how well held-out images are reconstructed and, of levels, in how many bits.
+
+    And how well PCA would reconstruct them.
+    """
     from keras_vae.training.linear import measured, psnr, psnr_of_components
 
-    x, read = measured(parts.x_validation), model.likelihood.read
+    x, read, bits = measured(parts.x_validation), model.likelihood.read, ""
+    if model.likelihood.observes == "levels":
+        nats = -float(model.elbo(x, seed=0).mean(dtype="float64"))
+        bits = model.likelihood.bits_per_dim(nats, math.prod(x.shape[1:]))
+        bits = f", with {bits:.2f} bits per dimension (ELBO)"
     codes = model.encode(x)
     ours = psnr(read(x) - model.decode(codes))
     pca, count = psnr_of_components(parts.x_train, x, read, math.prod(codes.shape[1:]))
     typer.echo(
         f"{len(x)} held-out images: reconstructed at {ours:.2f} dB from {codes[0].size} numbers "
-        f"each; PCA with {count} components: {pca:.2f} dB."
+        f"each{bits}; PCA with {count} components: {pca:.2f} dB."
     )
 
 

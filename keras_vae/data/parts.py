@@ -20,6 +20,16 @@ class Data(NamedTuple):
     y_test: np.ndarray | None = None
     pictures: bool = False
 
+    def __repr__(self):
+        """The type and shape of each part: the values themselves would fill the screen."""
+        parts = zip(self._fields, self)
+        known = (
+            f"{name}={part.dtype}{part.shape}" if hasattr(part, "shape") else f"{name}={part!r}"
+            for name, part in parts
+            if part is not None
+        )
+        return f"Data({', '.join(known)})"
+
 
 ARRAYS = tuple(name for name in Data._fields if name != "pictures")
 

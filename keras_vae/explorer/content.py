@@ -3,11 +3,10 @@
 import math
 
 import numpy as np
-from keras import activations, ops
+from keras import ops
 
 from keras_vae.checks import as_array, check_data
-from keras_vae.explorer import encoding, networks, sampling
-from keras_vae.explorer.activations import get_activation_name
+from keras_vae.explorer import encoding, means, networks, sampling
 from keras_vae.explorer.packing import Store, compress
 from keras_vae.explorer.refusals import NotExplorableError
 from keras_vae.plots.units import unit_ranges, unit_values
@@ -49,7 +48,7 @@ def collect(model, x=None, labels=None, name=None) -> dict:
         "name": model.name if name is None else name,
         "parameters": model.count_params(),
         "shape": model.data_shape,
-        "mean": _get_mean(model.likelihood),
+        "mean": means.describe(model.likelihood, model.data_shape[-1]),
         "images": {
             "given": given,
             "measured": len(x),
@@ -87,7 +86,7 @@ def check(model, given: bool):
             f"input shape without None. Received: {shape}"
         )
     encoding.check_declared(model.latent)
-    _get_mean(model.likelihood)
+    means.describe(model.likelihood, shape[-1])
     if model.count_params() > _LARGEST:
         raise NotExplorableError(
             f"The explorer takes models of up to {_LARGEST:,} parameters, to limit the file's "
@@ -100,17 +99,6 @@ def check(model, given: bool):
         )
     if not all(np.isfinite(ops.convert_to_numpy(w)).all() for w in model.weights):
         raise NotExplorableError("The model's weights are not finite: its training diverged.")
-
-
-def _get_mean(likelihood):
-    """The name of the activation that takes the decoder's outputs to the mean."""
-    what, name = f"the mean of {type(likelihood).__name__}", likelihood.mean_activation
-    if name is None or likelihood.outputs_per_value != 1:
-        raise NotExplorableError(
-            f"The explorer computes means that are an activation of one decoder output for each "
-            f"value, as those of Bernoulli and Gaussian likelihoods are, and not {what}."
-        )
-    return get_activation_name(activations.get(name), what)
 
 
 def _pack_images(model, x):

@@ -52,7 +52,7 @@ class Model {
 
   decode(code) {
     const [outputs] = run(this.content.decoder, this.weights, this.vectors(code));
-    return activate(outputs.slice(), this.content.mean);
+    return MEANS[this.content.mean.kind](this.content.mean, outputs);
   }
 
   sample() {

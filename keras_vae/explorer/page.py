@@ -12,7 +12,7 @@ from keras_vae.explorer.content import collect
 from keras_vae.files import check_writable, write_bytes
 
 # Each uses those before it. The first ones run in the page's worker.
-_COMPUTE = ("networks.js", "sampling.js", "model.js", "worker.js")
+_COMPUTE = ("networks.js", "means.js", "sampling.js", "model.js", "worker.js")
 _SCRIPTS = (
     *("canvas.js", "engine.js", "explorer.js"),
     *("sliders.js", "plane.js", "codes.js", "page.js"),

@@ -54,9 +54,14 @@ class DiscretisedLogistic(Levels):
         return self.nearest((draw(*self.parts(outputs), seed) + 1) / 2) / (self.num_levels - 1)
 
 
+def bounds_of_log_scale(num_levels):
+    """Useful bounds of log_scale: the lowest is an eighth of a level, -7 for 256 of them."""
+    return math.log(0.25 / (num_levels - 1)), _WIDEST
+
+
 def bounded_log_scale(log_scale, num_levels):
-    """Keeps log_scale in useful bounds: from an eighth of a level, which is -7 for 256 of them."""
-    return bounded(log_scale, math.log(0.25 / (num_levels - 1)), _WIDEST)
+    """Keeps log_scale in its bounds."""
+    return bounded(log_scale, *bounds_of_log_scale(num_levels))
 
 
 def log_mass(x, mean, log_scale, num_levels):

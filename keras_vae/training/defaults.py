@@ -24,6 +24,9 @@ _NETWORKS = {
     "conv_vae": {"blocks": 2, "stem": 16, "kernel_size": 4, "activation": "silu"},
     "mlp_vae": {"hidden_units": [400, 400], "activation": "glu"},
 }
+# Of pictures in levels, at the best quality: see "Your own pictures" in benchmarks/README.md.
+_OF_LEVELS = {"name": "logistic_mixture", "components": 1}
+_MOST_CHANNELS = 4
 _LATENTS = {
     "latent_dim": 40,
     "prior": {"name": "realnvp", "couplings": 8, "hidden_units": [128, 128]},
@@ -131,8 +134,9 @@ def default_recipe(
     `picture_arguments` and, where they fit, `linear_arguments` apply, unless others are given.
 
     The best quality trains three times as long. For pictures the arguments of `map_arguments` apply
-    where they fit. Else a `conv_vae` or `mlp_vae` has the networks of the published ones and, for
-    data that are not pictures, their number of latents and prior.
+    where they fit, and of uint8 with up to four channels the likelihood is one of levels, so that
+    there are bits per dimension. Else a `conv_vae` or `mlp_vae` has the networks of the published
+    ones and, for data that are not pictures, their number of latents and prior.
 
     Args:
         data: a `keras_vae.data.Data`, which says whether it was read from pictures.
@@ -166,7 +170,8 @@ def default_recipe(
         check_variants(data.x_train)
     if (shifts or flips) and len(shape) != 3:
         raise ValueError(f"Only images are shifted or mirrored. Received data of shape {shape}")
-    given = _arguments(factory, shape, arguments or {}, pictures, best=quality == "best")
+    levels = data.x_train.dtype == "uint8" and shape[-1] <= _MOST_CHANNELS
+    given = _arguments(factory, shape, arguments or {}, pictures, levels, best=quality == "best")
     return {
         "model": {"factory": factory, "arguments": {"input_shape": shape, **given}},
         "data": {"name": name} if name else {"sha256": _digest(data)},
@@ -184,8 +189,9 @@ def default_recipe(
     }
 
 
-def _arguments(factory, shape, given, pictures, best):
+def _arguments(factory, shape, given, pictures, levels, best):
     """Returns what is given, and defaults for what is not."""
+    of_levels = {"likelihood": _OF_LEVELS} if levels and "likelihood" not in given else {}
     if pictures:
         given = {**picture_arguments(factory), **given}
     placed = bool(given.get("latent_shape"))
@@ -194,7 +200,7 @@ def _arguments(factory, shape, given, pictures, best):
     if pictures and linear and _takes_linear(factory) and not placed:
         places = best and "latent_dim" not in given and map_arguments(shape, given.get("filters"))
         if places:
-            return {**places, **given}
+            return {**places, **given, **of_levels}
         given = {**linear_arguments(shape, likelihood), **given}
     if not best or factory not in _NETWORKS:
         return given
