@@ -294,7 +294,8 @@ def pictures(results) -> str:
             f"{result['shape'][0]:,}",
             quality,
             f"{row['psnr']:.2f} dB",
-            f"{row['bits_per_value']:.2f}",
+            f"{row['bits_per_dim']:.2f}" if "bits_per_dim" in row else "-",
+            f"{row['bits_of_density']:.2f}" if "bits_of_density" in row else "-",
             f"{math.prod(row['code']):,}",
             f"{row['best_epoch']} of {row['epochs']}",
             f"{row['seconds']:,.0f} s",
@@ -303,7 +304,8 @@ def pictures(results) -> str:
         if key.startswith("pictures-")
         for quality, row in result["qualities"].items()
     ]
-    measured = ("PSNR", "bits per value", "numbers in a code", "best epoch", "time")
+    bits = ("bits per dimension", "bits of the density")
+    measured = ("PSNR", *bits, "numbers in a code", "best epoch", "time")
     return markdown(("pictures", "to train on", "quality", *measured), rows)
 
 

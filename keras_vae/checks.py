@@ -37,6 +37,13 @@ def check_number(name, value, minimum, maximum=math.inf):
     return float(value)
 
 
+def check_flag(name, value):
+    """Returns `value` as a bool; ValueError unless it is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False. Received: {shown(value)}")
+    return bool(value)
+
+
 def check_sizes(name, values, minimum=1, allow_empty=False):
     """Returns `values` as a tuple of ints; ValueError unless all are whole and >= `minimum`."""
     if isinstance(values, numbers.Integral) and not isinstance(values, bool):

@@ -513,7 +513,7 @@ def test_training_with_levels_says_in_how_many_bits_held_out_images_are(tmp_path
     assert result.exit_code == 0, result.output
     model, x = keras_vae.load(str(tmp_path / "mine")), data.load(str(npz)).x_validation
     bits = -model.elbo(x, seed=0).mean() / (64 * np.log(2))
-    assert f"each, with {bits:.2f} bits per dimension (ELBO); PCA with" in result.stdout
+    assert f"each; {bits:.2f} bits per dimension (ELBO); PCA with" in result.stdout
 
 
 def pictures_in(folder):

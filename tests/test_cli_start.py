@@ -79,10 +79,11 @@ def test_completion_knows_models_factories_likelihoods_and_formats():
 @pytest.mark.parametrize("setting", [None, "0"])
 def test_tensorflow_uses_its_faster_kernels_unless_told_not_to(setting):
     kernels = "from tensorflow.python.util._pywrap_util_port import IsMklEnabled"
-    command = f"import keras_vae; {kernels}; print(IsMklEnabled())"
+    variable = "os.environ['TF_ENABLE_ONEDNN_OPTS']"
+    command = f"import os, keras_vae; {kernels}; print(IsMklEnabled(), {variable})"
     environment = {key: v for key, v in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
     environment |= {"PYTHONPATH": os.pathsep.join(sys.path)}
     environment |= {"TF_ENABLE_ONEDNN_OPTS": setting} if setting else {}
     options = {"env": environment, "capture_output": True, "text": True, "timeout": 300}
     result = subprocess.run([sys.executable, "-c", command], **options)
-    assert result.stdout.split() == [str(setting is None)], result.stderr
+    assert result.stdout.split() == [str(setting is None), setting or "1"], result.stderr

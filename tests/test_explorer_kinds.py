@@ -44,7 +44,7 @@ def test_what_the_page_cannot_show_is_refused_by_a_rule(make, monkeypatch):
     refused(make("vq_vae"), "without a prior generates no images.*give some, as x")
     for likelihood in (Other(), Mixture()):
         kind = type(likelihood).__name__
-        message = f"with a scale for each value, but not the mean of {kind}"
+        message = f"of keras_vae but categorical, and not the mean of {kind}"
         refused(of_layers(likelihood=likelihood), message)
     refused(of_layers(likelihood=Shares()), "activation of the mean of Shares, 'softmax'")
     refused(of_layers(layers.LayerNormalization(name="norm")), "'norm', a LayerNormalization.*Conv")
@@ -142,3 +142,26 @@ def test_latents_that_the_page_would_compute_otherwise_are_refused():
     refused(Placed(), "same vector at every position, and those of Placed do not")
     size = {"size": None, "decoder_channels": 2}
     refused(keras_vae.latents.GaussianLatent(), "images of one size.*takes any", 4, **size)
+
+
+@pytest.mark.parametrize(
+    "likelihood", ["discretised_logistic", "logistic_mixture", "poisson", "negative_binomial"]
+)
+def test_the_page_begins_with_generated_images_of_levels_and_counts(make, likelihood):
+    page = explorer.render(make("mlp_vae", (4, 4, 3), likelihood=likelihood))
+    assert page.startswith("<!doctype html>")
+
+
+def test_a_likelihood_that_inherits_a_mean_of_other_outputs_is_refused(make):
+    class Squared(keras_vae.likelihoods.Laplace):
+        def parts(self, outputs):
+            location, log_scale = super().parts(outputs)
+            return location**2, log_scale
+
+    class Reversed(keras_vae.likelihoods.Bernoulli):
+        def mean(self, outputs):
+            return 1 - super().mean(outputs)
+
+    for likelihood in (Squared(), Reversed()):
+        with pytest.raises(NotExplorableError, match="not the mean of (Squared|Reversed)"):
+            explorer.render(make("mlp_vae", (4, 4, 3), likelihood=likelihood))

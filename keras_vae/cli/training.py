@@ -52,7 +52,8 @@ def train(
         Quality,
         typer.Option(
             help="fast: minutes. best: three times as many epochs of a slower network; of pictures "
-            "the latents lie on a map, which keeps far more detail."
+            "the latents lie on a map, which keeps far more detail, and there are bits per "
+            "dimension."
         ),
     ] = "fast",
     size: FittedSize = None,
@@ -79,7 +80,7 @@ def train(
         str | None,
         typer.Option(
             help=f"One of {', '.join(LIKELIHOOD_NAMES)}. Default: the factory's; "
-            "learned_gaussian for pictures.",
+            "learned_gaussian for pictures, of the best quality one of their levels.",
             autocompletion=complete(*LIKELIHOOD_NAMES),
         ),
     ] = None,
@@ -224,17 +225,17 @@ def _save_interrupted(recipe, parts, out):
 
 
 def _report_quality(model, parts):
-    """Says how well held-out images are reconstructed and, of levels, in how many bits.
+    """Says how well held-out images are reconstructed, and how well PCA would do it.
 
-    And how well PCA would reconstruct them.
+    Of levels it also says how many bits they take.
     """
     from keras_vae.training.linear import measured, psnr, psnr_of_components
 
     x, read, bits = measured(parts.x_validation), model.likelihood.read, ""
-    if model.likelihood.observes == "levels":
+    if model.likelihood.observes == "levels" and not model.latent.no_bound:
         nats = -float(model.elbo(x, seed=0).mean(dtype="float64"))
-        bits = model.likelihood.bits_per_dim(nats, math.prod(x.shape[1:]))
-        bits = f", with {bits:.2f} bits per dimension (ELBO)"
+        number = model.likelihood.bits_per_dim(nats, math.prod(x.shape[1:]))
+        bits = f"; {number:.2f} bits per dimension (ELBO)"
     codes = model.encode(x)
     ours = psnr(read(x) - model.decode(codes))
     pca, count = psnr_of_components(parts.x_train, x, read, math.prod(codes.shape[1:]))

@@ -33,7 +33,7 @@ def collect(model, x=None, labels=None, name=None) -> dict:
     given = x is not None
     check(model, given)
     labels = None if labels is None else _as_text(labels, x)
-    x = as_array(x)[:_MEASURED] if given else model.generate(4 * _SHOWN, seed=0)
+    x = as_array(x)[:_MEASURED] if given else _generate(model)
     x = check_data(x, model.data_shape, model.likelihood)
     store, latent, codes = Store(), model.latent, model.encode(x)
     table = encoding.get_table(latent)
@@ -99,6 +99,14 @@ def check(model, given: bool):
         )
     if not all(np.isfinite(ops.convert_to_numpy(w)).all() for w in model.weights):
         raise NotExplorableError("The model's weights are not finite: its training diverged.")
+
+
+def _generate(model):
+    """Images to begin with. What is generated are means: of levels and counts the nearest ones."""
+    x, likelihood = model.generate(4 * _SHOWN, seed=0), model.likelihood
+    if likelihood.observes in ("levels", "counts"):
+        x = np.rint(x * likelihood.uint8_scale) / np.float32(likelihood.uint8_scale)
+    return x
 
 
 def _pack_images(model, x):

@@ -1,4 +1,4 @@
-"""Keras layers that the page computes: a new one is a function here, and one in model.js."""
+"""Keras layers that the page computes: a new one is a function here, and one in networks.js."""
 
 from keras import layers, ops
 
@@ -86,7 +86,8 @@ def _activation(layer, before, after, store):
     return {"kind": "activation", "activation": _name(layer)}
 
 
-def elementwise(layer, before, after, store):
+def elementwise(layer, before, after, _):
+    """A sum, product or difference of numbers of one shape, of layers and operations alike."""
     if any(shape != after for shape in before):
         raise refusal(layer, "inputs of shapes", before, "inputs of one shape")
     return {"kind": type(layer).__name__.lower()}
@@ -119,7 +120,8 @@ def _cropping(layer, before, after, store):
     return {"kind": "crop", "from": before[0], "to": after, "corner": corner}
 
 
-def _nothing(layer, before, after, _):
+def nothing(layer, before, after, _):
+    """What leaves the numbers, and their order, as they are."""
     return None
 
 
@@ -148,6 +150,6 @@ _KINDS = {
     layers.Cropping2D: _cropping,
     layers.EinsumDense: _einsum,
     layers.UpSampling2D: _upsampling,
-    layers.Flatten: _nothing,
-    layers.Reshape: _nothing,
+    layers.Flatten: nothing,
+    layers.Reshape: nothing,
 }

@@ -9,6 +9,8 @@ const MEANS = {
     return means.map((mean, i) => toUnit(clippedMean(mean, bounded(logScales[i], bounds))));
   },
   mixture: meanOfMixture,
+  count: ({ channels, parts, bounds }, outputs) =>
+    (parts === 2 ? halve(outputs, channels)[0] : outputs).map((v) => Math.exp(bounded(v, bounds))),
 };
 
 /** Of each pixel: the logits, means and log-scales of the channels, and factors, K of each. */

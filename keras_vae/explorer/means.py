@@ -2,11 +2,14 @@
 
 from keras import activations
 
+from keras_vae import likelihoods
 from keras_vae.explorer.activations import get_activation_name
 from keras_vae.explorer.refusals import NotExplorableError
-from keras_vae.likelihoods import DiscretisedLogistic, LogisticMixture
-from keras_vae.likelihoods.location_scale import LocationScale
 from keras_vae.likelihoods.logistic import bounds_of_log_scale
+from keras_vae.likelihoods.poisson import BOUNDS
+
+# Not those that inherit from them, whose outputs may mean something else.
+_LOCATIONS = (likelihoods.PixelGaussian, likelihoods.Laplace, likelihoods.StudentT)
 
 
 def describe(likelihood, channels) -> dict:
@@ -19,26 +22,24 @@ def describe(likelihood, channels) -> dict:
     Raises:
         NotExplorableError: if the page does not compute this mean.
     """
-    # A class that inherits another's mean has it.
-    mean = type(likelihood).mean
-    if mean is LocationScale.mean:
+    kind, name = type(likelihood), likelihood.mean_activation
+    if kind in _LOCATIONS:
         return {"kind": "location", "channels": channels}
-    of_levels = {DiscretisedLogistic.mean: 0, LogisticMixture.mean: 1}
-    if mean in of_levels:
-        bounds = bounds_of_log_scale(likelihood.num_levels)
-        components = likelihood.components if of_levels[mean] else 0
-        return {
-            "kind": "mixture" if components else "logistic",
-            "channels": channels,
-            "components": components,
-            "bounds": bounds,
-        }
-    what, name = f"the mean of {type(likelihood).__name__}", likelihood.mean_activation
-    if name is None or likelihood.outputs_per_value != 1:
+    if kind in (likelihoods.DiscretisedLogistic, likelihoods.LogisticMixture):
+        settings = {"channels": channels, "bounds": bounds_of_log_scale(likelihood.num_levels)}
+        if kind is likelihoods.DiscretisedLogistic:
+            return {"kind": "logistic", **settings}
+        return {"kind": "mixture", "components": likelihood.components, **settings}
+    if kind in (likelihoods.Poisson, likelihoods.NegativeBinomial):
+        parts = likelihood.outputs_per_value
+        return {"kind": "count", "channels": channels, "parts": parts, "bounds": BOUNDS}
+    what = f"the mean of {kind.__name__}"
+    is_activation = kind.mean is likelihoods.Likelihood.mean and likelihood.outputs_per_value == 1
+    if name is None or not is_activation:
         raise NotExplorableError(
             "The explorer computes means that are an activation of one decoder output for each "
-            "value, those of discretised logistics and their mixtures, and those of likelihoods "
-            f"with a scale for each value, but not {what}."
+            "value, and those of the likelihoods of keras_vae but categorical, and not "
+            f"{what}."
         )
     return {
         "kind": "activation",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import KerasTensor
 
-from keras_vae.explorer.layers import elementwise
+from keras_vae.explorer.layers import elementwise, nothing
 from keras_vae.explorer.refusals import NotExplorableError, refusal
 
 
@@ -86,21 +86,17 @@ def _repeating(operation, before, after, call):
         raise refusal(operation, "shape", after, f"as many numbers as {before[0]}")
 
 
-def _nothing(operation, before, after, call):
-    return None
-
-
 _OPERATIONS = {  # of keras.ops, by the names of their classes, which are not public
     "Add": _pairwise,
     "BroadcastTo": _repeating,
-    "Cast": _nothing,
+    "Cast": nothing,
     "Clip": _clipping,
     "Concatenate": _joining,
     "Exp": lambda *_: {"kind": "activation", "activation": "exponential"},
     "GetItem": _slice,
     "Multiply": _product,
-    "Reshape": _nothing,
+    "Reshape": nothing,
     "Split": _splitting,
-    "StopGradient": _nothing,
+    "StopGradient": nothing,
     "Subtract": _pairwise,
 }

@@ -2,7 +2,7 @@
 
 from keras_vae import likelihoods, networks
 from keras_vae.backends import quick_initializers
-from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
+from keras_vae.checks import check_flag, check_name, check_seed, check_sizes, check_whole
 from keras_vae.factories.origin import list_arguments, record
 from keras_vae.latents import GaussianLatent
 from keras_vae.model import VAE
@@ -46,7 +46,8 @@ def conv_vae(
             Defaults to 0.
         stem: width of a convolution of 3 along each axis at full size, with as many residual
             blocks, before the first of stride 2; the decoder mirrors it. Defaults to 0, none.
-        kernel_size: of the strided convolutions and the last one, along each axis. Defaults to 3.
+        kernel_size: of the strided convolutions and the last one, along each axis, at least 2.
+            Defaults to 3.
         activation: name of a Keras activation, or None. Defaults to `"relu"`.
         norm: `"group"`: group normalisation (Wu & He 2018, arXiv 1803.08494) before the activations
             of all convolutions, in 8 groups, or as many of them as divide the width, with epsilon
@@ -79,16 +80,17 @@ def conv_vae(
         "filters": check_sizes("filters", filters),
         "hidden_units": check_sizes("hidden_units", hidden_units, allow_empty=True),
         "stem": check_whole("stem", stem, 0),
-        "linear": bool(linear),
+        "linear": check_flag("linear", linear),
         **check_convolutions(blocks, kernel_size, activation, norm, attention),
     }
     if latent_shape is None:
         latent_shape = (check_whole("latent_dim", 32 if latent_dim is None else latent_dim, 1),)
     else:
         latent_shape = _check_map(latent_shape, latent_dim, input_shape, net)
+    output_shape = likelihood.output_shape(input_shape)
     model = VAE(
         networks.conv_encoder(input_shape, latent_shape, **net),
-        networks.conv_decoder(likelihood.output_shape(input_shape), latent_shape, **net),
+        networks.conv_decoder(output_shape, latent_shape, input_shape[-1], **net),
         GaussianLatent(prior, seed=seed),
         likelihood=likelihood,
         seed=seed,
@@ -131,10 +133,10 @@ def check_convolutions(blocks, kernel_size, activation, norm, attention):
         raise ValueError(f'norm must be "group" or None. Received: {norm!r}')
     return {
         "blocks": check_whole("blocks", blocks, 0),
-        "kernel_size": check_whole("kernel_size", kernel_size, 1),
+        "kernel_size": check_whole("kernel_size", kernel_size, 2),
         "activation": check_activation(activation),
         "norm": norm == "group",
-        "attend": bool(attention),
+        "attend": check_flag("attention", attention),
     }
 
 

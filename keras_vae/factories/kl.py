@@ -2,7 +2,7 @@
 
 from keras_vae import likelihoods, networks
 from keras_vae.backends import quick_initializers
-from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
+from keras_vae.checks import check_flag, check_name, check_seed, check_sizes, check_whole
 from keras_vae.factories.conv import check_strides
 from keras_vae.factories.origin import list_arguments, record
 from keras_vae.latents import DiffusionLatent
@@ -99,5 +99,5 @@ def check_network(filters, blocks, groups, attention, middle_attention):
         "blocks": check_whole("blocks", blocks, 1),
         "groups": groups,
         "attention": attention,
-        "middle_attention": bool(middle_attention),
+        "middle_attention": check_flag("middle_attention", middle_attention),
     }

@@ -2,7 +2,7 @@
 
 from keras_vae import likelihoods, networks
 from keras_vae.backends import quick_initializers
-from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
+from keras_vae.checks import check_flag, check_name, check_seed, check_sizes, check_whole
 from keras_vae.factories.conv import check_strides
 from keras_vae.factories.origin import list_arguments, record
 from keras_vae.latents import DiffusionPoint
@@ -58,7 +58,11 @@ def tiny_autoencoder(
     input_shape = check_strides(input_shape, len(blocks) - 1)
     width = check_whole("latent_channels", latent_channels, 1)
     likelihood = likelihoods.get(likelihood)
-    net = {"channels": check_whole("channels", channels, 1), "blocks": blocks, "norm": bool(norm)}
+    net = {
+        "channels": check_whole("channels", channels, 1),
+        "blocks": blocks,
+        "norm": check_flag("norm", norm),
+    }
     model = VAE(
         networks.tiny_encoder(input_shape, width, **net),
         networks.tiny_decoder(likelihood.output_shape(input_shape), width, **net),

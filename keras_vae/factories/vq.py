@@ -4,7 +4,7 @@ import inspect
 
 from keras_vae import likelihoods, networks
 from keras_vae.backends import quick_initializers
-from keras_vae.checks import check_name, check_seed, check_sizes, check_whole
+from keras_vae.checks import check_flag, check_name, check_seed, check_sizes, check_whole
 from keras_vae.factories.conv import check_convolutions, check_shape
 from keras_vae.factories.origin import list_arguments, record
 from keras_vae.latents import VectorQuantizer
@@ -49,10 +49,10 @@ def vq_vae(
         filters: widths of the encoder's convolutions, each of stride 2: two make a 7 x 7 map of
             codes of a 28 x 28 image. The decoder mirrors them. Defaults to `(32, 64)`.
         blocks: residual blocks in the encoder and in the decoder. Defaults to 2.
-        kernel_size: of the strided convolutions, along each axis. Defaults to 4.
+        kernel_size: of the strided convolutions, along each axis, at least 2. Defaults to 4.
         last_conv: whether a convolution at full size computes the decoder's outputs. Defaults to
-            True. With False the last transposed convolution does, as in the paper; for images of
-            many pixels most of the time of a step goes into that convolution.
+            True. With False the last transposed convolution does, as in the paper: the one at full
+            size takes much of the time of a step.
         activation: name of a Keras activation, or None. Defaults to `"relu"`.
         norm: as in `conv_vae`. Defaults to None, no normalisation.
         attention: as in `conv_vae`. Defaults to False.
@@ -109,7 +109,9 @@ def vq_vae(
     output_shape = likelihood.output_shape(input_shape)
     model = VAE(
         networks.code_encoder(input_shape, width, **net),
-        networks.code_decoder(output_shape, width, last_conv=bool(last_conv), **net),
+        networks.code_decoder(
+            output_shape, width, last_conv=check_flag("last_conv", last_conv), **net
+        ),
         quantizer,
         likelihood=likelihood,
         seed=seed,

@@ -27,7 +27,6 @@ class Likelihood:
       Defaults to 1. Define `output_shape` where it is not the same for all shapes.
     - `mean_activation`: name of the Keras activation that takes decoder outputs to the mean, or
       None (default) if there is none.
-    - `linear_start`: whether `begin_at` is defined. Defaults to False.
     - `uint8_scale`: what uint8 data is divided by. Defaults to 255; to 1 for counts, and to the
       highest level for levels.
     """
@@ -36,7 +35,11 @@ class Likelihood:
     num_levels = 256
     outputs_per_value = 1
     mean_activation = None
-    linear_start = False
+
+    @property
+    def linear_start(self):
+        """Whether `begin_at` is defined, so that training can begin at principal components."""
+        return type(self).begin_at is not Likelihood.begin_at
 
     @property
     def uint8_scale(self):
@@ -109,16 +112,16 @@ class Likelihood:
         raise NotImplementedError
 
     def begin_at(self, covariance):
-        """Says how training begins where the mean of the data is linear in the latents.
+        """Returns the decoder outputs that training begins with; sets the likelihood's own weights.
 
         Args:
             covariance: that of the errors of a place's channels, NumPy `(channels, channels)`, in
                 units of the data squared.
 
         Returns:
-            A matrix `(channels, outputs)` and offsets `(outputs,)`, NumPy: at a place where the
-            mean is m, `(channels,)`, the decoder returns `m @ matrix + offsets`. And the variance
-            of the noise, a number.
+            A tuple `(matrix, offsets, variance)`: NumPy `(channels, outputs)` and `(outputs,)`, by
+            which the outputs of a place are `mean @ matrix + offsets` (the mean itself if there is
+            one output for each value), and the variance of the noise, a number.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define begin_at.")
 

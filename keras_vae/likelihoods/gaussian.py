@@ -14,7 +14,10 @@ class _OneScale(Likelihood):
     """Independent values N(mean, exp(log_var)): the decoder returns the mean."""
 
     mean_activation = "linear"
-    linear_start = True
+
+    @property
+    def linear_start(self):
+        return self.mean_activation == "linear" and self.outputs_per_value == 1
 
     def begin_at(self, covariance):
         variance = math.exp(float(ops.convert_to_numpy(self.log_var)))

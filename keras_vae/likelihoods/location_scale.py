@@ -26,7 +26,6 @@ class LocationScale(Likelihood):
     """
 
     outputs_per_value = 2
-    linear_start = True
     deviation = 1.0  # the standard deviation of u
 
     def __init__(self, min_scale=1e-3):

@@ -30,7 +30,6 @@ class DiscretisedLogistic(Levels):
     """
 
     outputs_per_value = 2
-    linear_start = True
 
     def begin_at(self, covariance):
         one, ones = np.eye(len(covariance)), np.ones(len(covariance))

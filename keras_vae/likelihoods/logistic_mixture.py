@@ -40,8 +40,6 @@ class LogisticMixture(Levels):
         ValueError: if an argument is out of its range.
     """
 
-    linear_start = True
-
     def __init__(self, components=10, num_levels=256):
         super().__init__(num_levels)
         self.components = check_whole("components", components, 1)

@@ -9,6 +9,7 @@ from keras_vae.checks import check_number
 from keras_vae.likelihoods.base import seeds_of
 from keras_vae.likelihoods.location_scale import LocationScale
 
+_FEWEST = 3.0  # degrees of freedom by which training begins
 _FAR = 1e6  # where 1 + u^2 is u^2 in float32
 
 
@@ -33,8 +34,9 @@ class StudentT(LocationScale):
         self.df = check_number("df", df, 1.0)
         if self.df == 1:
             raise ValueError("df must be above 1: with df=1 there is no mean.")
-        # Up to df=2 there is none: the scale itself stands in for it.
-        self.deviation = math.sqrt(self.df / (self.df - 2)) if self.df > 2 else 1.0
+        # Of few degrees of freedom it is infinite, or far larger than most errors are.
+        df = max(self.df, _FEWEST)
+        self.deviation = math.sqrt(df / (df - 2))
 
     def log_density(self, u):
         half = (self.df + 1) / 2

@@ -50,10 +50,13 @@ def conv_encoder(input_shape, latent_shape, *, filters, hidden_units, linear, at
     return keras.Model(inputs, [layers.Add()([mean, beside]), log_var], name="encoder")
 
 
-def conv_decoder(output_shape, latent_shape, *, filters, hidden_units, linear, attend, **options):
+def conv_decoder(
+    output_shape, latent_shape, channels, *, filters, hidden_units, linear, attend, **options
+):
     """`conv_encoder` mirrored: dense layers, then transposed convolutions of stride 2.
 
-    If a linear map stands beside the network, their outputs are added.
+    If a linear map stands beside the network, their outputs are added. That map makes the data's
+    `channels`; if there are other numbers of outputs, a second one makes these from them.
     """
     net = _Network(output_shape, **options)
     z = inputs = keras.Input(latent_shape)
@@ -69,11 +72,14 @@ def conv_decoder(output_shape, latent_shape, *, filters, hidden_units, linear, a
     if linear:
         z = net.conv(output_shape[-1], 1, **_ZERO)(z)
         if len(latent_shape) == 1:
-            beside = layers.Dense(math.prod(output_shape), **_FIXED)(inputs)
-            beside = layers.Reshape(output_shape)(beside)
+            data_shape = (*output_shape[:-1], channels)
+            beside = layers.Dense(math.prod(data_shape), **_FIXED)(inputs)
+            beside = layers.Reshape(data_shape)(beside)
         else:
             patch = {"strides": 2 ** len(filters), "kinds": _TRANSPOSED}
-            beside = net.conv(output_shape[-1], 2 ** len(filters), **patch, **_FIXED)(inputs)
+            beside = net.conv(channels, 2 ** len(filters), **patch, **_FIXED)(inputs)
+        if channels != output_shape[-1]:
+            beside = net.conv(output_shape[-1], 1, **{**_FIXED, "name": "outputs"})(beside)
         z = layers.Add()([z, beside])
     return keras.Model(inputs, z, name="decoder")
 

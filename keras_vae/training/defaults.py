@@ -64,20 +64,15 @@ def picture_arguments(factory: str) -> dict:
     return {"likelihood": "learned_gaussian"} if binary else {}
 
 
-def linear_arguments(input_shape, likelihood="learned_gaussian") -> dict:
+def linear_arguments(input_shape) -> dict:
     """Returns arguments that suit pictures of a shape, of a factory that takes `linear`.
 
     The linear maps begin at the principal components. A third as many latents as a picture has
     values, up to 1,024 (fewer for large pictures, since the maps grow with both): latents that are
     not needed cost nothing in the rate.
-
-    Args:
-        input_shape: `(height, width, channels)`.
-        likelihood: as factories take it. Defaults to `"learned_gaussian"`.
     """
     values = math.prod(input_shape)
-    outputs = math.prod(likelihoods.get(likelihood).output_shape(tuple(input_shape)))
-    latents = max(1, min(_MOST_LATENTS, values // 3, _LARGEST // outputs))
+    latents = max(1, min(_MOST_LATENTS, values // 3, _LARGEST // values))
     return {"linear": True, "latent_dim": latents - (latents % 32 if latents > 32 else 0)}
 
 
@@ -134,7 +129,7 @@ def default_recipe(
     `picture_arguments` and, where they fit, `linear_arguments` apply, unless others are given.
 
     The best quality trains three times as long. For pictures the arguments of `map_arguments` apply
-    where they fit, and of uint8 with up to four channels the likelihood is one of levels, so that
+    where they fit; then the likelihood of uint8 with up to four channels is one of levels, so that
     there are bits per dimension. Else a `conv_vae` or `mlp_vae` has the networks of the published
     ones and, for data that are not pictures, their number of latents and prior.
 
@@ -170,7 +165,9 @@ def default_recipe(
         check_variants(data.x_train)
     if (shifts or flips) and len(shape) != 3:
         raise ValueError(f"Only images are shifted or mirrored. Received data of shape {shape}")
-    levels = data.x_train.dtype == "uint8" and shape[-1] <= _MOST_CHANNELS
+    levels = shape[-1] <= _MOST_CHANNELS and all(
+        part.dtype == "uint8" for part in (data.x_train, data.x_validation) if part is not None
+    )
     given = _arguments(factory, shape, arguments or {}, pictures, levels, best=quality == "best")
     return {
         "model": {"factory": factory, "arguments": {"input_shape": shape, **given}},
@@ -201,7 +198,7 @@ def _arguments(factory, shape, given, pictures, levels, best):
         places = best and "latent_dim" not in given and map_arguments(shape, given.get("filters"))
         if places:
             return {**places, **given, **of_levels}
-        given = {**linear_arguments(shape, likelihood), **given}
+        given = {**linear_arguments(shape), **given}
     if not best or factory not in _NETWORKS:
         return given
     latents = {} if pictures or placed else _LATENTS

@@ -32,13 +32,13 @@ def fit_linear(model, x, x_validation):
         x_validation: validation images; of a source 2,000 are used.
 
     Raises:
-        ValueError: if the model has no linear maps, or its decoder does not return the mean.
+        ValueError: if the model has no linear maps, or its likelihood does not define `begin_at`.
     """
     likelihood = model.likelihood
     if not (has_linear(model) and likelihood.linear_start):
         raise ValueError(
-            "fit_linear takes a conv_vae with linear=True and a likelihood whose mean may be "
-            f'linear, such as "learned_gaussian". Received: {model!r}'
+            "fit_linear takes a conv_vae with linear=True, made of named parts, and a likelihood "
+            f'that defines begin_at, such as "learned_gaussian". Received: {model!r}'
         )
     x, x_validation = sample(x, _ENOUGH), measured(x_validation)
     encoder, decoder = (net.get_layer("linear") for net in (model.encoder, model.decoder))
@@ -50,11 +50,12 @@ def fit_linear(model, x, x_validation):
     center, axes, variances, total = found
     values = len(center)
     # Of a new image the components leave more than of the images that they were fitted to.
-    left = _residual(read(x_validation), center, axes).reshape(-1, channels).astype("float64")
+    covariance = _covariance_left(read, x_validation, center, axes, channels)
     used = np.sum(variances > 1e-9 * total)
-    noise = max(np.mean(left**2) * values, total - variances.sum()) / max(1, values - used)
-    covariance = left.T @ left / len(left) + _LEAST_NOISE * np.eye(channels)
-    covariance *= max(noise, _LEAST_NOISE) * channels / np.trace(covariance)
+    noise = max(np.trace(covariance) / channels * values, total - variances.sum())
+    noise = max(noise / max(1, values - used), _LEAST_NOISE)
+    covariance += _LEAST_NOISE * np.eye(channels)
+    covariance *= noise * channels / np.trace(covariance)
     matrix, offsets, noise = likelihood.begin_at(covariance)
     # Latents beyond the components of few images have none.
     more = ((0, 0), (0, latents - axes.shape[1]))
@@ -64,14 +65,13 @@ def fit_linear(model, x, x_validation):
     scales = np.sqrt(variances - noise)
     encode = axes * (scales / variances)
     decode, bias = axes * scales, -center @ encode
-    decode = matrix.T @ decode.reshape(-1, channels, latents)  # of each place, (outputs, latents)
-    center = center.reshape(-1, channels) @ matrix + offsets
-    if on_map:
-        center = center[0]
-    else:
-        decode = decode.reshape(-1, latents).T
+    center = center[:channels] if on_map else center
+    decode = decode if on_map else decode.T
     encoder.set_weights([encode.reshape(encoder.kernel.shape), bias])
-    decoder.set_weights([decode.reshape(decoder.kernel.shape), center.reshape(decoder.bias.shape)])
+    decoder.set_weights([decode.reshape(decoder.kernel.shape), center])
+    if matrix.shape[1] != channels:
+        outputs = model.decoder.get_layer("outputs")
+        outputs.set_weights([matrix.reshape(outputs.kernel.shape), offsets])
     log_var = model.encoder.get_layer("log_var")
     log_var.bias.assign(np.log(noise / variances))
     prior = model.latent.prior
@@ -80,6 +80,15 @@ def fit_linear(model, x, x_validation):
         codes = [part.reshape(-1, values) @ encode + bias for part in codes]
         codes = np.concatenate(codes).reshape(-1, math.prod(prior.latent_shape))
         _fit_prior(prior, codes, np.resize(noise / variances, codes.shape[1]))
+
+
+def _covariance_left(read, x, center, axes, channels):
+    """The covariance of the channels in what the components leave of images."""
+    total, count = 0.0, 0
+    for i in range(0, len(x), _BATCH):
+        left = _residual(read(x[i : i + _BATCH]), center, axes).reshape(-1, channels)
+        total, count = total + (left.T @ left).astype("float64"), count + len(left)
+    return total / count
 
 
 def _fit_prior(prior, codes, var):
