@@ -246,7 +246,12 @@ def speed(results) -> str:
     from benchmarks.speed import PARTS, table
 
     parts = [(part, results.get(f"speed-{part}")) for part in PARTS]
-    return "\n".join(table(part, result["rows"]) for part, result in parts if result)
+    return "\n".join(
+        f"{result['processor']}, {result['protocol']['threads']} threads:\n\n"
+        + table(part, result["rows"])
+        for part, result in parts
+        if result
+    )
 
 
 def accelerator(results) -> str:
