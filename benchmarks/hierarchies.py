@@ -1,4 +1,4 @@
-"""Deep ladders of latents: python -m benchmarks.hierarchies [--data FILE.npz] [--images N].
+"""Deep ladders of latents: python -m benchmarks.hierarchies [--only PART] [--data FILE.npz].
 
 Ladders of small networks, with half their layers at 7 x 7 and half at 14 x 14, one channel each:
 
@@ -7,7 +7,7 @@ Ladders of small networks, with half their layers at 7 x 7 and half at 14 x 14, 
 - stability: 40 layers for two epochs of few images, in float32 and bfloat16, on TensorFlow;
 - depths: the ELBO by the number of layers, after the same steps.
 
-Each measurement has a process of its own. Writes results/hierarchies.json.
+Each measurement has a process of its own. Writes results/hierarchies-PART.json for each part.
 """
 
 import json
@@ -40,8 +40,12 @@ print(json.dumps(getattr(hierarchies, task)(**arguments)))
 """
 
 
+PARTS = ("starts", "stability", "depths")
+
+
 def main():
     parser = record.parser(__doc__)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts")
     parser.add_argument("--data", default="mnist", help="an .npz file of MNIST, instead of TFDS")
     parser.add_argument("--images", type=int, default=6_000, help="to train on (default: 6,000)")
     parser.add_argument("--epochs", type=int, default=3, help="of these images (default: 3)")
@@ -51,28 +55,28 @@ def main():
         options.data = str(record.digits(record.folder(options) / "digits.npz"))
         options.images, options.epochs = 100, 1
         depths, compared, backends = (2,), (1, 2), backends[:1]
-    trained = {"data": options.data, "images": options.images}
+    trained = {"data": options.data, "images": options.images, "epochs": options.epochs}
     few = {**trained, "images": options.images // 4, "epochs": 2, "layers": max(depths)}
-    result = {
-        "networks": NETWORKS,
-        "starts": [
-            {"backend": backend, "layers": layers, **_run("start", backend, layers=layers)}
-            for backend in backends
-            if record.installed(backend)
-            for layers in depths
-        ],
-        "stability": [
-            {"precision": name, **_run("train", policy=policy, **few)}
-            for name, policy in POLICIES.items()
-        ],
-        "depths": [
-            _run("train", layers=layers, epochs=options.epochs, **trained) for layers in compared
-        ],
-        "images": options.images,
-        "epochs": options.epochs,
-    }
-    record.write(options, "hierarchies", result)
-    print(table(result))
+    for part in options.only:
+        if part == "starts":
+            of = {"networks": NETWORKS, "batch": BATCH}
+            rows = [
+                {"backend": backend, "layers": layers, **_run("start", backend, layers=layers)}
+                for backend in backends
+                if record.installed(backend)
+                for layers in depths
+            ]
+        elif part == "stability":
+            of = few
+            rows = [
+                {"precision": name, **_run("train", policy=policy, **few)}
+                for name, policy in POLICIES.items()
+            ]
+        else:
+            of = trained
+            rows = [_run("train", layers=layers, **trained) for layers in compared]
+        record.write(options, f"hierarchies-{part}", {**of, "rows": rows})
+        print(table(part, {**of, "rows": rows}))
 
 
 def start(layers) -> dict:
@@ -131,24 +135,31 @@ def train(layers, data, images, epochs, policy="float32") -> dict:
     }
 
 
-def table(result) -> str:
-    """The tables of a result."""
-    parts = ("build", "first step", "first code", "step")
-    starts = [
-        [row["backend"], str(row["layers"]), *(f"{row[part]:.2f} s" for part in parts)]
-        for row in result["starts"]
-    ]
-    stability = [
-        [
-            row["precision"],
-            str(row["layers"]),
-            _losses(row["losses"]),
-            str(row["skipped"]),
-            f"{row['elbo']:.2f}",
+def table(part, result) -> str:
+    """The table of a part's result."""
+    rows = result["rows"]
+    if part == "starts":
+        parts = ("build", "first step", "first code", "step")
+        cells = [
+            [row["backend"], str(row["layers"]), *(f"{row[part]:.2f} s" for part in parts)]
+            for row in rows
         ]
-        for row in result["stability"]
-    ]
-    depths = [
+        return markdown(("backend", "layers", *parts), cells)
+    what = f"{result['images']:,} images, {result['epochs']} epochs:\n\n"
+    if part == "stability":
+        cells = [
+            [
+                row["precision"],
+                str(row["layers"]),
+                _losses(row["losses"]),
+                str(row["skipped"]),
+                f"{row['elbo']:.2f}",
+            ]
+            for row in rows
+        ]
+        headings = ("precision", "layers", "loss by epoch", "steps left out", "ELBO")
+        return what + markdown(headings, cells)
+    cells = [
         [
             str(row["layers"]),
             f"{row['weights']:,}",
@@ -156,17 +167,10 @@ def table(result) -> str:
             f"{row['layers_in_use']} of {row['layers']}",
             f"{row['seconds']:,.0f} s",
         ]
-        for row in result["depths"]
+        for row in rows
     ]
-    trained = f"{result['images']:,} images, {result['epochs']} epochs:\n\n"
-    return "\n".join(
-        [
-            markdown(("backend", "layers", *parts), starts),
-            markdown(("precision", "layers", "loss by epoch", "steps left out", "ELBO"), stability),
-            trained
-            + markdown(("layers", "weights", "ELBO", "layers above 0.1 nats", "time"), depths),
-        ]
-    )
+    headings = ("layers", "weights", "ELBO", "layers above 0.1 nats", "time")
+    return what + markdown(headings, cells)
 
 
 def _losses(losses):

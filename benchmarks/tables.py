@@ -270,9 +270,10 @@ def beyond_memory(results) -> str:
 
 def hierarchies(results) -> str:
     """Ladders of few and of many layers."""
-    from benchmarks.hierarchies import table
+    from benchmarks.hierarchies import PARTS, table
 
-    return table(results["hierarchies"])
+    found = {part: results.get(f"hierarchies-{part}") for part in PARTS}
+    return "\n".join(table(part, result) for part, result in found.items() if result)
 
 
 def autoencoders(results) -> str:
@@ -331,7 +332,7 @@ NEEDED = {
     "accelerator": "accelerator-gpu",
     "beyond_memory": "beyond_memory",
     "pictures": "pictures-things",
-    "hierarchies": "hierarchies",
+    "hierarchies": "hierarchies-starts",
     "autoencoders": "autoencoders",
 }
 
