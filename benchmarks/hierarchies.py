@@ -33,7 +33,6 @@ BATCH = 50
 STEPS = 3  # that are timed
 PROCESS = """
 import json, sys
-import keras_vae  # before TensorFlow, as it says
 from benchmarks import hierarchies
 task, arguments = json.loads(sys.argv[1])
 print(json.dumps(getattr(hierarchies, task)(**arguments)))

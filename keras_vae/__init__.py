@@ -1,14 +1,10 @@
 """Variational autoencoders for Keras 3: pretrained, trainable, measured."""
 
-import os
 import sys
 from pathlib import Path
 
 __version__ = "0.1.0"
 
-# TensorFlow has faster kernels for CPUs, which it uses by itself only on some processors. It reads
-# this when it is imported; afterwards nothing changes.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 # The command `keras-vae` imports what it needs when it runs: its help needs no Keras.
 if Path(sys.argv[0]).name.removesuffix(".exe") != "keras-vae":

@@ -10,7 +10,9 @@ import tempfile
 import quick_xla
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as keras_vae does, if it is imported first
+# On some processors the kernels are others by default; commands turn them on for the processes
+# that later tests start, too, and those of several devices fail with them.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 # Small models take longer to compile than to run. What one process compiled, others need not.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if os.environ.get("KERAS_BACKEND") == "jax" and "PYTEST_XDIST_WORKER" not in os.environ:

@@ -76,14 +76,20 @@ def test_completion_knows_models_factories_likelihoods_and_formats():
     assert base.complete(*exporting.FORMAT_NAMES)("sa") == ["saved_model"]
 
 
-@pytest.mark.parametrize("setting", [None, "0"])
-def test_tensorflow_uses_its_faster_kernels_unless_told_not_to(setting):
-    kernels = "from tensorflow.python.util._pywrap_util_port import IsMklEnabled"
-    variable = "os.environ['TF_ENABLE_ONEDNN_OPTS']"
-    command = f"import os, keras_vae; {kernels}; print(IsMklEnabled(), {variable})"
-    environment = {key: v for key, v in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
-    environment |= {"PYTHONPATH": os.pathsep.join(sys.path)}
-    environment |= {"TF_ENABLE_ONEDNN_OPTS": setting} if setting else {}
-    options = {"env": environment, "capture_output": True, "text": True, "timeout": 300}
-    result = subprocess.run([sys.executable, "-c", command], **options)
-    assert result.stdout.split() == [str(setting is None), setting or "1"], result.stderr
+@pytest.mark.parametrize(
+    ("devices", "setting", "expected"), [(None, None, "1"), (2, None, None), (1, "0", "0")]
+)
+def test_commands_turn_on_faster_kernels_unless_devices_share_a_batch_or_told_not_to(
+    monkeypatch, devices, setting, expected
+):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", setting or "")
+    if setting is None:
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    found = []
+    command = base.Computing(
+        "train", callback=lambda devices: found.append(os.environ.get("TF_ENABLE_ONEDNN_OPTS"))
+    )
+    with command.make_context("train", []) as context:
+        context.params["devices"] = devices
+        command.invoke(context)
+    assert found == [expected]

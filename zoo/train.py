@@ -4,6 +4,7 @@ Recipes are toml files in zoo/recipes; `keras_vae.training.recipes` says what th
 """
 
 import argparse
+import os
 import tomllib
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def main():
     parser.add_argument("--devices", type=int, help="GPUs that share each batch (default: one)")
     options = parser.parse_args()
     recipe = read_recipe(options.name)
+    if options.devices in (None, 1):
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command `keras-vae train` does
 
     from keras_vae import data, training
 

@@ -35,6 +35,10 @@ class Computing(TyperCommand):
     """A command that needs Keras: it is loaded once the arguments are known to be good."""
 
     def invoke(self, ctx):
+        # TensorFlow's faster kernels for CPUs, which it uses by itself on some processors only.
+        # With them one of several devices fails if a batch has no example for it (TensorFlow 2.21).
+        if ctx.params.get("devices") in (None, 1):
+            os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
         with _quiet_start():
             import keras
 
