@@ -188,7 +188,7 @@ def _build(layers):
 
 def _run(task, backend=BACKENDS[0], **arguments):
     command = [sys.executable, "-c", PROCESS, json.dumps([task, arguments])]
-    environment = {**os.environ, "KERAS_BACKEND": backend}
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_ENABLE_ONEDNN_OPTS": "1"}
     options = {"cwd": record.ROOT, "env": environment, "stdout": subprocess.PIPE, "text": True}
     run = subprocess.run(command, check=True, **options)
     row = json.loads(run.stdout.splitlines()[-1])
