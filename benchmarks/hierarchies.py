@@ -37,14 +37,12 @@ from benchmarks import hierarchies
 task, arguments = json.loads(sys.argv[1])
 print(json.dumps(getattr(hierarchies, task)(**arguments)))
 """
-
-
 PARTS = ("starts", "stability", "depths")
 
 
 def main():
     parser = record.parser(__doc__)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="(default: all)")
     parser.add_argument("--data", default="mnist", help="an .npz file of MNIST, instead of TFDS")
     parser.add_argument("--images", type=int, default=6_000, help="to train on (default: 6,000)")
     parser.add_argument("--epochs", type=int, default=3, help="of these images (default: 3)")
@@ -82,9 +80,11 @@ def start(layers) -> dict:
     """Times a new model until its first step and code, and a step after that, in seconds."""
     import keras
 
+    import keras_vae
+
     x = np.random.default_rng(0).integers(0, 256, (BATCH * STEPS, 28, 28, 1), dtype="uint8")
     times = [time.perf_counter()]
-    model = _build(layers)
+    model = keras_vae.ladder_vae((28, 28, 1), **NETWORKS, layers=_places(layers), seed=0)
     times.append(time.perf_counter())
     optimizer = keras.optimizers.Adamax(OF_STEP["learning_rate"], global_clipnorm=OF_STEP["clip"])
     model.compile(optimizer)
@@ -178,12 +178,6 @@ def _losses(losses):
 
 def _places(layers):
     return [0, layers // 2, layers - layers // 2]
-
-
-def _build(layers):
-    import keras_vae
-
-    return keras_vae.ladder_vae((28, 28, 1), **NETWORKS, layers=_places(layers), seed=0)
 
 
 def _run(task, backend=BACKENDS[0], **arguments):

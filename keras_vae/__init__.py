@@ -5,7 +5,6 @@ from pathlib import Path
 
 __version__ = "0.1.0"
 
-
 # The command `keras-vae` imports what it needs when it runs: its help needs no Keras.
 if Path(sys.argv[0]).name.removesuffix(".exe") != "keras-vae":
     from keras_vae import callbacks as callbacks

@@ -52,8 +52,8 @@ def train(
         Quality,
         typer.Option(
             help="fast: minutes. best: three times as many epochs of a slower network; of pictures "
-            "the latents lie on a map, which keeps far more detail, and there are bits per "
-            "dimension."
+            "the latents lie on a map, which keeps far more detail, and their bits per dimension "
+            "are reported."
         ),
     ] = "fast",
     size: FittedSize = None,
@@ -80,7 +80,7 @@ def train(
         str | None,
         typer.Option(
             help=f"One of {', '.join(LIKELIHOOD_NAMES)}. Default: the factory's; "
-            "learned_gaussian for pictures, of the best quality one of their levels.",
+            "for pictures learned_gaussian, or with --quality best logistic_mixture.",
             autocompletion=complete(*LIKELIHOOD_NAMES),
         ),
     ] = None,

@@ -121,7 +121,7 @@ def _cropping(layer, before, after, store):
 
 
 def nothing(layer, before, after, _):
-    """What leaves the numbers, and their order, as they are."""
+    """Returns None: the numbers, and their order, stay as they are."""
     return None
 
 
