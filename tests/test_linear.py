@@ -215,6 +215,37 @@ def test_the_prior_of_latents_on_a_map_is_the_covariance_of_all_codes():
     assert model.elbo(HELD_OUT).mean() > plain.elbo(HELD_OUT).mean() + 1
 
 
+@pytest.mark.parametrize(
+    "latents",
+    [{"latent_dim": 20}, {"latent_dim": 44}, {"latent_dim": None, "latent_shape": (2, 2, 9)}],
+    ids=str,
+)
+def test_the_errors_that_a_likelihood_begins_with_are_those_of_drawn_codes(latents, monkeypatch):
+    # What is left is in one colour more than in others, the noise of the codes is not.
+    rng = np.random.default_rng(5)
+    sizes = np.geomspace(0.2, 0.01, 48).reshape(16, 3) * [1.0, 0.6, 0.2]
+    axes = np.linalg.qr(rng.normal(size=(48, 48)) * np.tile([1.0, 0.8, 0.2], 16)[:, None])[0]
+    x = (0.5 + rng.normal(size=(1500, 48)) * sizes.ravel() @ axes.T).reshape(-1, 4, 4, 3)
+    x = x.astype("float32")
+    model, given = small(likelihood="pixel_gaussian", **latents), []
+    begin_at = type(model.likelihood).begin_at
+
+    def noted(self, covariance):
+        given.append(covariance)
+        return begin_at(self, covariance)
+
+    monkeypatch.setattr(type(model.likelihood), "begin_at", noted)
+    training.fit_linear(model, x, x)
+    codes = model.sample_posterior(np.tile(x, (4, 1, 1, 1)), seed=0)
+    drawn = keras.ops.convert_to_numpy(model.decoder.get_layer("linear")(codes))
+    if drawn.ndim == 2:
+        drawn = drawn.reshape(-1, 4, 4, 3)
+    errors = (np.tile(x, (4, 1, 1, 1)) - drawn).reshape(-1, 3).astype("float64")
+    expected = errors.T @ errors / len(errors)
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    np.testing.assert_allclose(given[0] / scale, expected / scale, atol=0.03)
+
+
 def test_a_learned_scale_is_what_held_out_images_need():
     model = small()
     training.fit_linear(model, TRAIN, HELD_OUT)

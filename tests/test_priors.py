@@ -28,6 +28,7 @@ MAKERS = {
     "mixture": lambda: priors.MixtureOfGaussians(5, seed=1),
     "realnvp": lambda: priors.RealNVP(4, (16,)),
     "low_rank": lambda: priors.LowRankGaussian(1, seed=1),
+    "channel_flow": lambda: priors.ChannelFlow((1, 1), 8, rank=1, seed=1),
 }
 
 
@@ -108,6 +109,59 @@ def test_a_new_flow_is_the_standard_normal():
     z = np.random.default_rng(0).standard_normal((20, 9)).astype("float32")
     expected = stats.norm.logpdf(z).sum(axis=1)
     np.testing.assert_allclose(ops.convert_to_numpy(flow.log_prob(z)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(6,), (3, 6), (2, 2, 6), (2, 1, 2, 6)], ids=str)
+def test_channels_depend_on_the_groups_before_theirs_only(shape):
+    """The density is that of its base at u, and the Jacobian of u; samples have the same u."""
+    flow = trained(priors.ChannelFlow((1, 2), 4, rank=2, seed=0), shape, scale=0.2)
+    assert [flow.networks[i].output_shape[-1] for i in range(2)] == [2 * 2, 2 * 3]
+    d, rng = math.prod(shape), np.random.default_rng(1)
+    z = rng.standard_normal((1, *shape)).astype("float32")
+    seen = {}
+
+    def u_of(z):
+        original = flow.base.log_prob
+        flow.base.log_prob = lambda u: seen.setdefault("u", u) is None or original(u)
+        try:
+            seen.clear()
+            flow.log_prob(z)
+        finally:
+            flow.base.log_prob = original
+        return ops.convert_to_numpy(seen["u"]).reshape(len(z), d).astype("float64")
+
+    step = 1e-2 * np.eye(d).reshape(d, *shape)
+    plus, minus = (u_of((z + sign * step).astype("float32")) for sign in (1, -1))
+    jacobian = (plus - minus) / 2e-2  # [j, i]: of u_i in z_j
+    of_channel = np.arange(d) % 6
+    group = np.digitize(of_channel, [1, 3])
+    assert (jacobian[group[:, None] > group[None, :]] == 0).all()
+    within = group[:, None] == group[None, :]
+    assert (np.abs(jacobian[within & ~np.eye(d, dtype=bool)]) < 1e-6).all()
+    assert (np.abs(jacobian[group[:, None] < group[None, :]]) > 0).mean() > 0.9
+    u = u_of(z).reshape(z.shape).astype("float32")
+    expected = ops.convert_to_numpy(flow.base.log_prob(u)) + np.linalg.slogdet(jacobian)[1]
+    np.testing.assert_allclose(ops.convert_to_numpy(flow.log_prob(z)), expected, atol=2e-2)
+    drawn = flow.sample(5, np.random.default_rng(3))
+    np.testing.assert_allclose(
+        u_of(drawn), flow.base.sample(5, np.random.default_rng(3)).reshape(5, d), atol=1e-4
+    )
+
+
+def test_a_new_channel_flow_is_its_base_and_its_groups_are_octaves():
+    flow = priors.ChannelFlow(rank=3, seed=0)
+    flow.build((None, 2, 2, 32))
+    assert flow.starts == [2, 4, 8, 16]
+    z = np.random.default_rng(0).standard_normal((5, 2, 2, 32)).astype("float32")
+    np.testing.assert_allclose(
+        *(ops.convert_to_numpy(prior.log_prob(z)) for prior in (flow, flow.base)), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("groups", [(4, 2), (2, 2, 2), (2, 3), (4,), None])
+def test_a_channel_flow_needs_channels_for_its_groups(groups):
+    with pytest.raises(ValueError, match="as many as its groups have together"):
+        priors.ChannelFlow(groups).build((None, 3, 1 if groups is None else 4))
 
 
 def test_couplings_are_initialised_like_dense_layers():
@@ -211,6 +265,9 @@ def test_the_log_likelihood_is_the_integral_over_the_prior():
         ({"name": "realnvp", "depth": 3}, "Unrecognized keyword arguments passed to RealNVP"),
         ({"name": "realnvp", "activation": "glu"}, "takes no activation that halves its input"),
         ({"name": "realnvp", "couplings": 0}, "couplings must be a whole number >= 1"),
+        ({"name": "channel_flow", "filters": 0}, "filters must be a whole number >= 1"),
+        ({"name": "channel_flow", "groups": (1, 0)}, "groups"),
+        ({"name": "channel_flow", "activation": "glu"}, "takes no activation that halves"),
         ({"name": "mixture", "components": 1.5}, "components must be a whole number"),
         ({"class_name": "Lambda", "config": {}}, "prior must be an object of keras_vae.priors"),
     ],

@@ -58,8 +58,9 @@ def conv_vae(
             beside the decoder. It is zero, and not trained: `keras_vae.training.fit_linear` makes
             it the principal components of the data; with `latent_shape` those of patches, one for
             each place. Defaults to False.
-        prior: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, `"low_rank"`, a dict of such a name
-            and arguments, or an object of `keras_vae.priors`. Defaults to None, which is N(0, I).
+        prior: a name in `keras_vae.priors.PRIORS`, such as `"realnvp"` or `"low_rank"`, a dict of
+            such a name and arguments, or an object of `keras_vae.priors`. Defaults to None, which
+            is N(0, I).
         likelihood: a name in `keras_vae.likelihoods.LIKELIHOODS`, such as `"gaussian"` or
             `"discretised_logistic"`, a dict of such a name and arguments, or an object of
             `keras_vae.likelihoods`. Defaults to `"bernoulli"`.

@@ -30,8 +30,9 @@ def mlp_vae(
             linear model. Defaults to `(512, 256)`.
         activation: name of a Keras activation, or None. `"glu"` makes gated layers (Dauphin et al.
             2017, arXiv 1612.08083), each of two Dense. Defaults to `"relu"`.
-        prior: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, `"low_rank"`, a dict of such a name
-            and arguments, or an object of `keras_vae.priors`. Defaults to None, which is N(0, I).
+        prior: a name in `keras_vae.priors.PRIORS`, such as `"realnvp"` or `"low_rank"`, a dict of
+            such a name and arguments, or an object of `keras_vae.priors`. Defaults to None, which
+            is N(0, I).
         likelihood: a name in `keras_vae.likelihoods.LIKELIHOODS`, such as `"gaussian"` or
             `"discretised_logistic"`, a dict of such a name and arguments, or an object of
             `keras_vae.likelihoods`. Defaults to `"bernoulli"`.

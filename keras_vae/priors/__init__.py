@@ -3,6 +3,7 @@
 from keras_vae.checks import get_part, name_of_part, shown
 from keras_vae.priors.base import Prior as Prior
 from keras_vae.priors.base import StandardNormal as StandardNormal
+from keras_vae.priors.channel_flow import ChannelFlow as ChannelFlow
 from keras_vae.priors.codes import CodeTransformer as CodeTransformer
 from keras_vae.priors.flow import RealNVP as RealNVP
 from keras_vae.priors.low_rank import LowRankGaussian as LowRankGaussian
@@ -16,6 +17,7 @@ PRIORS = {
     "vamp": VampPrior,
     "realnvp": RealNVP,
     "low_rank": LowRankGaussian,
+    "channel_flow": ChannelFlow,
 }
 CODE_PRIORS = {"transformer": CodeTransformer}
 
@@ -24,9 +26,8 @@ def get(identifier) -> Prior:
     """Returns a prior over continuous latents, given its name, a dict or the prior itself.
 
     Args:
-        identifier: `"normal"`, `"mixture"`, `"vamp"`, `"realnvp"`, `"low_rank"`, a dict with a name
-            and arguments such as `{"name": "realnvp", "couplings": 8}`, or a `Prior`. None means
-            the standard normal.
+        identifier: a name in `PRIORS`, such as `"mixture"`, a dict with a name and arguments such
+            as `{"name": "realnvp", "couplings": 8}`, or a `Prior`. None means the standard normal.
 
     Raises:
         ValueError: if `identifier` is anything else.

@@ -54,8 +54,12 @@ def fit_linear(model, x, x_validation):
     used = np.sum(variances > 1e-9 * total)
     noise = max(np.trace(covariance) / channels * values, total - variances.sum())
     noise = max(noise / max(1, values - used), _LEAST_NOISE)
-    covariance += _LEAST_NOISE * np.eye(channels)
-    covariance *= noise * channels / np.trace(covariance)
+    left = noise * max(values - used, 0) / values
+    covariance *= left * channels / max(np.trace(covariance), 1e-30)
+    # A code is drawn: along each component it errs by the noise, as in what is left.
+    errors = axes * np.sqrt(np.minimum(variances, noise))
+    errors = errors.reshape(-1, channels, axes.shape[1])
+    covariance += np.einsum("pci,pdi->cd", errors, errors) * channels / values
     matrix, offsets, noise = likelihood.begin_at(covariance)
     # Latents beyond the components of few images have none.
     more = ((0, 0), (0, latents - axes.shape[1]))
