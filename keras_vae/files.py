@@ -9,6 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 from numpy.lib import format
 
@@ -39,13 +40,18 @@ def replacing(path):
         partial.unlink(missing_ok=True)
 
 
-def write_weights(model, path):
+def write_weights(model, path, *, float16=False):
     """Writes the weights of a Keras model to a `.weights.h5` file, as `write_bytes` does.
 
     The file is made in memory, since HDF5 crashes the process if the disk is full.
+
+    Args:
+        float16: whether floats are stored in 16 bits. Defaults to False.
     """
     content = _WeightsInMemory()
     model.save_weights(content)
+    if float16:
+        content = _in_float16(content)
     write_bytes(path, content.getbuffer())
 
 
@@ -136,6 +142,24 @@ def _naming(path):
         if error.errno is None:
             raise
         raise type(error)(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+def _in_float16(content):
+    """A copy of an HDF5 file, in memory, whose floats have 16 bits."""
+    copy = io.BytesIO()
+    with h5py.File(content, "r") as source, h5py.File(copy, "w") as target:
+
+        def add(name, item):
+            if isinstance(item, h5py.Group):
+                new = target.create_group(name)
+            else:
+                is_float = np.issubdtype(item.dtype, np.floating)
+                new = target.create_dataset(name, data=item[()], dtype="f2" if is_float else None)
+            new.attrs.update(item.attrs)
+
+        target.attrs.update(source.attrs)
+        source.visititems(add)
+    return copy
 
 
 class _WeightsInMemory(io.BytesIO):

@@ -3,6 +3,7 @@
 import json
 
 import loopback_hub
+import numpy as np
 import pytest
 
 import keras_vae
@@ -11,6 +12,7 @@ from keras_vae.layouts import LARGEST_JSON
 
 loopback, files, served = loopback_hub.loopback, loopback_hub.files, loopback_hub.served
 MINE = "hf://me/mine"
+X = np.random.default_rng(0).random((4, 8, 8, 1), dtype="float32")
 
 
 BAD_METADATA = [
@@ -61,3 +63,36 @@ def test_a_folder_with_too_large_a_config_is_refused(tmp_path, files):
     (tmp_path / "config.json").write_bytes(b" " * (LARGEST_JSON + 1))
     with pytest.raises(WeightsError, match="has more than the"):
         keras_vae.load(tmp_path)
+
+
+@pytest.mark.usefixtures("eager")
+def test_weights_in_float16_are_half_as_large_and_what_keras_reads(tmp_path):
+    model = keras_vae.vq_vae((8, 8, 1), 16, 64, (64,), seed=0)
+    for name, float16 in (("whole", False), ("half", True)):
+        keras_vae.save_to_folder(model, tmp_path / name, float16=float16)
+    whole, half = (tmp_path / name / "model.weights.h5" for name in ("whole", "half"))
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    loaded = keras_vae.load(tmp_path / "half")
+    rounded = [weight.astype("float16") for weight in model.get_weights()]
+    for got, expected, weight in zip(loaded.get_weights(), rounded, loaded.weights):
+        assert "16" not in str(weight.dtype)
+        np.testing.assert_array_equal(got, expected)
+    again = keras_vae.vq_vae((8, 8, 1), 16, 64, (64,), seed=1)
+    again.load_weights(half)
+    np.testing.assert_array_equal(again.encode(X), loaded.encode(X))
+    told = json.loads((tmp_path / "half" / "metadata.json").read_text())
+    assert told["rounded_to"] == "float16"
+
+
+def test_weights_beyond_float16_are_refused_before_anything_is_written(tmp_path):
+    model = keras_vae.mlp_vae((8, 8, 1), 2, (4,), seed=0)
+    weights = model.get_weights()
+    weights[0][0, 0] = 7e4
+    model.set_weights(weights)
+    keras_vae.save_to_folder(model, tmp_path / "model")
+    before = (tmp_path / "model" / "model.weights.h5").read_bytes()
+    with pytest.raises(ValueError, match="holds numbers above 65,504, where float16 ends"):
+        keras_vae.save_to_folder(model, tmp_path / "model", float16=True)
+    assert (tmp_path / "model" / "model.weights.h5").read_bytes() == before
+    with pytest.raises(ValueError, match="float16 must be True or False"):
+        keras_vae.save_to_folder(model, tmp_path / "model", float16="half")

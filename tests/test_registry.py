@@ -172,8 +172,12 @@ def test_new_weights_keep_the_repository_and_lose_the_pin(copied, monkeypatch, t
     monkeypatch.setattr(sys, "argv", ["zoo.train", *arguments, "--out", str(tmp_path / "run")])
     train.main()
     arguments += ["--run", str(tmp_path / "run"), "--num-samples", "2"]
-    run_publish(monkeypatch, *arguments)
+    run_publish(monkeypatch, *arguments, "--float16")
     entry = keras_vae.info("vq-mnist")
+    assert entry.pop("rounded_to") == "float16"
+    assert entry["bytes"] < (copied.parent / "vq-mnist.weights.h5").stat().st_size + 1
+    assert "They are stored in float16" in zoo_card("vq-mnist")
+    assert not list(copied.parent.glob("new-*"))
     assert (entry["repository"], entry["revision"]) == ("me/vq", None)
     assert (entry["factory"], entry["training"]["seed"]) == ("mlp_vae", 5)
     assert set(entry) == set(ENTRY)

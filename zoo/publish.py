@@ -14,7 +14,7 @@ import argparse
 import json
 import os
 import re
-import shutil
+import tempfile
 from pathlib import Path
 
 from zoo.train import read_recipe
@@ -35,6 +35,9 @@ def main():
     task.add_argument("--pin", metavar="COMMIT", help="the commit on the Hub with these weights")
     parser.add_argument("--repository", help="with --pin: ORG/NAME on the Hub, if it changes")
     parser.add_argument("--data", help="an .npz file of the data set, instead of TFDS")
+    parser.add_argument(
+        "--float16", action="store_true", help="with --run: store the weights in 16 bits"
+    )
     parser.add_argument("--num-samples", type=int, default=100, help="importance samples of nll")
     options = parser.parse_args()
     if options.pin:
@@ -42,7 +45,7 @@ def main():
     elif options.measure:
         measure(options.name, options.data, options.num_samples)
     else:
-        publish(options.name, Path(options.run), options.data, options.num_samples)
+        publish(options.name, Path(options.run), options)
     print("Then: python -m zoo.table && python -m zoo.cards")
 
 
@@ -75,14 +78,15 @@ def measure(name: str, source: str | None, num_samples: int):
     _write({**entries, name: {**entries[name], **figures}})
 
 
-def publish(name: str, run: Path, source: str | None, num_samples: int):
+def publish(name: str, run: Path, options):
     """Measures the model of a finished run and makes it the published model of its recipe."""
+    source, num_samples = options.data, options.num_samples
     recipe = read_recipe(name)
     state = json.loads((run / "state.json").read_text())
     if state["plan"]["run"] != recipe:
         raise SystemExit(f"{run} was not made by the recipe zoo/recipes/{name}.toml")
 
-    from keras_vae import data, registry, training
+    from keras_vae import data, hub, registry, training
     from keras_vae.hub import folder
 
     try:
@@ -91,11 +95,14 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
         raise SystemExit(str(error)) from error
     dataset = recipe["data"]["name"]
     record = data.DATASETS[dataset]
-    figures = _figures(model, dataset, source, num_samples)
     file = f"{name}.weights.h5"
-    staged = registry.PRETRAINED / f"new-{name}"
-    folder.save_to_folder(model, staged)
-    facts = folder.read_metadata(staged)
+    with tempfile.TemporaryDirectory(prefix="new-", dir=registry.PRETRAINED) as staged:
+        folder.save_to_folder(model, staged, float16=options.float16)
+        model = hub.load(staged)  # as it is stored
+        figures = _figures(model, dataset, source, num_samples)
+        facts = folder.read_metadata(staged)
+        _draw(model, name, source or dataset)
+        os.replace(Path(staged, folder.WEIGHTS), registry.PRETRAINED / file)
     del facts["saved_with"]
     entries = _entries()
     entry = {
@@ -117,9 +124,6 @@ def publish(name: str, run: Path, source: str | None, num_samples: int):
             **state["made_on"],
         },
     }
-    _draw(model, name, source or dataset)
-    os.replace(staged / folder.WEIGHTS, registry.PRETRAINED / file)
-    shutil.rmtree(staged)
     _write({**entries, name: entry})
     print(f"Published {name}: {entry['bytes']} bytes, sha256 {entry['sha256']}")
 

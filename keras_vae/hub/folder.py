@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_vae import likelihoods
+from keras_vae.checks import check_flag
 from keras_vae.factories import recorded
 from keras_vae.files import sha256, write_json, write_weights
 from keras_vae.hub import architecture
@@ -69,7 +70,7 @@ def check_file(path, entry):
         raise WeightsError(f"{path} has {got}, not {expected}: it is damaged or another file.")
 
 
-def save_to_folder(model, folder):
+def save_to_folder(model, folder, *, float16=False):
     """Saves a trained model in a folder that `load` reads.
 
     A model of a factory is saved as the factory's name and arguments. Any other is saved as an
@@ -81,10 +82,13 @@ def save_to_folder(model, folder):
         folder: where `config.json`, `model.weights.h5` and `metadata.json` go; made if it does not
             exist. An earlier model in it is replaced once the new one is complete; other files in
             it stay.
+        float16: whether the weights are rounded to 16 bits, for a file of half the size. The model
+            that `load` makes computes in float32 all the same. Defaults to False.
 
     Raises:
-        ValueError: if the model is not built, if its outputs are not finite, or if it has a part
-            that is neither of Keras nor of keras_vae, which `model.save("model.keras")` saves.
+        ValueError: if the model is not built, if its outputs are not finite or, with `float16`, one
+            of its weights would not be, or if it has a part that is neither of Keras
+            nor of keras_vae, which `model.save("model.keras")` saves.
 
     Example:
 
@@ -94,13 +98,16 @@ def save_to_folder(model, folder):
     """
     model.check_built()
     config, clone = _clone(model)
+    if check_flag("float16", float16):
+        _round(clone)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as staged:
         staged = Path(staged)
-        write_weights(clone, staged / WEIGHTS)
+        write_weights(clone, staged / WEIGHTS, float16=float16)
         saved_with = {"keras": keras.version(), "backend": keras.backend.backend()}
-        facts = {**describe(clone, staged / WEIGHTS), "saved_with": saved_with}
+        rounded = {"rounded_to": "float16"} if float16 else {}
+        facts = {**describe(clone, staged / WEIGHTS), **rounded, "saved_with": saved_with}
         write_entry(staged, {**config, **facts})
         # The metadata vouch for the weights: until they follow, `load` refuses the new weights.
         for name in (WEIGHTS, CONFIG, METADATA):
@@ -140,6 +147,20 @@ def _clone(model):
             if len(got) == len(outputs) and np.allclose(got, outputs, **close):
                 return config, clone
     raise ValueError(f"{model!r} cannot be made again from plain data. Save it with model.save.")
+
+
+def _round(model):
+    """Rounds the weights to float16, in place."""
+    for weight in model.weights:
+        if "float" in str(weight.dtype):
+            with np.errstate(over="ignore"):
+                rounded = keras.ops.convert_to_numpy(weight).astype("float16")
+            if not np.isfinite(rounded).all():
+                raise ValueError(
+                    f"{weight.path} holds numbers above 65,504, where float16 ends. Save the model "
+                    "without float16."
+                )
+            weight.assign(rounded.astype("float32"))
 
 
 def _configs(model):
