@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import record
 from keras_vae import data, training
-from keras_vae.training.linear import psnr
+from keras_vae.training.components import psnr
 
 LEVELS = 256
 

@@ -9,7 +9,7 @@ import pytest
 import keras_vae
 from keras_vae import data, likelihoods, training
 from keras_vae.data.variants import count_variants, variants
-from keras_vae.training import linear
+from keras_vae.training import components
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -36,9 +36,9 @@ def pca(x, new, count):
 
 @pytest.mark.parametrize("few", [0, 60, 100])  # by power iteration, from 48 values, or 90 images
 def test_components_are_those_of_the_singular_value_decomposition(monkeypatch, few):
-    monkeypatch.setattr(linear, "_FEW", few)
-    monkeypatch.setattr(linear, "_MORE", 10)
-    center, axes, found, total = linear.principal_components(np.asarray, X, 5)
+    monkeypatch.setattr(components, "_FEW", few)
+    monkeypatch.setattr(components, "_MORE", 10)
+    center, axes, found, total = components.principal_components(np.asarray, X, 5)
     residual, expected = pca(X, X, 5)
     np.testing.assert_allclose(center, X.reshape(90, -1).mean(0), atol=1e-6)
     np.testing.assert_allclose(found, expected[:5], rtol=1e-3)
@@ -48,16 +48,16 @@ def test_components_are_those_of_the_singular_value_decomposition(monkeypatch, f
 
 
 def test_more_components_than_there_are_images_are_no_more(tmp_path):
-    got, count = linear.psnr_of_components(TRAIN[:9], HELD_OUT, np.asarray, 30)
+    got, count = components.psnr_of_components(TRAIN[:9], HELD_OUT, np.asarray, 30)
     residual, _ = pca(TRAIN[:9], HELD_OUT, 8)
-    assert count == 8 and got == pytest.approx(linear.psnr(residual), abs=1e-3)
+    assert count == 8 and got == pytest.approx(components.psnr(residual), abs=1e-3)
 
 
 def test_more_latents_than_images_are_a_start_too():
     model = small(latent_dim=40)
     training.fit_linear(model, np.concatenate([TRAIN[:6]] * 2), HELD_OUT)
     left = HELD_OUT - model.reconstruct(HELD_OUT)
-    assert linear.psnr(left) > linear.psnr(pca(TRAIN[:6], HELD_OUT, 5)[0]) - 1.0
+    assert components.psnr(left) > components.psnr(pca(TRAIN[:6], HELD_OUT, 5)[0]) - 1.0
 
 
 def test_the_start_is_probabilistic_pca_and_its_bound_is_tight():
@@ -74,8 +74,10 @@ def test_the_start_is_probabilistic_pca_and_its_bound_is_tight():
     # The posterior of a linear model is Gaussian: the ELBO is log p(x) itself, whatever the sample.
     bound = model.log_likelihood(HELD_OUT, num_samples=2)
     np.testing.assert_allclose(bound, exact, rtol=1e-3, atol=0.05)
-    components = -10 * math.log10(np.mean(pca(TRAIN, HELD_OUT, 5)[0] ** 2))
-    assert linear.psnr(HELD_OUT - model.reconstruct(HELD_OUT)) == pytest.approx(components, abs=0.3)
+    expected = -10 * math.log10(np.mean(pca(TRAIN, HELD_OUT, 5)[0] ** 2))
+    assert components.psnr(HELD_OUT - model.reconstruct(HELD_OUT)) == pytest.approx(
+        expected, abs=0.3
+    )
 
 
 ERRORS = np.array([[4.0, 2.5, 1.0], [2.5, 5.0, 2.0], [1.0, 2.0, 3.0]]) / 1000
@@ -246,6 +248,52 @@ def test_the_errors_that_a_likelihood_begins_with_are_those_of_drawn_codes(laten
     np.testing.assert_allclose(given[0] / scale, expected / scale, atol=0.03)
 
 
+@pytest.mark.parametrize("likelihood", ["learned_gaussian", "pixel_gaussian"])
+@pytest.mark.parametrize("shape", [(12, 2), (8, 4, 3)], ids=str)
+def test_a_vq_model_begins_with_the_means_of_patches(shape, likelihood):
+    rng = np.random.default_rng(1)
+    x = np.clip(rng.normal(0.5, 0.2, (60, *shape)).cumsum(axis=1) / 4, 0, 1).astype("float32")
+    model = keras_vae.vq_vae(
+        shape, 9, 5, (4,), blocks=1, linear=True, last_conv=False, likelihood=likelihood, seed=0
+    )
+    training.fit_linear(model, x[:40], x[40:])
+    codebook = keras.ops.convert_to_tensor(model.latent.codebook.vectors)
+    vectors = keras.ops.reshape(codebook, (9, *(1,) * (len(shape) - 1), 5))
+    means = keras.ops.convert_to_numpy(model.decoder.get_layer("linear")(vectors)).reshape(9, -1)
+    new = patches_of(x[40:], 2)
+    # The components leave the same of a patch whatever its code.
+    nearest = np.argmin(np.square(new[:, None] - means[None]).sum(-1), 1)
+    np.testing.assert_array_equal(model.encode(x[40:]).ravel(), nearest)
+    errors = new - means[nearest]
+    expected = errors.reshape(-1, shape[-1]).T @ errors.reshape(-1, shape[-1])
+    expected /= errors.size / shape[-1]
+    left = x[40:] - model.reconstruct(x[40:])
+    np.testing.assert_allclose(np.mean(left**2), np.mean(errors**2), rtol=1e-4)
+    if likelihood == "learned_gaussian":
+        scale = math.sqrt(np.trace(expected) / shape[-1])
+        assert model.likelihood.scale == pytest.approx(scale, rel=1e-3)
+    used = np.bincount(model.encode(x[:40]).ravel(), minlength=9)
+    assert (used > 0).all()
+    other = keras_vae.vq_vae(shape, 9, 5, (4,), likelihood="learned_gaussian", seed=0)
+    bound = model.elbo(x[40:]).mean()
+    assert bound > other.elbo(x[40:]).mean()
+
+
+def test_k_means_are_means_of_what_is_nearest_to_them():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(3000, 2)) + rng.integers(0, 3, (3000, 1)) * 4
+    vectors = vectors.astype("float32")
+    means = components.k_means(vectors, 6, np.random.default_rng(1), passes=100)
+    distance = np.square(vectors[:, None] - means[None]).sum(-1)
+    nearest = distance.argmin(1)
+    for k in range(6):
+        np.testing.assert_allclose(vectors[nearest == k].mean(0), means[k], atol=1e-3)
+    few = components.k_means(vectors, 6, np.random.default_rng(1), passes=0)
+    assert distance.min(1).mean() < np.square(vectors[:, None] - few[None]).sum(-1).min(1).mean()
+    twice = components.k_means(vectors[:4], 6, np.random.default_rng(1))
+    assert set(map(tuple, twice)) <= set(map(tuple, vectors[:4]))
+
+
 def test_a_learned_scale_is_what_held_out_images_need():
     model = small()
     training.fit_linear(model, TRAIN, HELD_OUT)
@@ -258,7 +306,7 @@ def test_a_learned_scale_is_what_held_out_images_need():
 
 def test_a_model_without_linear_maps_of_the_mean_is_refused():
     for arguments in ({"linear": False}, {"likelihood": "bernoulli"}):
-        with pytest.raises(ValueError, match="fit_linear takes a conv_vae with linear=True"):
+        with pytest.raises(ValueError, match="fit_linear takes a conv_vae or vq_vae with"):
             training.fit_linear(small(**arguments), TRAIN, HELD_OUT)
 
 
@@ -283,8 +331,8 @@ def test_pictures_begin_at_the_components_and_training_does_not_make_them_worse(
     model, history = training.follow(recipe(parts, epochs=2, learning_rate=1.0), parts, tmp_path)
     assert [entry["epoch"] for entry in history] == [0, 1, 2]
     assert training.best_epoch(history)["epoch"] == 0
-    components = linear.psnr(pca(TRAIN, HELD_OUT, 5)[0])
-    assert linear.psnr(HELD_OUT - model.reconstruct(HELD_OUT)) > components - 0.3
+    expected = components.psnr(pca(TRAIN, HELD_OUT, 5)[0])
+    assert components.psnr(HELD_OUT - model.reconstruct(HELD_OUT)) > expected - 0.3
     more, longer = training.follow(recipe(parts, epochs=3, learning_rate=1.0), parts, tmp_path)
     assert [entry["epoch"] for entry in longer] == [0, 1, 2, 3]
     np.testing.assert_array_equal(more.reconstruct(X), model.reconstruct(X))

@@ -229,7 +229,8 @@ def _report_quality(model, parts):
 
     Of levels it also says how many bits they take.
     """
-    from keras_vae.training.linear import measured, psnr, psnr_of_components
+    from keras_vae.training.components import psnr, psnr_of_components
+    from keras_vae.training.linear import measured
 
     x, read, bits = measured(parts.x_validation), model.likelihood.read, ""
     if model.likelihood.observes == "levels" and not model.latent.no_bound:

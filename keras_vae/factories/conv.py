@@ -156,13 +156,19 @@ def _check_map(latent_shape, latent_dim, input_shape, net):
             f"after {len(net['filters'])} strides of 2, one for each of filters. "
             f"Received: {latent_shape!r}"
         )
-    side = 2 ** len(net["filters"])
-    if net["linear"] and any(size % side for size in input_shape[:-1]):
+    if net["linear"]:
+        check_patches(input_shape, net["filters"])
+    return shape
+
+
+def check_patches(input_shape, filters):
+    """Refuses data that the patches of a linear map do not divide."""
+    side = 2 ** len(filters)
+    if any(size and size % side for size in input_shape[:-1]):
         raise ValueError(
-            "With linear=True and latent_shape, the sizes of input_shape must be multiples of "
+            "With linear=True and latents on a map, the sizes of input_shape must be multiples of "
             f"{side}, the size of a patch. Received: input_shape={input_shape!r}"
         )
-    return shape
 
 
 def check_strides(input_shape, strides):

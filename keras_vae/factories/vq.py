@@ -5,7 +5,7 @@ import inspect
 from keras_vae import likelihoods, networks
 from keras_vae.backends import quick_initializers
 from keras_vae.checks import check_flag, check_name, check_seed, check_sizes, check_whole
-from keras_vae.factories.conv import check_convolutions, check_shape
+from keras_vae.factories.conv import check_convolutions, check_patches, check_shape
 from keras_vae.factories.origin import list_arguments, record
 from keras_vae.latents import VectorQuantizer
 from keras_vae.likelihoods import Gaussian
@@ -28,6 +28,7 @@ def vq_vae(
     activation="relu",
     norm=None,
     attention=False,
+    linear=False,
     commitment=0.25,
     codebook_update="ema",
     decay=0.99,
@@ -56,6 +57,9 @@ def vq_vae(
         activation: name of a Keras activation, or None. Defaults to `"relu"`.
         norm: as in `conv_vae`. Defaults to None, no normalisation.
         attention: as in `conv_vae`. Defaults to False.
+        linear: whether a linear map of patches stands beside the encoder, and one beside the
+            decoder. They are zero, and not trained: `keras_vae.training.fit_linear` makes them the
+            principal components of patches, and their k-means the codebook. Defaults to False.
         commitment: weight of the commitment term. Defaults to 0.25.
         codebook_update: `"ema"`, `"gradient"` or `"fixed"`. Defaults to `"ema"`.
         decay: decay of the codebook's moving averages. Defaults to 0.99.
@@ -106,11 +110,20 @@ def vq_vae(
     likelihood = Gaussian(scale=0.1) if likelihood is None else likelihoods.get(likelihood)
     net = check_convolutions(blocks, kernel_size, activation, norm, attention)
     net["filters"] = check_sizes("filters", filters)
+    net["linear"] = check_flag("linear", linear)
+    if linear:
+        check_patches(input_shape, net["filters"])
+    if linear and not isinstance(quantizer, VectorQuantizer):
+        raise ValueError(f"linear=True needs a VectorQuantizer. Received: {quantizer!r}")
     output_shape = likelihood.output_shape(input_shape)
     model = VAE(
         networks.code_encoder(input_shape, width, **net),
         networks.code_decoder(
-            output_shape, width, last_conv=check_flag("last_conv", last_conv), **net
+            output_shape,
+            width,
+            input_shape[-1],
+            last_conv=check_flag("last_conv", last_conv),
+            **net,
         ),
         quantizer,
         likelihood=likelihood,

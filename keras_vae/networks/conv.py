@@ -46,7 +46,7 @@ def conv_encoder(input_shape, latent_shape, *, filters, hidden_units, linear, at
     if len(latent_shape) == 1:
         beside = layers.Dense(width, **_FIXED)(layers.Flatten("channels_last")(inputs))
     else:
-        beside = net.conv(width, 2 ** len(filters), strides=2 ** len(filters), **_FIXED)(inputs)
+        beside = net.of_patches(width, filters)(inputs)
     return keras.Model(inputs, [layers.Add()([mean, beside]), log_var], name="encoder")
 
 
@@ -70,40 +70,48 @@ def conv_decoder(
     z = net.attend(z) if attend else z
     z = net.up(z, output_shape, filters)
     if linear:
-        z = net.conv(output_shape[-1], 1, **_ZERO)(z)
         if len(latent_shape) == 1:
             data_shape = (*output_shape[:-1], channels)
             beside = layers.Dense(math.prod(data_shape), **_FIXED)(inputs)
             beside = layers.Reshape(data_shape)(beside)
         else:
-            patch = {"strides": 2 ** len(filters), "kinds": _TRANSPOSED}
-            beside = net.conv(channels, 2 ** len(filters), **patch, **_FIXED)(inputs)
-        if channels != output_shape[-1]:
-            beside = net.conv(output_shape[-1], 1, **{**_FIXED, "name": "outputs"})(beside)
-        z = layers.Add()([z, beside])
+            beside = net.of_patches(channels, filters, _TRANSPOSED)(inputs)
+        z = net.outputs_beside(z, beside)
     return keras.Model(inputs, z, name="decoder")
 
 
-def code_encoder(input_shape, code_dim, *, filters, blocks, attend, **options):
-    """Strided convolutions and residual blocks; returns `(n, *sizes, code_dim)`."""
+def code_encoder(input_shape, code_dim, *, filters, blocks, linear, attend, **options):
+    """Strided convolutions and residual blocks; returns `(n, *sizes, code_dim)`.
+
+    If a linear map of patches stands beside the network, their outputs are added.
+    """
     net = _Network(input_shape, **options)
     inputs = keras.Input(input_shape)
     x = net.down(inputs, filters)
     for _ in range(blocks):
         x = net.residual(x)
     x = net.attend(x) if attend else x
-    return keras.Model(inputs, net.conv(code_dim, 1)(x), name="encoder")
+    x = net.conv(code_dim, 1, **(_ZERO if linear else {}))(x)
+    if linear:
+        x = layers.Add()([x, net.of_patches(code_dim, filters)(inputs)])
+    return keras.Model(inputs, x, name="encoder")
 
 
-def code_decoder(output_shape, code_dim, *, filters, blocks, attend, **options):
-    """`code_encoder` mirrored; with `last_conv` a convolution at full size computes the outputs."""
+def code_decoder(output_shape, code_dim, channels, *, filters, blocks, linear, attend, **options):
+    """`code_encoder` mirrored; with `last_conv` a convolution at full size computes the outputs.
+
+    A linear map to the data's `channels` may stand beside the network, as in `conv_decoder`.
+    """
     net = _Network(output_shape, **options)
     z = inputs = keras.Input((*sizes_of(output_shape, filters)[-1], code_dim))
     z = net.activated_conv(z, filters[-1], 3)
     z = net.attend(z) if attend else z
     for _ in range(blocks):
         z = net.residual(z)
-    return keras.Model(inputs, net.up(z, output_shape, filters), name="decoder")
+    z = net.up(z, output_shape, filters)
+    if linear:
+        z = net.outputs_beside(z, net.of_patches(channels, filters, _TRANSPOSED)(inputs))
+    return keras.Model(inputs, z, name="decoder")
 
 
 def sizes_of(shape, filters):
@@ -172,6 +180,17 @@ class _Network:
         z = self.conv(width, self.kernel_size, **doubling)(self.residuals(z))
         z = _crop(z, target, size)
         return self.activated(z) if activated and self.norm else z
+
+    def of_patches(self, width, filters, kinds=_CONVOLUTION):
+        """The fixed linear map of the patches that the strides make."""
+        side = 2 ** len(filters)
+        return self.conv(width, side, kinds, strides=side, **_FIXED)
+
+    def outputs_beside(self, z, beside):
+        """Adds what a fixed linear map gives, the data or outputs made of it, to the network's."""
+        if beside.shape[-1] != z.shape[-1]:
+            beside = self.conv(z.shape[-1], 1, **{**_FIXED, "name": "outputs"})(beside)
+        return layers.Add()([self.conv(z.shape[-1], 1, **_ZERO)(z), beside])
 
     def conv(self, width, size, kinds=_CONVOLUTION, **arguments):
         return kinds[self.axes](width, size, **_CONV, **arguments)

@@ -7,23 +7,23 @@ Lucas et al. 2019, arXiv 1911.02469). With few images, networks do not find it i
 import math
 from functools import partial
 
+import keras
 import numpy as np
 
 from keras_vae.data.sources import Source, sample
+from keras_vae.training.components import BATCH, ENOUGH, k_means, principal_components, residual
 
-_BATCH = 1000
-_ENOUGH = 10_000  # images to find components in
-_FEW = 2000  # images or values: the components are computed exactly
+_FEW = 2000  # images of a source that are measured at once
 _LEAST_NOISE = 1e-6  # variance
-_PASSES = 2  # power iterations; more change the last components only
-_MORE = 32  # components beyond those that are kept, for the accuracy of these
 
 
 def fit_linear(model, x, x_validation):
-    """Makes the linear maps of a `conv_vae(linear=True)` those of probabilistic PCA.
+    """Begins a model with `linear=True` at the principal components of the data.
 
-    A learned scale is set to what the validation images need. For latents on a map the components
-    are those of patches, whose mean is the same at every place.
+    The linear maps of a `conv_vae` become those of probabilistic PCA; for latents on a map the
+    components are those of patches, whose mean is the same at every place. Those of a `vq_vae` are
+    the components of patches, and its codebook their k-means. A learned scale is set to what the
+    validation images need.
 
     Args:
         model: the model; its networks have not been trained yet.
@@ -34,14 +34,19 @@ def fit_linear(model, x, x_validation):
     Raises:
         ValueError: if the model has no linear maps, or its likelihood does not define `begin_at`.
     """
-    likelihood = model.likelihood
-    if not (has_linear(model) and likelihood.linear_start):
+    if not (has_linear(model) and model.likelihood.linear_start):
         raise ValueError(
-            "fit_linear takes a conv_vae with linear=True, made of named parts, and a likelihood "
-            f'that defines begin_at, such as "learned_gaussian". Received: {model!r}'
+            "fit_linear takes a conv_vae or vq_vae with linear=True, made of named parts, and a "
+            "likelihood that defines begin_at, such as "
+            f'"learned_gaussian". Received: {model!r}'
         )
-    x, x_validation = sample(x, _ENOUGH), measured(x_validation)
-    encoder, decoder = (net.get_layer("linear") for net in (model.encoder, model.decoder))
+    x, x_validation = sample(x, ENOUGH), measured(x_validation)
+    begin = _begin_codes if model.code_spec(model.data_shape).num_codes else _begin_gaussian
+    begin(model, x, x_validation)
+
+
+def _begin_gaussian(model, x, x_validation):
+    likelihood, encoder = model.likelihood, model.encoder.get_layer("linear")
     read, latents, channels = likelihood.read, encoder.bias.shape[0], model.data_shape[-1]
     on_map = hasattr(encoder, "kernel_size")
     if on_map:
@@ -60,37 +65,80 @@ def fit_linear(model, x, x_validation):
     errors = axes * np.sqrt(np.minimum(variances, noise))
     errors = errors.reshape(-1, channels, axes.shape[1])
     covariance += np.einsum("pci,pdi->cd", errors, errors) * channels / values
-    matrix, offsets, noise = likelihood.begin_at(covariance)
+    noise = _begin_outputs(model, covariance)
     # Latents beyond the components of few images have none.
-    more = ((0, 0), (0, latents - axes.shape[1]))
-    axes, variances = np.pad(axes, more), np.pad(variances, more[1])
+    axes, variances = _padded(axes, variances, latents)
     # Tipping & Bishop, eq. 7, 6 and 8, for M = diag(variances).
     variances = np.maximum(variances, noise)  # a component below the noise is not used
     scales = np.sqrt(variances - noise)
     encode = axes * (scales / variances)
-    decode, bias = axes * scales, -center @ encode
-    center = center[:channels] if on_map else center
-    decode = decode if on_map else decode.T
-    encoder.set_weights([encode.reshape(encoder.kernel.shape), bias])
-    decoder.set_weights([decode.reshape(decoder.kernel.shape), center])
-    if matrix.shape[1] != channels:
-        outputs = model.decoder.get_layer("outputs")
-        outputs.set_weights([matrix.reshape(outputs.kernel.shape), offsets])
+    bias = -center @ encode
+    _set_maps(model, encode, bias, axes * scales, center)
     log_var = model.encoder.get_layer("log_var")
     log_var.bias.assign(np.log(noise / variances))
     prior = model.latent.prior
     if prior.rank:
-        codes = (read(x[i : i + _BATCH]) for i in range(0, len(x), _BATCH))
+        codes = (read(x[i : i + BATCH]) for i in range(0, len(x), BATCH))
         codes = [part.reshape(-1, values) @ encode + bias for part in codes]
         codes = np.concatenate(codes).reshape(-1, math.prod(prior.latent_shape))
         _fit_prior(prior, codes, np.resize(noise / variances, codes.shape[1]))
 
 
+def _begin_codes(model, x, x_validation):
+    encoder = model.encoder.get_layer("linear")
+    read = partial(_patches, model.likelihood.read, encoder.kernel_size)
+    width, channels = encoder.bias.shape[0], model.data_shape[-1]
+    center, axes, variances, _ = principal_components(read, x, width, channels=channels)
+    axes, variances = _padded(axes, variances, width)
+    # Distances of codes are those of the patches; their variance is 1 on average.
+    scale = 1 / math.sqrt(max(np.mean(variances), _LEAST_NOISE))
+    _set_maps(model, scale * axes, -scale * center @ axes, axes / scale, center)
+    rng = np.random.default_rng(0)
+    some = x[np.sort(rng.permutation(len(x))[:BATCH])]
+    vectors = scale * (read(some).reshape(-1, len(center)) - center) @ axes
+    model.latent.codebook.assign(k_means(vectors, model.latent.num_codes, rng))
+    total, count = 0.0, 0
+    for i in range(0, len(x_validation), BATCH):
+        some = x_validation[i : i + BATCH]
+        vectors = model.latent.embed(keras.ops.convert_to_tensor(model.encode(some)))
+        drawn = keras.ops.convert_to_numpy(model.decoder.get_layer("linear")(vectors))
+        left = (model.likelihood.read(some) - drawn).reshape(-1, channels)
+        total, count = total + (left.T @ left).astype("float64"), count + len(left)
+    _begin_outputs(model, total / count)
+
+
+def _set_maps(model, encode, bias, decode, center):
+    """Sets the linear maps: those from data `(values, latents)` and, transposed, to it."""
+    encoder, decoder = (net.get_layer("linear") for net in (model.encoder, model.decoder))
+    if hasattr(encoder, "kernel_size"):
+        center = center[: model.data_shape[-1]]
+    else:
+        decode = decode.T
+    encoder.set_weights([encode.reshape(encoder.kernel.shape), bias])
+    decoder.set_weights([decode.reshape(decoder.kernel.shape), center])
+
+
+def _begin_outputs(model, covariance):
+    """Sets what the outputs are made of the data; returns the variance of the noise."""
+    channels = len(covariance)
+    matrix, offsets, noise = model.likelihood.begin_at(covariance + _LEAST_NOISE * np.eye(channels))
+    if matrix.shape[1] != channels:
+        outputs = model.decoder.get_layer("outputs")
+        outputs.set_weights([matrix.reshape(outputs.kernel.shape), offsets])
+    return noise
+
+
+def _padded(axes, variances, count):
+    """Components and their variances, with zeros where there are fewer than `count`."""
+    more = ((0, 0), (0, count - axes.shape[1]))
+    return np.pad(axes, more), np.pad(variances, more[1])
+
+
 def _covariance_left(read, x, center, axes, channels):
     """The covariance of the channels in what the components leave of images."""
     total, count = 0.0, 0
-    for i in range(0, len(x), _BATCH):
-        left = _residual(read(x[i : i + _BATCH]), center, axes).reshape(-1, channels)
+    for i in range(0, len(x), BATCH):
+        left = residual(read(x[i : i + BATCH]), center, axes).reshape(-1, channels)
         total, count = total + (left.T @ left).astype("float64"), count + len(left)
     return total / count
 
@@ -114,81 +162,6 @@ def measured(x_validation):
     return sample(x_validation, _FEW) if isinstance(x_validation, Source) else x_validation
 
 
-def psnr_of_components(x, x_validation, read, count):
-    """Measures what PCA of the training images leaves of the validation images.
-
-    Args:
-        x: training images `(n, *data_shape)`, of which the first 10,000 are used; those of a source
-            are drawn from all of it.
-        x_validation: validation images.
-        read: reads images as values in [0, 1].
-        count: number of components.
-
-    Returns:
-        The PSNR in dB, and the number of components: fewer than `count` if there are no more.
-    """
-    count = min(count, len(x) - 1, math.prod(x.shape[1:]))
-    center, axes, *_ = principal_components(read, sample(x, _ENOUGH), count, passes=4)
-    return psnr(_residual(read(x_validation), center, axes)), count
-
-
-def psnr(residual):
-    """-10 log10 of the mean square, in dB."""
-    error = float(np.mean(np.square(residual, dtype="float64")))
-    return -10 * math.log10(error) if error else math.inf
-
-
-def principal_components(read, x, count, passes=_PASSES, channels=None):
-    """Finds the principal components of data, in batches.
-
-    Of up to 2,000 images or values exactly, else by power iteration (Halko, Martinsson & Tropp
-    2011, arXiv 0909.4061, algorithm 4.4).
-
-    Args:
-        read: reads a batch of `x` as float32 values `(m, *shape)`: one example each, or several.
-        x: data `(n, *data_shape)`.
-        count: number of components.
-        passes: power iterations.
-        channels: on the last axis, if all other places have the same mean. Defaults to None.
-
-    Returns:
-        The mean `(values,)`, the components as columns `(values, count)` (fewer if there are fewer
-        images or values), the variance along each, and that of the data in all.
-    """
-    parts = range(0, len(x), _BATCH)
-
-    def batches():
-        read_parts = (read(x[i : i + _BATCH]) for i in parts)
-        return (values.reshape(len(values), -1) for values in read_parts)
-
-    n = sum(map(len, batches()))
-    center = sum(batch.sum(0, dtype="float64") for batch in batches()) / n
-    if channels:
-        center = np.tile(center.reshape(-1, channels).mean(0), len(center) // channels)
-    center = center.astype("float32")
-    total = sum(float(np.sum(np.square(b - center), dtype="float64")) for b in batches()) / n
-    if n <= min(_FEW, len(center)):
-        centred = np.concatenate(list(batches())) - center
-        codes, variances = _eigen(centred.astype("float64") @ centred.T / n, count)
-        # Where there are no more components, the variance is 0, and so is the axis.
-        scales = np.sqrt(n * np.where(variances > 1e-12 * total, variances, np.inf))
-        return center, (centred.T @ (codes / scales)).astype("float32"), variances, total
-    if len(center) <= _FEW:
-        axes = np.eye(len(center), dtype="float32")
-    else:
-        axes = np.random.default_rng(0).normal(size=(len(center), count + _MORE)).astype("float32")
-        for _ in range(passes):
-            axes = np.linalg.qr(axes)[0]
-            axes = sum((b - center).T @ ((b - center) @ axes) for b in batches())
-        axes = np.linalg.qr(axes)[0]
-    inner = 0.0
-    for batch in batches():
-        codes = (batch - center) @ axes
-        inner += (codes.T @ codes).astype("float64")
-    turn, variances = _eigen(inner / n, count)
-    return center, axes @ turn.astype("float32"), variances, total
-
-
 def _patches(read, size, x):
     """The patches of images, `(n * places, *size, channels)`, which `size` divides them into."""
     x = read(x)
@@ -198,15 +171,3 @@ def _patches(read, size, x):
     places, inside = ([2 * axis - 1 + part for axis in axes] for part in (0, 1))
     x = x.reshape(*split, x.shape[-1]).transpose(0, *places, *inside, -1)
     return x.reshape(-1, *size, x.shape[-1])
-
-
-def _eigen(matrix, count):
-    """The eigenvectors of the largest eigenvalues of a symmetric matrix, and these."""
-    values, vectors = np.linalg.eigh(matrix)
-    order = np.argsort(-values)[:count]
-    return vectors[:, order], np.maximum(values[order], 0)
-
-
-def _residual(x, center, axes):
-    x = x.reshape(len(x), -1) - center
-    return x - (x @ axes) @ axes.T
