@@ -109,8 +109,9 @@ def published(results) -> str:
         for result in _quality(results):
             m = result["metrics"]
             if is_code_length(result["likelihood"]) and m["protocol"] == table.get("ours"):
-                mine = [f"**`{result['name']}`**", f"**{m['nll']:.2f}**", f"{m['num_samples']:,}"]
-                rows.append((m["nll"], [*mine, "measured here", ""]))
+                figure = m[table.get("unit", "nll")]
+                mine = [f"**`{result['name']}`**", f"**{figure:.2f}**", f"{m['num_samples']:,}"]
+                rows.append((figure, [*mine, "measured here", ""]))
         rows = [row for _, row in sorted(rows, key=lambda pair: pair[0])]
         heading = f"### {table['title']}\n\nProtocol: {table['protocol']}.\n\n"
         columns = ("model", table["figure"], "K", "source", "checked")

@@ -90,6 +90,7 @@ def test_every_factory_refuses_arguments_out_of_range(make, factory, arguments, 
         ("vq_vae", {"last_conv": "false"}, "last_conv must be True or False. Received: 'false'"),
         ("vq_vae", {"kernel_size": 1}, "kernel_size must be a whole number >= 2"),
         ("conv_vae", {"linear": "False"}, "linear must be True or False"),
+        ("vq_vae", {"linear": 1}, "linear must be True or False"),
         ("conv_vae", {"attention": 1}, "attention must be True or False"),
     ],
 )

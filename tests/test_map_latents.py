@@ -142,3 +142,5 @@ def test_arguments_that_do_not_fit_are_refused(arguments, message):
 def test_a_linear_map_of_patches_needs_sizes_that_the_strides_divide():
     with pytest.raises(ValueError, match="must be multiples of 4, the size of a patch"):
         keras_vae.conv_vae((8, 6, 1), filters=(4, 4), latent_shape=(2, 2, 3), linear=True)
+    with pytest.raises(ValueError, match="must be multiples of 4, the size of a patch"):
+        keras_vae.vq_vae((None, 6, 1), 4, 3, (4, 4), linear=True)
