@@ -206,7 +206,9 @@ def _arguments(factory, shape, given, pictures, levels, best):
 
 
 def _takes_linear(factory):
-    return factory in FACTORIES and "linear" in inspect.signature(FACTORIES[factory]).parameters
+    """Whether a factory has linear maps to latents that are not codes."""
+    known = inspect.signature(FACTORIES[factory]).parameters if factory in FACTORIES else {}
+    return {"linear", "latent_shape"} <= set(known)
 
 
 def _digest(data):
