@@ -403,10 +403,7 @@ def test_what_is_given_comes_before_what_the_best_quality_is():
     each = arguments(pictures, arguments={"likelihood": "categorical"})
     assert "linear" not in each and each["stem"] == 16
     assert arguments(pictures, factory="mlp_vae")["activation"] == "glu"
-    assert arguments(pictures, factory="vq_vae") == {
-        "input_shape": [16, 16, 3],
-        "likelihood": "learned_gaussian",
-    }
+    assert arguments(pictures, factory="vq_vae") == {"input_shape": [16, 16, 3]}
     odd = pictures._replace(x_train=np.zeros((4, 15, 9, 3), "uint8"))
     assert training.map_arguments((15, 9, 3)) is None and arguments(odd)["latent_dim"]
     digits = data.Data(*np.zeros((2, 4, 8, 8, 1), "uint8"))
