@@ -89,7 +89,7 @@ def tolerances(entry: dict) -> dict:
     """Returns the tolerances of a retrained model's figures, around the published ones."""
     published = entry["metrics"]
     allowed = {key: SHARE * published[key] for key in ("mse", "perplexity") if key in published}
-    if "bits_per_dim" in published:
+    if entry["observes"] == "levels":
         return {"bits_per_dim": BITS, **allowed}
     if record.is_code_length(entry["likelihood"]):
         return {"elbo": NATS, "nll": NATS, **allowed}

@@ -120,7 +120,7 @@ def published(results) -> str:
 
 
 def densities(results) -> str:
-    """Densities of grey images under classical models and ours with a Gaussian likelihood."""
+    """Densities of images under classical models and ours with a Gaussian likelihood."""
 
     def rows(classical, quality):
         for row in classical:
@@ -135,12 +135,12 @@ def densities(results) -> str:
                 figures = [plus_minus(-m["nll"], m["nll_stderr"], 1), f"{bits:.3f}"]
                 yield m["nll"], [f"**`{result['name']}`**", *figures, "lower bound"]
 
-    headings = ("model", "log p(x), nats per image", "bits per pixel", "exact or bound")
+    headings = ("model", "log p(x), nats per image", "bits per value", "exact or bound")
     return _of_each_dataset(results, headings, rows)
 
 
 def errors(results) -> str:
-    """Squared errors of reconstructions of grey images, by classical models and ours."""
+    """Squared errors of reconstructions, by classical models and ours."""
 
     def rows(classical, quality):
         for row in classical:

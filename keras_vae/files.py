@@ -9,7 +9,6 @@ import os
 import tempfile
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.lib import format
 
@@ -46,7 +45,8 @@ def write_weights(model, path, *, float16=False):
     The file is made in memory, since HDF5 crashes the process if the disk is full.
 
     Args:
-        float16: whether floats are stored in 16 bits. Defaults to False.
+        float16: whether floats are stored in 16 bits, in which those beyond 65,504 are infinite.
+            Defaults to False.
     """
     content = _WeightsInMemory()
     model.save_weights(content)
@@ -146,6 +146,8 @@ def _naming(path):
 
 def _in_float16(content):
     """A copy of an HDF5 file, in memory, whose floats have 16 bits."""
+    import h5py  # takes a while, and most commands do not need it
+
     copy = io.BytesIO()
     with h5py.File(content, "r") as source, h5py.File(copy, "w") as target:
 

@@ -18,7 +18,7 @@ from keras_vae.cli import main
 try:
     main()
 finally:
-    loaded = {"keras", "tensorflow", "jax", "torch", "matplotlib"} & set(sys.modules)
+    loaded = {"keras", "tensorflow", "jax", "torch", "matplotlib", "h5py"} & set(sys.modules)
     print("loaded:", *sorted(loaded), file=sys.stderr)
 """
 

@@ -91,7 +91,7 @@ def test_weights_beyond_float16_are_refused_before_anything_is_written(tmp_path)
     model.set_weights(weights)
     keras_vae.save_to_folder(model, tmp_path / "model")
     before = (tmp_path / "model" / "model.weights.h5").read_bytes()
-    with pytest.raises(ValueError, match="holds numbers above 65,504, where float16 ends"):
+    with pytest.raises(ValueError, match="holds numbers that float16 does not"):
         keras_vae.save_to_folder(model, tmp_path / "model", float16=True)
     assert (tmp_path / "model" / "model.weights.h5").read_bytes() == before
     with pytest.raises(ValueError, match="float16 must be True or False"):

@@ -249,7 +249,7 @@ def test_the_errors_that_a_likelihood_begins_with_are_those_of_drawn_codes(laten
 
 
 @pytest.mark.parametrize("likelihood", ["learned_gaussian", "pixel_gaussian"])
-@pytest.mark.parametrize("shape", [(12, 2), (8, 4, 3)], ids=str)
+@pytest.mark.parametrize("shape", [(12, 2), (8, 4, 3), (4, 4, 2, 2)], ids=str)
 def test_a_vq_model_begins_with_the_means_of_patches(shape, likelihood):
     rng = np.random.default_rng(1)
     x = np.clip(rng.normal(0.5, 0.2, (60, *shape)).cumsum(axis=1) / 4, 0, 1).astype("float32")
@@ -272,11 +272,13 @@ def test_a_vq_model_begins_with_the_means_of_patches(shape, likelihood):
     if likelihood == "learned_gaussian":
         scale = math.sqrt(np.trace(expected) / shape[-1])
         assert model.likelihood.scale == pytest.approx(scale, rel=1e-3)
-    used = np.bincount(model.encode(x[:40]).ravel(), minlength=9)
-    assert (used > 0).all()
-    other = keras_vae.vq_vae(shape, 9, 5, (4,), likelihood="learned_gaussian", seed=0)
-    bound = model.elbo(x[40:]).mean()
-    assert bound > other.elbo(x[40:]).mean()
+    else:
+        drawn = model.latent.embed(keras.ops.convert_to_tensor(model.encode(x[40:])))
+        outputs = keras.ops.convert_to_numpy(model.decoder(drawn))
+        log_scales = outputs[..., shape[-1] :].reshape(-1, shape[-1])
+        wanted = np.broadcast_to(0.5 * np.log(np.diag(expected)), log_scales.shape)
+        np.testing.assert_allclose(log_scales, wanted, atol=1e-3)
+    assert len(np.unique(model.encode(x[:40]))) == 9
 
 
 def test_k_means_are_means_of_what_is_nearest_to_them():
@@ -304,10 +306,43 @@ def test_a_learned_scale_is_what_held_out_images_need():
     assert fixed == [False]
 
 
-def test_a_model_without_linear_maps_of_the_mean_is_refused():
-    for arguments in ({"linear": False}, {"likelihood": "bernoulli"}):
-        with pytest.raises(ValueError, match="fit_linear takes a conv_vae or vq_vae with"):
-            training.fit_linear(small(**arguments), TRAIN, HELD_OUT)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"linear": False}, "a factory made with linear=True"),
+        ({"likelihood": "bernoulli"}, "a likelihood that defines begin_at.*Received: Bernoulli"),
+    ],
+)
+def test_a_model_without_linear_maps_of_the_mean_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        training.fit_linear(small(**arguments), TRAIN.round(), HELD_OUT.round())
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((3, 6, 4, 1), "float32"), "x must have shape"),
+        (np.full((3, 6, 4, 3), np.nan, "float32"), "not finite"),
+        (np.zeros((3, 6, 5, 3), "float32"), "multiples of 2|divide"),
+    ],
+)
+def test_images_that_are_no_data_of_the_model_are_refused(x, message):
+    model = keras_vae.vq_vae((None, None, 3), 4, 2, (4,), linear=True, seed=0)
+    with pytest.raises(ValueError, match=message):
+        training.fit_linear(model, x, x)
+
+
+def test_linear_maps_are_for_a_quantizer_of_the_arguments():
+    quantizer = keras_vae.latents.VectorQuantizer(4, 2)
+    with pytest.raises(ValueError, match="linear=True is for the VectorQuantizer that"):
+        keras_vae.vq_vae((4, 4, 3), filters=(4,), linear=True, quantizer=quantizer)
+
+
+def test_codes_differ_though_the_components_were_forgotten():
+    x = np.random.default_rng(0).random((64, 4, 4, 3), dtype="float32")
+    model = keras_vae.vq_vae((4, 4, 3), 4, 2, (4,), linear=True, seed=0)
+    model.fit(x, epochs=2, batch_size=16, verbose=0)
+    assert len(np.unique(model.encode(x))) > 1
 
 
 def test_a_model_with_linear_maps_is_saved_and_loaded(tmp_path):
@@ -363,10 +398,11 @@ def test_the_number_of_latents_suits_the_size_of_pictures(shape, latents):
 @pytest.mark.parametrize(
     ("shape", "place", "filters"),
     [
-        ((64, 64, 3), [8, 8, 64], [32, 64, 96]),
-        ((48, 20, 1), [12, 5, 5], [32, 64]),
-        ((30, 6, 4), [15, 3, 5], [32]),
-        ((28, 28, 1), [7, 7, 5], [32, 64]),
+        ((64, 64, 3), [8, 8, 128], [32, 64, 96]),
+        ((48, 20, 1), [12, 5, 10], [32, 64]),
+        ((30, 6, 4), [15, 3, 10], [32]),
+        ((28, 28, 1), [7, 7, 10], [32, 64]),
+        ((6, 2, 1), [3, 1, 2], [32]),
     ],
 )
 def test_the_best_quality_of_pictures_has_latents_on_a_map(shape, place, filters):
@@ -388,10 +424,10 @@ def test_what_is_given_comes_before_what_the_best_quality_is():
 
     pictures = data.Data(*np.zeros((2, 4, 16, 16, 3), "uint8"), pictures=True)
     wide = arguments(pictures, arguments={"filters": [8, 8], "blocks": 3})
-    assert (wide["latent_shape"], wide["filters"], wide["blocks"]) == ([4, 4, 16], [8, 8], 3)
+    assert (wide["latent_shape"], wide["filters"], wide["blocks"]) == ([4, 4, 32], [8, 8], 3)
     assert "latent_shape" not in arguments(pictures, arguments={"latent_dim": 7})
     levels = arguments(pictures, arguments={"likelihood": "discretised_logistic"})
-    assert levels["latent_shape"] == [2, 2, 64]
+    assert levels["latent_shape"] == [2, 2, 128]
     assert levels["likelihood"] == "discretised_logistic"
     assert arguments(pictures)["likelihood"] == {"name": "logistic_mixture", "components": 1}
     floats = pictures._replace(x_train=np.zeros((4, 16, 16, 3), "float32"))

@@ -148,10 +148,24 @@ def test_channels_depend_on_the_groups_before_theirs_only(shape):
     )
 
 
+def test_two_channel_flows_of_one_seed_are_the_same():
+    first, second, other = (priors.ChannelFlow((1, 1), 8, rank=1, seed=seed) for seed in (3, 3, 4))
+    for flow in (first, second, other):
+        flow.build((None, 4, 3))
+    for a, b, c in zip(first.weights, second.weights, other.weights):
+        a, b, c = map(ops.convert_to_numpy, (a, b, c))
+        np.testing.assert_array_equal(a, b)
+        assert (a != c).any() or not a.any()
+    kernels = [network.layers[0].kernel for network in first.networks]
+    assert len({ops.convert_to_numpy(kernel).max() for kernel in kernels}) == 2
+    many = first.sample(1100, np.random.default_rng(0))  # in several passes
+    assert many.shape == (1100, 4, 3) and first.sample(0, np.random.default_rng(0)).shape[0] == 0
+
+
 def test_a_new_channel_flow_is_its_base_and_its_groups_are_octaves():
     flow = priors.ChannelFlow(rank=3, seed=0)
     flow.build((None, 2, 2, 32))
-    assert flow.starts == [2, 4, 8, 16]
+    assert flow.spans == [(2, 4), (4, 8), (8, 16), (16, 32)]
     z = np.random.default_rng(0).standard_normal((5, 2, 2, 32)).astype("float32")
     np.testing.assert_allclose(
         *(ops.convert_to_numpy(prior.log_prob(z)) for prior in (flow, flow.base)), rtol=1e-6
@@ -160,7 +174,7 @@ def test_a_new_channel_flow_is_its_base_and_its_groups_are_octaves():
 
 @pytest.mark.parametrize("groups", [(4, 2), (2, 2, 2), (2, 3), (4,), None])
 def test_a_channel_flow_needs_channels_for_its_groups(groups):
-    with pytest.raises(ValueError, match="as many as its groups have together"):
+    with pytest.raises(ValueError, match="must be at least two, and hold no more channels"):
         priors.ChannelFlow(groups).build((None, 3, 1 if groups is None else 4))
 
 

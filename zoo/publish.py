@@ -45,7 +45,7 @@ def main():
     elif options.measure:
         measure(options.name, options.data, options.num_samples)
     else:
-        publish(options.name, Path(options.run), options)
+        publish(options.name, Path(options.run), options.data, options.num_samples, options.float16)
     print("Then: python -m zoo.table && python -m zoo.cards")
 
 
@@ -78,9 +78,8 @@ def measure(name: str, source: str | None, num_samples: int):
     _write({**entries, name: {**entries[name], **figures}})
 
 
-def publish(name: str, run: Path, options):
+def publish(name: str, run: Path, source: str | None, num_samples: int, float16: bool):
     """Measures the model of a finished run and makes it the published model of its recipe."""
-    source, num_samples = options.data, options.num_samples
     recipe = read_recipe(name)
     state = json.loads((run / "state.json").read_text())
     if state["plan"]["run"] != recipe:
@@ -97,7 +96,7 @@ def publish(name: str, run: Path, options):
     record = data.DATASETS[dataset]
     file = f"{name}.weights.h5"
     with tempfile.TemporaryDirectory(prefix="new-", dir=registry.PRETRAINED) as staged:
-        folder.save_to_folder(model, staged, float16=options.float16)
+        folder.save_to_folder(model, staged, float16=float16)
         model = hub.load(staged)  # as it is stored
         figures = _figures(model, dataset, source, num_samples)
         facts = folder.read_metadata(staged)

@@ -58,8 +58,10 @@ def vq_vae(
         norm: as in `conv_vae`. Defaults to None, no normalisation.
         attention: as in `conv_vae`. Defaults to False.
         linear: whether a linear map of patches stands beside the encoder, and one beside the
-            decoder. They are zero, and not trained: `keras_vae.training.fit_linear` makes them the
-            principal components of patches, and their k-means the codebook. Defaults to False.
+            decoder. They are zero, and not trained: `keras_vae.training.fit_linear`, called before
+            training, makes them the principal components of patches, and their k-means the
+            codebook. The strides must divide the sizes, and the likelihood must define `begin_at`.
+            Defaults to False.
         commitment: weight of the commitment term. Defaults to 0.25.
         codebook_update: `"ema"`, `"gradient"` or `"fixed"`. Defaults to `"ema"`.
         decay: decay of the codebook's moving averages. Defaults to 0.99.
@@ -85,6 +87,11 @@ def vq_vae(
     """
     arguments, seed = list_arguments(locals()), check_seed(seed)
     input_shape = check_shape(input_shape, (2, 3, 4), any_size=True)
+    if quantizer is not None and linear:
+        raise ValueError(
+            "linear=True is for the VectorQuantizer that the arguments make. "
+            f"Received: quantizer={quantizer!r}"
+        )
     if quantizer is not None:
         given = inspect.signature(vq_vae).parameters
         changed = [name for name in _OF_QUANTIZER if arguments[name] != given[name].default]
@@ -113,8 +120,6 @@ def vq_vae(
     net["linear"] = check_flag("linear", linear)
     if linear:
         check_patches(input_shape, net["filters"])
-    if linear and not isinstance(quantizer, VectorQuantizer):
-        raise ValueError(f"linear=True needs a VectorQuantizer. Received: {quantizer!r}")
     output_shape = likelihood.output_shape(input_shape)
     model = VAE(
         networks.code_encoder(input_shape, width, **net),

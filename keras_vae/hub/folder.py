@@ -157,8 +157,8 @@ def _round(model):
                 rounded = keras.ops.convert_to_numpy(weight).astype("float16")
             if not np.isfinite(rounded).all():
                 raise ValueError(
-                    f"{weight.path} holds numbers above 65,504, where float16 ends. Save the model "
-                    "without float16."
+                    f"{weight.path} holds numbers that float16 does not: they must be finite and "
+                    "between -65,504 and 65,504. Save the model without float16."
                 )
             weight.assign(rounded.astype("float32"))
 

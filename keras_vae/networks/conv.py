@@ -83,7 +83,8 @@ def conv_decoder(
 def code_encoder(input_shape, code_dim, *, filters, blocks, linear, attend, **options):
     """Strided convolutions and residual blocks; returns `(n, *sizes, code_dim)`.
 
-    If a linear map of patches stands beside the network, their outputs are added.
+    If a linear map of patches stands beside the network, their outputs are added; the layer "codes"
+    makes those of the network.
     """
     net = _Network(input_shape, **options)
     inputs = keras.Input(input_shape)
@@ -91,7 +92,7 @@ def code_encoder(input_shape, code_dim, *, filters, blocks, linear, attend, **op
     for _ in range(blocks):
         x = net.residual(x)
     x = net.attend(x) if attend else x
-    x = net.conv(code_dim, 1, **(_ZERO if linear else {}))(x)
+    x = net.conv(code_dim, 1, name="codes" if linear else None)(x)
     if linear:
         x = layers.Add()([x, net.of_patches(code_dim, filters)(inputs)])
     return keras.Model(inputs, x, name="encoder")
@@ -187,7 +188,7 @@ class _Network:
         return self.conv(width, side, kinds, strides=side, **_FIXED)
 
     def outputs_beside(self, z, beside):
-        """Adds what a fixed linear map gives, the data or outputs made of it, to the network's."""
+        """Adds the data that a fixed linear map makes, or outputs made of it, to the outputs."""
         if beside.shape[-1] != z.shape[-1]:
             beside = self.conv(z.shape[-1], 1, **{**_FIXED, "name": "outputs"})(beside)
         return layers.Add()([self.conv(z.shape[-1], 1, **_ZERO)(z), beside])

@@ -4,6 +4,7 @@ import itertools
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_vae.checks import check_sizes, check_whole
@@ -12,6 +13,7 @@ from keras_vae.priors.low_rank import LowRankGaussian
 
 _LAYERS = [keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D]
 _MOST = 3.0  # largest absolute log-scale
+_BATCH = 500  # latents that are drawn at once
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -22,23 +24,23 @@ class ChannelFlow(Prior):
     and a log-scale s for it, at every place of the map: u = (z - t) exp(-s). So the density needs
     all networks once, side by side, and a sample one after another. They are the affine couplings
     of Dinh et al. 2017 (arXiv 1605.08803, equations 7 and 8), in the order of an autoregressive
-    model. What is left, u, is described by `LowRankGaussian`. A new prior is just that, as all s
-    and t start at 0. Where the channels are in the order of principal components, the first groups
-    hold what is coarse, and the scales of the rest follow how much contrast there is.
+    model. What is left, u, is described by `LowRankGaussian`. A new prior equals this Gaussian: all
+    s and t start at 0. Where the channels are in the order of principal components, the first
+    groups hold what is coarse, and the scales of later ones adapt to the local contrast.
 
     Args:
         groups: how many channels each group has, in their order, such as `(8, 24, 32)`; channels
-            that they leave are one more group. Defaults to None: 1/16 of the channels, as many
-            again, 1/8, 1/4 and 1/2.
+            that they leave are one more group. Defaults to None: 1/16 of the channels (at least
+            one), as many again, 1/8, 1/4 and what is left.
         filters: width of the networks' hidden layers. Defaults to 128.
-        kernel_size: of the networks' convolutions at their start and end. Defaults to 3.
+        kernel_size: of each network's first and last convolution. Defaults to 3.
         activation: name of the Keras activation of the hidden layers. Defaults to `"silu"`.
         rank: rank of the Gaussian of u. Defaults to 32.
-        seed: seed of the Gaussian's initial factors. Defaults to None.
+        seed: seed of the initial weights. Defaults to None.
 
     Raises:
-        ValueError: if an argument is out of its range; in `build`, if the latents have one channel,
-            or fewer than the groups.
+        ValueError: if an argument is out of its range; in `build`, if the latents have fewer
+            channels than the groups, or too few for a second group.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class ChannelFlow(Prior):
         self.activation = activation
         if keras.activations.get(activation) is keras.activations.glu:
             raise ValueError('ChannelFlow takes no activation that halves its input: "glu".')
+        self.seed = seed
         self.base = LowRankGaussian(rank, seed=seed)
 
     @property
@@ -72,40 +75,48 @@ class ChannelFlow(Prior):
         ends = [end for end in itertools.accumulate(groups) if end < channels]
         if not ends or (self.groups and sum(self.groups) > channels):
             raise ValueError(
-                "A ChannelFlow needs latents of at least two channels, as many as its groups have "
-                f"together. Received groups={self.groups} and latents of shape {self.latent_shape}"
+                "The groups of a ChannelFlow must be at least two, and hold no more channels than "
+                f"the latents have, {channels}. Received: groups={self.groups}"
             )
-        self.starts = ends
+        self.spans = list(zip(ends, [*ends[1:], channels]))  # of all groups but the first
         self.base.build(input_shape)
         self.networks = []
-        for start, end in zip(ends, [*ends[1:], channels]):
-            network = self._network(len(places), 2 * (end - start))
+        for i, (start, end) in enumerate(self.spans):
+            network = self._network(i, len(places), 2 * (end - start))
             network.build((None, *places, start))
             self.networks.append(network)
-        self.numbers_per_example = math.prod(places) * max(self.filters, channels)
+        self.numbers_per_example = math.prod(places) * max(self.filters, 2 * channels)
 
     def begin_at(self, mean, factors, var):
         self.base.begin_at(mean, factors, var)
 
     def log_prob(self, z, training=False):
         z = ops.cast(z, "float32")
-        groups = ops.split(z, self.starts, axis=-1)
-        log_det = 0.0
-        for i, start in enumerate(self.starts):
-            s, t = self._scale_and_shift(i, z[..., :start])
-            groups[i + 1] = (groups[i + 1] - t) * ops.exp(-s)
-            log_det = log_det - ops.sum(s, axis=tuple(range(1, s.ndim)))
+        groups, log_det = [z[..., : self.spans[0][0]]], 0.0
+        for network, (start, end) in zip(self.networks, self.spans):
+            s, t = _scale_and_shift(network, z[..., :start])
+            groups.append((z[..., start:end] - t) * ops.exp(-s))
+            log_det = log_det - ops.sum(s, axis=tuple(range(1, len(s.shape))))
         return self.base.log_prob(ops.concatenate(groups, axis=-1)) + log_det
 
     def sample(self, n, rng):
-        z, *groups = ops.split(self.base.sample(n, rng), self.starts, axis=-1)
-        for i, u in enumerate(groups):
-            s, t = self._scale_and_shift(i, z)
-            z = ops.concatenate([z, u * ops.exp(s) + t], axis=-1)
-        return ops.convert_to_numpy(z)
+        u = self.base.sample(n, rng)
+        parts = [self._to_latents(u[i : i + _BATCH]) for i in range(0, n, _BATCH)]
+        return np.concatenate(parts) if parts else u
 
-    def _network(self, axes, outputs):
+    def _to_latents(self, u):
+        z = u[..., : self.spans[0][0]]
+        for network, (start, end) in zip(self.networks, self.spans):
+            s, t = map(ops.convert_to_numpy, _scale_and_shift(network, z))
+            z = np.concatenate([z, u[..., start:end] * np.exp(s) + t], axis=-1)
+        return z
+
+    def _network(self, i, axes, outputs):
         """Two hidden layers; the last one begins at 0. Over vectors its layers are dense."""
+        first_kernel, second_kernel = (
+            keras.initializers.GlorotUniform(None if self.seed is None else self.seed + 2 * i + k)
+            for k in range(2)
+        )
         first, same = ({} if axes == 0 else {"kernel_size": size} for size in (self.kernel_size, 1))
         common = {"dtype": "float32"}
         if axes:
@@ -113,15 +124,11 @@ class ChannelFlow(Prior):
         layer, hidden = _LAYERS[axes], {**common, "activation": self.activation}
         return keras.Sequential(
             [
-                layer(self.filters, **first, **hidden),
-                layer(self.filters, **same, **hidden),
+                layer(self.filters, **first, **hidden, kernel_initializer=first_kernel),
+                layer(self.filters, **same, **hidden, kernel_initializer=second_kernel),
                 layer(outputs, **first, **common, kernel_initializer="zeros"),
             ]
         )
-
-    def _scale_and_shift(self, i, before):
-        s, t = ops.split(self.networks[i](before), 2, axis=-1)
-        return _MOST * ops.tanh(s / _MOST), t
 
     def get_config(self):
         own = {
@@ -130,6 +137,11 @@ class ChannelFlow(Prior):
             "kernel_size": self.kernel_size,
             "activation": self.activation,
             "rank": self.rank,
-            "seed": self.base.seed,
+            "seed": self.seed,
         }
         return {**super().get_config(), **own}
+
+
+def _scale_and_shift(network, before):
+    s, t = ops.split(network(before), 2, axis=-1)
+    return _MOST * ops.tanh(s / _MOST), t

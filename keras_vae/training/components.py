@@ -12,7 +12,7 @@ _FEW = 2000  # images or values: the components are computed exactly
 _PASSES = 2  # power iterations; more change the last components only
 _MORE = 32  # components beyond those that are kept, for the accuracy of these
 _PASSES_OF_MEANS = 10
-_MOST_VECTORS = 50_000
+MOST_VECTORS = 50_000  # that k-means are found in
 
 
 def psnr_of_components(x, x_validation, read, count):
@@ -33,9 +33,9 @@ def psnr_of_components(x, x_validation, read, count):
     return psnr(residual(read(x_validation), center, axes)), count
 
 
-def psnr(residual):
+def psnr(errors):
     """-10 log10 of the mean square, in dB."""
-    error = float(np.mean(np.square(residual, dtype="float64")))
+    error = float(np.mean(np.square(errors, dtype="float64")))
     return -10 * math.log10(error) if error else math.inf
 
 
@@ -100,22 +100,33 @@ def k_means(vectors, count, rng, passes=_PASSES_OF_MEANS):
         passes: how often the means move. Defaults to 10.
 
     Returns:
-        The means, float32 `(count, d)`. A mean that no vector is nearest to is one drawn anew. Of
-        fewer vectors than means some are drawn twice.
+        The means, float32 `(count, d)`. A mean without vectors is redrawn. If there are fewer
+        vectors than means, some are used twice.
     """
-    vectors = vectors[rng.permutation(len(vectors))[:_MOST_VECTORS]].astype("float32")
+    vectors = vectors[rng.permutation(len(vectors))[:MOST_VECTORS]].astype("float32")
     means = vectors[rng.permutation(np.arange(max(count, len(vectors))) % len(vectors))[:count]]
     for _ in range(passes):
         sums, counts = np.zeros(means.shape), np.zeros(count)
         for i in range(0, len(vectors), BATCH):
             some = vectors[i : i + BATCH]
-            nearest = np.argmin(np.square(means).sum(1) - 2 * some @ means.T, axis=1)
-            np.add.at(sums, nearest, some)
-            counts += np.bincount(nearest, minlength=count)
+            codes = nearest(some, means)
+            np.add.at(sums, codes, some)
+            counts += np.bincount(codes, minlength=count)
         drawn = vectors[rng.integers(len(vectors), size=count)]
         means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], drawn)
         means = means.astype("float32")
     return means
+
+
+def nearest(vectors, means):
+    """The positions of the nearest means, `(n,)`, of vectors `(n, d)`."""
+    return np.argmin(np.square(means).sum(1) - 2 * vectors @ means.T, axis=1)
+
+
+def residual(x, center, axes):
+    """What components leave of examples: `(n, ...)` to `(n, values)`."""
+    x = x.reshape(len(x), -1) - center
+    return x - (x @ axes) @ axes.T
 
 
 def _eigen(matrix, count):
@@ -123,9 +134,3 @@ def _eigen(matrix, count):
     values, vectors = np.linalg.eigh(matrix)
     order = np.argsort(-values)[:count]
     return vectors[:, order], np.maximum(values[order], 0)
-
-
-def residual(x, center, axes):
-    """What components leave of examples: `(n, ...)` to `(n, values)`."""
-    x = x.reshape(len(x), -1) - center
-    return x - (x @ axes) @ axes.T

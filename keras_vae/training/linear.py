@@ -7,14 +7,23 @@ Lucas et al. 2019, arXiv 1911.02469). With few images, networks do not find it i
 import math
 from functools import partial
 
-import keras
 import numpy as np
 
-from keras_vae.data.sources import Source, sample
-from keras_vae.training.components import BATCH, ENOUGH, k_means, principal_components, residual
+from keras_vae.checks import check_data
+from keras_vae.data.sources import Source, sample, sample_positions
+from keras_vae.training.components import (
+    BATCH,
+    ENOUGH,
+    MOST_VECTORS,
+    k_means,
+    nearest,
+    principal_components,
+    residual,
+)
 
 _FEW = 2000  # images of a source that are measured at once
 _LEAST_NOISE = 1e-6  # variance
+_FEWEST = 100  # images that patches are drawn from
 
 
 def fit_linear(model, x, x_validation):
@@ -27,22 +36,30 @@ def fit_linear(model, x, x_validation):
 
     Args:
         model: the model; its networks have not been trained yet.
-        x: training images `(n, *data_shape)`, with their variants; the first 10,000 are used, those
-            of a `keras_vae.data.Source` are drawn from all of it.
+        x: training images `(n, *data_shape)`, with their variants. Components are found in the
+            first 10,000, of a `keras_vae.data.Source` in 10,000 of all; k-means of 50,000 patches.
         x_validation: validation images; of a source 2,000 are used.
 
     Raises:
-        ValueError: if the model has no linear maps, or its likelihood does not define `begin_at`.
+        ValueError: if the model has no linear maps, its likelihood does not define `begin_at`, or
+            the images are not data of the model.
     """
-    if not (has_linear(model) and model.likelihood.linear_start):
+    if not has_linear(model):
         raise ValueError(
-            "fit_linear takes a conv_vae or vq_vae with linear=True, made of named parts, and a "
-            "likelihood that defines begin_at, such as "
-            f'"learned_gaussian". Received: {model!r}'
+            "fit_linear takes a model that a factory made with linear=True, and whose other "
+            f"arguments are plain data. Received: {model!r}"
         )
-    x, x_validation = sample(x, ENOUGH), measured(x_validation)
-    begin = _begin_codes if model.code_spec(model.data_shape).num_codes else _begin_gaussian
-    begin(model, x, x_validation)
+    if not model.likelihood.linear_start:
+        raise ValueError(
+            'fit_linear takes a likelihood that defines begin_at, such as "learned_gaussian". '
+            f"Received: {type(model.likelihood).__name__}"
+        )
+    images = {"x": sample(x, ENOUGH), "x_validation": measured(x_validation)}
+    for name in images:
+        images[name] = check_data(images[name], model.data_shape, model.likelihood, name)
+        model.code_spec(images[name].shape[1:])  # refuses sizes that the strides do not divide
+    begin = _begin_codes if model.latent.code_spec.num_codes else _begin_gaussian
+    begin(model, *images.values())
 
 
 def _begin_gaussian(model, x, x_validation):
@@ -55,13 +72,13 @@ def _begin_gaussian(model, x, x_validation):
     center, axes, variances, total = found
     values = len(center)
     # Of a new image the components leave more than of the images that they were fitted to.
-    covariance = _covariance_left(read, x_validation, center, axes, channels)
+    covariance = _covariance(lambda x: residual(read(x), center, axes), x_validation, channels)
     used = np.sum(variances > 1e-9 * total)
     noise = max(np.trace(covariance) / channels * values, total - variances.sum())
     noise = max(noise / max(1, values - used), _LEAST_NOISE)
     left = noise * max(values - used, 0) / values
     covariance *= left * channels / max(np.trace(covariance), 1e-30)
-    # A code is drawn: along each component it errs by the noise, as in what is left.
+    # Codes are drawn: along each component their error has the variance of the noise, too.
     errors = axes * np.sqrt(np.minimum(variances, noise))
     errors = errors.reshape(-1, channels, axes.shape[1])
     covariance += np.einsum("pci,pdi->cd", errors, errors) * channels / values
@@ -85,26 +102,29 @@ def _begin_gaussian(model, x, x_validation):
 
 
 def _begin_codes(model, x, x_validation):
-    encoder = model.encoder.get_layer("linear")
-    read = partial(_patches, model.likelihood.read, encoder.kernel_size)
-    width, channels = encoder.bias.shape[0], model.data_shape[-1]
+    encoder, channels = model.encoder.get_layer("linear"), model.data_shape[-1]
+    read, width = partial(_patches, model.likelihood.read, encoder.kernel_size), encoder.filters
     center, axes, variances, _ = principal_components(read, x, width, channels=channels)
     axes, variances = _padded(axes, variances, width)
     # Distances of codes are those of the patches; their variance is 1 on average.
     scale = 1 / math.sqrt(max(np.mean(variances), _LEAST_NOISE))
     _set_maps(model, scale * axes, -scale * center @ axes, axes / scale, center)
-    rng = np.random.default_rng(0)
-    some = x[np.sort(rng.permutation(len(x))[:BATCH])]
-    vectors = scale * (read(some).reshape(-1, len(center)) - center) @ axes
-    model.latent.codebook.assign(k_means(vectors, model.latent.num_codes, rng))
-    total, count = 0.0, 0
-    for i in range(0, len(x_validation), BATCH):
-        some = x_validation[i : i + BATCH]
-        vectors = model.latent.embed(keras.ops.convert_to_tensor(model.encode(some)))
-        drawn = keras.ops.convert_to_numpy(model.decoder.get_layer("linear")(vectors))
-        left = (model.likelihood.read(some) - drawn).reshape(-1, channels)
-        total, count = total + (left.T @ left).astype("float64"), count + len(left)
-    _begin_outputs(model, total / count)
+    of_network = model.encoder.get_layer("codes")
+    of_network.set_weights([np.zeros(weight.shape) for weight in of_network.weights])
+
+    def patches(images):
+        return read(images).reshape(-1, len(center)) - center
+
+    images = max(_FEWEST, math.ceil(MOST_VECTORS / len(patches(x[:1]))))
+    vectors = scale * patches(x[sample_positions(len(x), images)]) @ axes
+    means = k_means(vectors, model.latent.num_codes, np.random.default_rng(0))
+    model.latent.codebook.assign(means)
+
+    def left(images):
+        values = patches(images)
+        return values - means[nearest(scale * values @ axes, means)] @ axes.T / scale
+
+    _begin_outputs(model, _covariance(left, x_validation, channels))
 
 
 def _set_maps(model, encode, bias, decode, center):
@@ -134,12 +154,12 @@ def _padded(axes, variances, count):
     return np.pad(axes, more), np.pad(variances, more[1])
 
 
-def _covariance_left(read, x, center, axes, channels):
-    """The covariance of the channels in what the components leave of images."""
+def _covariance(left, x, channels):
+    """The covariance of the channels in what a function leaves of images."""
     total, count = 0.0, 0
     for i in range(0, len(x), BATCH):
-        left = residual(read(x[i : i + BATCH]), center, axes).reshape(-1, channels)
-        total, count = total + (left.T @ left).astype("float64"), count + len(left)
+        errors = left(x[i : i + BATCH]).reshape(-1, channels)
+        total, count = total + (errors.T @ errors).astype("float64"), count + len(errors)
     return total / count
 
 
