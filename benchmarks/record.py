@@ -97,6 +97,13 @@ def is_code_length(likelihood: str) -> bool:
     return likelihoods.get(likelihood).is_code_length
 
 
+def is_of_levels(likelihood: str) -> bool:
+    """Returns whether a likelihood, named in an entry or result, is of levels."""
+    from keras_vae import likelihoods
+
+    return likelihoods.get(likelihood).observes == "levels"
+
+
 def _git(*command):
     """Returns git's output, or nothing if this is not a repository."""
     try:

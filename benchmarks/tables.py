@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 from benchmarks.markdown import markdown, plus_minus, whole
-from benchmarks.record import RESULTS, is_code_length
+from benchmarks.record import RESULTS, is_code_length, is_of_levels
 from keras_vae.data import DATASETS
 
 README = Path(__file__).parent / "README.md"
@@ -47,25 +47,34 @@ def read_results(folder: Path = RESULTS) -> dict:
 
 
 def models(results) -> str:
-    """The figures of the published models, as measured."""
-    rows = []
+    """The figures of the published models, as measured; those of levels in bits per value."""
+    found = {False: [], True: []}
     for result in _quality(results):
-        m = result["metrics"]
+        m, of_levels = result["metrics"], is_of_levels(result["likelihood"])
         likelihoods = ["-"] * 4
         if is_code_length(result["likelihood"]):
+            scale, digits = 1.0, 2
+            if of_levels:
+                scale, digits = m["bits_per_dim"] / m["nll"], 4
             likelihoods = [
-                plus_minus(m["elbo"], m["elbo_stderr"]),
-                f"{plus_minus(m['nll'], m['nll_stderr'])} (K = {m['num_samples']:,})",
-                f"{m['distortion']:.2f}",
-                f"{m['rate']:.2f}",
+                f"{scale * m['elbo']:.{digits}f} ± {scale * m['elbo_stderr']:.{digits}f}",
+                f"{scale * m['nll']:.{digits}f} ± {scale * m['nll_stderr']:.{digits}f} "
+                f"(K = {m['num_samples']:,})",
+                f"{scale * m['distortion']:.{digits}f}",
+                f"{scale * m['rate']:.{digits}f}",
             ]
         use = f"{m.get('active_units')} active units"
         if "perplexity" in m:
             use = f"{100 * m['codebook_usage']:.0f} % of codes, perplexity {m['perplexity']:.0f}"
         errors = [f"{m['mse']:.3e}", f"{m['psnr']:.2f} dB", use]
-        rows.append([f"`{result['name']}`", *likelihoods, *errors])
+        found[of_levels].append([f"`{result['name']}`", *likelihoods, *errors])
     headings = ("model", "ELBO", "NLL", "distortion", "rate", "MSE", "PSNR", "latent in use")
-    return markdown(headings, rows)
+    text = markdown(headings, found[False])
+    if found[True]:
+        bits = [f"{name}, bits" for name in headings[1:5]]
+        text += "\nModels of levels, in bits per value (bits/dim):\n\n"
+        text += markdown(("model", *bits, *headings[5:]), found[True])
+    return text
 
 
 def reproduced(results) -> str:

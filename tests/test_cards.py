@@ -81,7 +81,7 @@ def test_a_card_says_how_to_load_verify_and_make_the_model_and_where_it_fails(na
     for part in (
         f"keras-vae verify {name}",
         entry["sha256"],
-        entry["data"]["licence"],
+        entry["data"]["licence"] or "CIFAR-10",
         training["recipe"],
         f"seed: {training['seed']}",
         training["machine"],

@@ -322,7 +322,7 @@ def test_a_model_without_linear_maps_of_the_mean_is_refused(arguments, message):
     ("x", "message"),
     [
         (np.zeros((3, 6, 4, 1), "float32"), "x must have shape"),
-        (np.full((3, 6, 4, 3), np.nan, "float32"), "not finite"),
+        (np.full((3, 6, 4, 3), np.nan, "float32"), "x must be finite"),
         (np.zeros((3, 6, 5, 3), "float32"), "multiples of 2|divide"),
     ],
 )

@@ -23,6 +23,7 @@ from zoo.train import read_recipe
 TOLERANCES = {"elbo": 0.05, "nll": 0.05, "mse": 2e-5, "active_units": 0, "perplexity": 1.0}
 OF_LEVELS = {"bits_per_dim": 1e-3}  # beside these, if the likelihood is of levels
 OF_NATS = 5e-5  # of the figure, where that is more than the tolerance above
+OF_ERRORS = 0.05  # of the figure, where that is less
 CARDS = Path(__file__).parent / "cards"
 
 
@@ -166,6 +167,8 @@ def tolerances(metrics: dict, observes: str) -> dict:
     result = {key: known[key] for key in known if key in metrics}
     for key in {"elbo", "nll"} & set(result):
         result[key] = max(result[key], OF_NATS * abs(metrics[key]))
+    if "mse" in result:
+        result["mse"] = min(result["mse"], OF_ERRORS * metrics["mse"])
     return result
 
 

@@ -52,6 +52,7 @@ def model_card(entry, *, name=None, repository=None, **shown) -> str:
         "table": _table(metrics, entry.get("tolerances", {})) if metrics else None,
         "verify": name if metrics else None,
         "prose": prose(name) if name else None,
+        "data_licence": _licence(entry.get("data", {})),
         "minutes": training.get("seconds", 0) / 60,
         "gigabytes": training["peak_memory_mb"] / 1000 if "peak_memory_mb" in training else None,
     }
@@ -63,6 +64,11 @@ def model_card(entry, *, name=None, repository=None, **shown) -> str:
         with contextlib.suppress(KeyError):  # of a fact that is not known
             sections.append(section.format(**facts).strip())
     return "\n\n".join(filter(None, sections)) + "\n"
+
+
+def _licence(of_data):
+    licence = of_data.get("licence")
+    return f"licence {licence}" if licence else "whose makers state no licence"
 
 
 def prose(name) -> str:
