@@ -18,10 +18,11 @@ not_on_jax = pytest.mark.skipif(keras.backend.backend() == "jax", reason="left t
 
 def both(kind, channels=3, size=(8, 7), **arguments):
     """A layer of Keras and one that computes with our code, of the same weights, and an input."""
-    x = RNG.normal(size=(2, *size, channels)).astype("float32")
+    rng = np.random.default_rng(0)  # its own: the order of tests differs from run to run
+    x = rng.normal(size=(2, *size, channels)).astype("float32")
     keras_own = kind(**arguments)
     keras_own(x)
-    keras_own.set_weights([RNG.normal(size=w.shape) for w in keras_own.weights])
+    keras_own.set_weights([rng.normal(size=w.shape) for w in keras_own.weights])
     ours = kind.from_config(keras_own.get_config())
     speed_up_layer(ours)
     ours(x)
@@ -147,7 +148,8 @@ def test_layers_compute_in_their_own_precision(policy):
         ours, keras_own, x = both(kind, 4, dtype=policy, **arguments)
         assert ours(x).dtype == keras_own(x).dtype
         got, expected = (to_numpy(keras.ops.cast(f(x), "float32")) for f in (ours, keras_own))
-        np.testing.assert_allclose(got, expected, atol=0.1)
+        # One step of bfloat16 is up to 1/128 of a number.
+        np.testing.assert_allclose(got, expected, rtol=1 / 128, atol=0.1)
         if kind is layers.Conv2D:  # torch trains Keras's own in neither on some processors
             assert np.isfinite(gradient(lambda t, f=ours: keras.ops.cast(f(t), "float32"), x)).all()
 
