@@ -57,8 +57,8 @@ def models(results) -> str:
             if of_levels:
                 scale, digits = m["bits_per_dim"] / m["nll"], 4
             likelihoods = [
-                f"{scale * m['elbo']:.{digits}f} ± {scale * m['elbo_stderr']:.{digits}f}",
-                f"{scale * m['nll']:.{digits}f} ± {scale * m['nll_stderr']:.{digits}f} "
+                plus_minus(scale * m["elbo"], scale * m["elbo_stderr"], digits),
+                f"{plus_minus(scale * m['nll'], scale * m['nll_stderr'], digits)} "
                 f"(K = {m['num_samples']:,})",
                 f"{scale * m['distortion']:.{digits}f}",
                 f"{scale * m['rate']:.{digits}f}",

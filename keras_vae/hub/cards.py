@@ -68,7 +68,7 @@ def model_card(entry, *, name=None, repository=None, **shown) -> str:
 
 def _licence(of_data):
     licence = of_data.get("licence")
-    return f"licence {licence}" if licence else "whose makers state no licence"
+    return f"licence {licence}" if licence else "no licence stated"
 
 
 def prose(name) -> str:

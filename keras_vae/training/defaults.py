@@ -80,9 +80,9 @@ def map_arguments(input_shape, filters=None) -> dict | None:
     """Returns arguments of a `conv_vae` with latents on a map, for pictures of a shape.
 
     The linear maps begin at the principal components of patches, two thirds as many as a patch has
-    values: what they leave is about as small as the steps between levels. Of few pictures there are
-    many patches: pictures that were held out lose far less than with components of whole pictures.
-    The prior relates the components of a patch, and the patches, to each other.
+    values. Of few pictures there are many patches: pictures that were held out lose far less than
+    with components of whole pictures. The prior relates the components of a patch, and the patches,
+    to each other.
 
     Args:
         input_shape: `(height, width, channels)`.

@@ -23,7 +23,8 @@ from keras_vae.training.components import (
 
 _FEW = 2000  # images of a source that are measured at once
 _LEAST_NOISE = 1e-6  # variance
-_FEWEST = 100  # images that patches are drawn from
+_FEWEST = 100  # images that patches are drawn from, or codes made of
+_MOST_NUMBERS = 100_000_000  # in the codes that a prior is fitted to
 
 
 def fit_linear(model, x, x_validation):
@@ -95,9 +96,11 @@ def _begin_gaussian(model, x, x_validation):
     log_var.bias.assign(np.log(noise / variances))
     prior = model.latent.prior
     if prior.rank:
-        codes = (read(x[i : i + BATCH]) for i in range(0, len(x), BATCH))
+        size = math.prod(prior.latent_shape)
+        chosen = sample_positions(len(x), max(_FEWEST, _MOST_NUMBERS // size))
+        codes = (read(x[chosen[i : i + BATCH]]) for i in range(0, len(chosen), BATCH))
         codes = [part.reshape(-1, values) @ encode + bias for part in codes]
-        codes = np.concatenate(codes).reshape(-1, math.prod(prior.latent_shape))
+        codes = np.concatenate(codes).reshape(-1, size)
         _fit_prior(prior, codes, np.resize(noise / variances, codes.shape[1]))
 
 
