@@ -418,7 +418,7 @@ def test_the_best_quality_of_pictures_has_latents_on_a_map(shape, place, filters
 
 def test_what_is_given_comes_before_what_the_best_quality_is():
     def arguments(parts, **options):
-        made = training.default_recipe(parts, quality="best", **options)["model"]
+        made = training.default_recipe(parts, **{"quality": "best", **options})["model"]
         keras_vae.factories.build(made["factory"], made["arguments"])
         return made["arguments"]
 
@@ -426,6 +426,18 @@ def test_what_is_given_comes_before_what_the_best_quality_is():
     wide = arguments(pictures, arguments={"filters": [8, 8], "blocks": 3})
     assert (wide["latent_shape"], wide["filters"], wide["blocks"]) == ([4, 4, 32], [8, 8], 3)
     assert "latent_shape" not in arguments(pictures, arguments={"latent_dim": 7})
+    placed = {"latent_shape": [4, 4, 5]}
+    assert arguments(pictures, arguments=placed) == {
+        **wide,
+        **placed,
+        "filters": [32, 64],
+        "blocks": 1,
+    }
+    assert arguments(pictures, arguments=placed, quality="fast")["linear"]
+    for name in ("filters", "latent_shape"):
+        with pytest.raises(ValueError, match=f"{name} must"):
+            arguments(pictures, arguments={name: "many"})
+    assert arguments(pictures, arguments={"filters": 8})["latent_shape"] == [8, 8, 8]
     levels = arguments(pictures, arguments={"likelihood": "discretised_logistic"})
     assert levels["latent_shape"] == [2, 2, 128]
     assert levels["likelihood"] == "discretised_logistic"

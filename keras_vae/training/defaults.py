@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from keras_vae import likelihoods
+from keras_vae.checks import check_sizes
 from keras_vae.data.sources import Source, sample
 from keras_vae.data.variants import FEW, check_variants
 from keras_vae.factories import FACTORIES
@@ -76,7 +77,7 @@ def linear_arguments(input_shape) -> dict:
     return {"linear": True, "latent_dim": latents - (latents % 32 if latents > 32 else 0)}
 
 
-def map_arguments(input_shape, filters=None) -> dict | None:
+def map_arguments(input_shape, filters=None, latent_shape=None) -> dict | None:
     """Returns arguments of a `conv_vae` with latents on a map, for pictures of a shape.
 
     The linear maps begin at the principal components of patches, two thirds as many as a patch has
@@ -88,20 +89,27 @@ def map_arguments(input_shape, filters=None) -> dict | None:
         input_shape: `(height, width, channels)`.
         filters: widths of the convolutions, which give a patch 2^len(filters) pixels a side.
             Defaults to None: 8 x 8 pixels, or else 4 x 4 or 2 x 2.
+        latent_shape: places and latents at each. Defaults to None, as the patches say.
 
     Returns:
-        The arguments, or None if no patches divide the pictures.
+        The arguments, or None if no such patches divide the pictures.
+
+    Raises:
+        ValueError: if `filters` or `latent_shape` is not a list of whole numbers of at least 1.
     """
     *sizes, channels = input_shape
+    if filters is not None:
+        filters = [*check_sizes("filters", filters)]
+    if latent_shape is not None:
+        latent_shape = [*check_sizes("latent_shape", latent_shape)]
     for count in range(3, 0, -1) if filters is None else [len(filters)]:
         side = 2**count
-        if not any(size % side for size in sizes):
+        places = [size // side for size in sizes]
+        fit = latent_shape is None or latent_shape[:-1] == places
+        if fit and not any(size % side for size in sizes):
             return {
                 "linear": True,
-                "latent_shape": [
-                    *(size // side for size in sizes),
-                    max(2, side * side * channels * 2 // 3),
-                ],
+                "latent_shape": latent_shape or [*places, max(2, side * side * channels * 2 // 3)],
                 "filters": [32, 64, 96][:count] if filters is None else filters,
                 "hidden_units": [],
                 "prior": "channel_flow",
@@ -198,11 +206,16 @@ def _arguments(factory, shape, given, pictures, levels, best):
     placed = bool(given.get("latent_shape"))
     likelihood = given.get("likelihood", "bernoulli")
     linear = likelihoods.get(likelihood).linear_start
-    if pictures and linear and _takes_linear(factory) and not placed:
-        places = best and "latent_dim" not in given and map_arguments(shape, given.get("filters"))
-        if places:
+    if pictures and linear and _takes_linear(factory):
+        wanted = placed or (best and "latent_dim" not in given)
+        known = given.get("filters"), given.get("latent_shape")
+        places = map_arguments(shape, *known) if wanted else None
+        if places and best:
             return {**places, **given, **of_levels}
-        given = {**linear_arguments(shape), **given}
+        if places:
+            given = {"linear": True, **given}
+        elif not placed:
+            given = {**linear_arguments(shape), **given}
     if not best or factory not in _NETWORKS:
         return given
     latents = {} if pictures or placed else _LATENTS
