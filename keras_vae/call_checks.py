@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae import batches
-from keras_vae.backends import shards
+from keras_vae.backends import calls_together, of_processes, shards
 from keras_vae.checks import as_array, check_sample_weight, is_array
 
 
@@ -92,6 +92,9 @@ def check_shards(arguments, full_only=False):
         full_only: whether only full batches of the training data must be shared. Defaults to False.
     """
     x, held_out = arguments["x"], arguments.get("validation_data")
+    if calls_together():
+        check_alike(x)
+        check_alike(None if held_out is None else held_out[0])
     size, parts = arguments.get("batch_size"), shards()
     steps = arguments.get("steps_per_epoch") or arguments.get("steps")
     given = [("x", x, size or (is_array(x) and steps and math.ceil(len(x) / steps)) or 32)]
@@ -107,6 +110,16 @@ def check_shards(arguments, full_only=False):
                 f"{parts} devices share each batch: {parts} must divide batch_size{rest}. "
                 f"Received: {name} of {count} examples, in batches of {size}."
             )
+
+
+def check_alike(x):
+    """Raises ValueError unless all processes of a training run have as many examples."""
+    lengths = of_processes(len(x) if hasattr(x, "__len__") else 0)
+    if len(set(lengths)) > 1:
+        raise ValueError(
+            "Each process must have as many examples as the others, or they would wait for "
+            f"each other for ever. Received, by process: {', '.join(map(str, lengths))}"
+        )
 
 
 def _chain(first, rest):

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae.backends import (
+    calls_together,
     join_steps,
     keep_state,
     pipe_arrays,
@@ -17,9 +18,9 @@ from keras_vae.backends import (
     steps_of_dispatch,
     takes_any_batch,
 )
-from keras_vae.call_checks import CallChecks, check_shards
+from keras_vae.call_checks import CallChecks, check_alike, check_shards
 from keras_vae.checks import is_array
-from keras_vae.replicas import gather_replicas, over_replicas, replicas
+from keras_vae.replicas import over_replicas, replicas
 
 
 class Fitting(CallChecks):
@@ -86,8 +87,8 @@ class Fitting(CallChecks):
     def fit(self, x=None, y=None, *args, **kwargs):
         """Trains on data, as `keras.Model.fit` does. The data is checked first.
 
-        On PyTorch the processes of `torch.distributed`, if there are several, train one model
-        together, each on data of its own.
+        The processes of `torch.distributed` on PyTorch, or those whose devices the
+        `keras.distribution` has on JAX, train one model together, each on data of its own.
 
         Args:
             x: data `(n, *data_shape)`, uint8 or float in the likelihood's range, or a pipeline
@@ -144,7 +145,17 @@ class Fitting(CallChecks):
                 variable.assign(state)
 
     def predict(self, x, *args, **kwargs):
-        """Reconstructs data, `(n, *data_shape)`, as `keras.Model.predict` does."""
+        """Reconstructs data, `(n, *data_shape)`, as `keras.Model.predict` does.
+
+        Raises:
+            ValueError: if the data is not valid for the model, or if several processes compute a
+                batch together, on JAX: use `reconstruct`.
+        """
+        if calls_together():
+            raise ValueError(
+                "predict would give each process a part of what all have computed. Use "
+                "reconstruct, which each process computes for itself."
+            )
         arguments = self._check_call(keras.Model.predict, x, *args, **kwargs)
         x = arguments["x"]
         missing = -len(x) % shards() if is_array(x) else 0
@@ -239,13 +250,7 @@ class Fitting(CallChecks):
             return
         self.optimizer.build(self.trainable_variables)
         share_variables([*self.variables, *self.optimizer.variables])
-        own = ops.convert_to_tensor([len(x) if hasattr(x, "__len__") else 0], "int32")
-        lengths = ops.convert_to_numpy(gather_replicas(own))
-        if len(set(lengths)) > 1:
-            raise ValueError(
-                "Each process must have as many examples as the others, or they would wait for "
-                f"each other for ever. Received, by process: {', '.join(map(str, lengths))}"
-            )
+        check_alike(x)
 
 
 def _average_logs(logs):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_vae.backends import alone
+
 NO_HDF5 = (
     "Keras's legacy HDF5 files (.h5, .hdf5) cannot hold this model: nothing could read them back. "
     'Use model.save("my_model.keras"), or model.save_weights("my_model.weights.h5").'
@@ -19,7 +21,13 @@ class Keeping:
         """
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(NO_HDF5)
-        return super().save(filepath, *args, **kwargs)
+        with alone():
+            return super().save(filepath, *args, **kwargs)
+
+    def save_weights(self, filepath, *args, **kwargs):
+        """Saves the weights, as `keras.Model.save_weights` does."""
+        with alone():
+            return super().save_weights(filepath, *args, **kwargs)
 
     def export(self, filepath, *args, **kwargs):
         """Exports `model(x)`, the reconstruction of float32 data, as `keras.Model.export` does.

@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import loopback_hub
 import numpy as np
 import pytest
@@ -96,3 +97,22 @@ def test_weights_beyond_float16_are_refused_before_anything_is_written(tmp_path)
     assert (tmp_path / "model" / "model.weights.h5").read_bytes() == before
     with pytest.raises(ValueError, match="float16 must be True or False"):
         keras_vae.save_to_folder(model, tmp_path / "model", float16="half")
+
+
+def test_neither_saving_nor_loading_changes_the_initial_weights_of_the_models_made_next(
+    make, tmp_path
+):
+    model = make("mlp_vae")
+
+    def next_weights(call):
+        keras.utils.set_random_seed(5)
+        call()
+        return make("mlp_vae").get_weights()
+
+    expected = next_weights(lambda: None)
+    for call in (
+        lambda: keras_vae.save_to_folder(model, tmp_path),
+        lambda: keras_vae.load(tmp_path),
+    ):
+        for ours, theirs in zip(next_weights(call), expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)

@@ -1,12 +1,16 @@
 """Several devices, or processes, train and measure as one does."""
 
 import json
+import socket
 import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 import quick_xla
+
+import keras_vae
 
 ON = keras.backend.backend()
 
@@ -166,6 +170,97 @@ for name, make in CASES.items():
     assert all((old == new).all() for old, new in zip(before, model.get_weights()))
     print(json.dumps([name, *found]))
 """
+
+
+TWO_PROCESSES_OF_JAX = """
+rank, count, port, folder = *map(int, sys.argv[1:4]), sys.argv[4]
+if count > 1:
+    keras.distribution.initialize(f"localhost:{port}", count, rank)
+    keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+every = x[:8].reshape(2, count, 4 // count, 4, 4, 1)  # steps, processes, examples
+mine = every[:, rank].reshape(-1, 4, 4, 1)
+weight = weight[:8].reshape(2, count, -1)[:, rank].ravel()
+size, random = 4 // count, np.random.default_rng(1)
+common = {"batch_size": size, "verbose": 0}
+for name in ("elbo", "capacity", "vq"):
+    model = CASES[name]()
+    for variable in model.trainable_variables:
+        variable.assign(random.normal(0, 0.3, variable.shape).astype("float32"))
+    model.compile(keras.optimizers.SGD(1e-3))
+    options = {"sample_weight": weight if name == "elbo" else None}
+    held_out = (mine[:size], None)
+    logs = model.fit(
+        mine, epochs=2, shuffle=False, validation_data=held_out, **options, **common
+    ).history
+    tested = model.evaluate(mine, **options, **common)
+    found = {**logs, "tested": tested, **weights_of(model)}
+    found["measured"] = model.elbo(x[:5], seed=0).tolist()
+    if count > 1:
+        for call in (
+            lambda: model.fit(mine[: 2 + 2 * rank], **common),
+            lambda: model.fit(mine, validation_data=(mine[: 2 + 2 * rank], None), **common),
+            lambda: model.evaluate(mine[: 2 + 2 * rank], **common),
+            lambda: model.fit(mine, batch_size=1, verbose=0),  # of two devices
+            lambda: model.predict(mine, **common),
+        ):
+            try:
+                call()
+                raise AssertionError("must be refused")
+            except ValueError as error:
+                told = str(error)
+                assert any(
+                    part in told for part in ("by process: 2, 4", "2 devices share", "reconstruct")
+                ), told
+    if rank == count - 1:  # without the other
+        found["alone"] = model.log_likelihood(x[:3], 2, seed=0).tolist()
+        model.save(f"{folder}/{count}.keras")
+        model.save_weights(f"{folder}/{count}.weights.h5")
+        keras_vae.save_to_folder(model, f"{folder}/{count}")
+    print(json.dumps([name, found]), flush=True)
+"""
+
+
+@pytest.mark.skipif(ON != "jax", reason="processes of JAX")
+@pytest.mark.long
+def test_two_processes_of_two_devices_train_and_measure_as_one_device(tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    code = COMMON + TWO_PROCESSES_OF_JAX
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, rank, count, port, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=quick_xla.with_devices(2) if count == "2" else None,
+        )
+        for rank, count in (("0", "1"), ("0", "2"), ("1", "2"))
+    ]
+    found = []
+    try:
+        for process in processes:
+            output, error = process.communicate(timeout=500)
+            assert process.returncode == 0, error
+            lines = [line for line in output.splitlines() if line.startswith('["')]  # not Gloo's
+            found.append(dict(map(json.loads, lines)))
+    finally:  # one that waits for a process that failed would wait for minutes
+        for process in processes:
+            process.kill()
+            process.communicate()
+    one, first, second = found
+    for name in ("elbo", "capacity", "vq"):
+        assert one[name].keys() == second[name].keys() == first[name].keys() | {"alone"}
+        for key in one[name]:
+            for logs in (first, second):
+                assert logs[name].get(key, one[name][key]) == pytest.approx(
+                    one[name][key], rel=1e-4, abs=1e-5
+                ), (name, key)
+    again = [keras_vae.load(tmp_path / count).get_weights() for count in ("1", "2")]
+    again.append(keras.saving.load_model(tmp_path / "2.keras").get_weights())
+    for weights in again[1:]:
+        for ours, theirs in zip(again[0], weights, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.skipif(ON != "jax", reason="a distribution of JAX")

@@ -64,7 +64,7 @@ ordered_batches = getattr(_backend, "ordered_batches", _generate_batches)
 read_batches = getattr(_backend, "read_batches", _read_ahead)
 # `batches_in_order(x, batch_size)`: batches of a `Source` that can be read again and again.
 batches_in_order = getattr(_backend, "batches_in_order", Batches)
-# `shards()`: the parts that the devices of `keras.distribution` split a batch into.
+# `shards()`: the parts that the devices of `keras.distribution` split a process's batch into.
 shards = getattr(_backend, "shards", lambda: 1)
 # `takes_any_batch()`: whether `fit` and `evaluate` take batches that these cannot share evenly.
 takes_any_batch = getattr(_backend, "takes_any_batch", lambda: True)
@@ -88,6 +88,12 @@ whole_gradients = getattr(_backend, "whole_gradients", _unchanged)
 share_loss = getattr(_backend, "share_loss", _unchanged)
 share_gradients = getattr(_backend, "share_gradients", _unchanged)
 share_variables = getattr(_backend, "share_variables", _unchanged)
+# `of_processes(number)`: the number that each process of a training run has.
+of_processes = getattr(_backend, "of_processes", lambda number: [number])
+# `calls_together()`: whether these must all call `fit`, `evaluate`, ..., and make all variables.
+calls_together = getattr(_backend, "calls_together", lambda: False)
+# `alone()`: a context in which one of them makes variables that the others do not.
+alone = getattr(_backend, "alone", _nothing)
 # `largest(values)`: of each row of `(n, k)` the largest number, and the index of the first such.
 largest = getattr(_backend, "largest", _largest)
 # `quick_initializers()`: a context, or decorator, in which initial weights are drawn in less time.

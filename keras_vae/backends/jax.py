@@ -9,6 +9,9 @@ from keras_vae.backends.jax_arrays import steps_of_dispatch as steps_of_dispatch
 from keras_vae.backends.jax_dispatch import join_steps as join_steps
 from keras_vae.backends.jax_initial import quick_initializers as quick_initializers
 from keras_vae.backends.jax_layers import speed_up_layer as speed_up_layer
+from keras_vae.backends.jax_shards import alone as alone
+from keras_vae.backends.jax_shards import calls_together as calls_together
+from keras_vae.backends.jax_shards import of_processes as of_processes
 from keras_vae.backends.jax_shards import place as place
 from keras_vae.backends.jax_shards import shards as shards
 from keras_vae.backends.jax_shards import takes_any_batch as takes_any_batch

@@ -1,7 +1,14 @@
-"""JAX: devices of `keras.distribution` share batches; one that they cannot, each computes whole."""
+"""JAX: devices of `keras.distribution` share batches; one that they cannot, each computes whole.
+
+They may be those of several processes, each of which has examples of its own.
+"""
+
+import contextlib
 
 import jax
 import keras
+import numpy as np
+from jax.experimental import multihost_utils
 
 try:
     from keras.src.trainers.data_adapters import get_data_adapter
@@ -11,19 +18,52 @@ except ImportError:  # a Keras with other insides: arrays are then fed as it doe
 
 
 def shards():
-    """The number of parts that `keras.distribution` splits a batch into; 1 without it."""
+    """The number of parts that `keras.distribution` splits a process's batch into; 1 without it."""
     distribution = keras.distribution.distribution()
     if distribution is None:
         return 1
     mesh = distribution.device_mesh
     sizes = dict(zip(mesh.axis_names, mesh.shape))
-    return sizes.get(distribution.batch_dim_name, 1)
+    return max(1, sizes.get(distribution.batch_dim_name, 1) // processes())
+
+
+def processes():
+    """The number of processes whose devices `keras.distribution` has."""
+    distribution = keras.distribution.distribution()
+    if distribution is None or jax.process_count() == 1:
+        return 1
+    names = set(distribution.device_mesh.devices.flat)
+    return len({d.process_index for d in jax.devices() if f"{d.platform}:{d.id}" in names})
+
+
+def calls_together():
+    """Whether several processes compute a batch together."""
+    return processes() > 1
+
+
+def of_processes(number):
+    """The whole number that each process has."""
+    return multihost_utils.process_allgather(np.array([number], "int32")).reshape(-1).tolist()
+
+
+@contextlib.contextmanager
+def alone():
+    """A context in which a process makes variables of its own: of those of all, it would wait."""
+    distribution = keras.distribution.distribution() if processes() > 1 else None
+    if distribution is None:
+        yield
+        return
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
 
 
 def place(examples):
     """A tensor of examples, which the devices of `keras.distribution` share if they can evenly."""
     examples = keras.ops.convert_to_tensor(examples)
-    if shards() == 1 or len(examples) % shards() or jax.process_count() > 1:
+    if shards() == 1 or len(examples) % shards() or processes() > 1:
         return examples
     layout = keras.distribution.distribution().get_data_layout(examples.shape)
     return jax.device_put(examples, layout.backend_layout)
@@ -31,7 +71,7 @@ def place(examples):
 
 def takes_any_batch():
     """Whether `fit` and `evaluate` take batches that the devices cannot share evenly."""
-    return DataAdapter is not None and jax.process_count() == 1
+    return DataAdapter is not None and processes() == 1
 
 
 @jax.tree_util.register_static  # Keras puts what an adapter yields on devices: this has no parts

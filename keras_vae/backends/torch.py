@@ -2,6 +2,7 @@
 
 import types
 
+import keras
 import torch
 from torch import distributed
 
@@ -64,6 +65,11 @@ def whole_gradients(gradients):
     ]
 
 
+def of_processes(number):
+    """The whole number that each process has."""
+    return gather_replicas(keras.ops.convert_to_tensor([number], "int32")).tolist()
+
+
 def share_gradients(optimizer):
     """Has an optimizer average the gradients of all processes, as DistributedDataParallel does."""
     optimizer.apply = types.MethodType(_apply_averaged, optimizer)
@@ -105,6 +111,7 @@ class _Sum(torch.autograd.Function):
 
 
 def _processes():
+    """The number of processes of `torch.distributed`; 1 without it."""
     ready = distributed.is_available() and distributed.is_initialized()
     return distributed.get_world_size() if ready else 1
 

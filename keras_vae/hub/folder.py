@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_vae import likelihoods
+from keras_vae.backends import alone
 from keras_vae.checks import check_flag
 from keras_vae.factories import recorded
 from keras_vae.files import sha256, write_json, write_weights
@@ -97,10 +98,14 @@ def save_to_folder(model, folder, *, float16=False):
     >>> keras_vae.save_to_folder(model, "my-model")
     """
     model.check_built()
+    with alone():
+        _save(model, Path(folder), check_flag("float16", float16))
+
+
+def _save(model, folder, float16):
     config, clone = _clone(model)
-    if check_flag("float16", float16):
+    if float16:
         _round(clone)
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as staged:
         staged = Path(staged)
