@@ -392,7 +392,8 @@ def test_a_start_that_stays_the_best_is_kept_though_the_weights_are_averaged(tmp
     [((32, 32, 3), 1024), ((64, 64, 3), 384), ((28, 28, 1), 256), ((4, 4, 1), 5), ((1, 1, 1), 1)],
 )
 def test_the_number_of_latents_suits_the_size_of_pictures(shape, latents):
-    assert training.linear_arguments(shape) == {"linear": True, "latent_dim": latents}
+    networks = {"hidden_units": [256], "kernel_size": 3}
+    assert training.linear_arguments(shape) == {"linear": True, "latent_dim": latents, **networks}
 
 
 @pytest.mark.parametrize(

@@ -342,7 +342,8 @@ def test_pictures_get_the_same_recipe_in_python_as_in_the_command(tmp_path):
     parts = data.load(tmp_path)
     assert parts.pictures
     expected = {"input_shape": [6, 5, 1], "likelihood": "learned_gaussian"}
-    assert arguments(parts) == {**expected, "linear": True, "latent_dim": 10}
+    networks = {"hidden_units": [256], "kernel_size": 3}
+    assert arguments(parts) == {**expected, "linear": True, "latent_dim": 10, **networks}
     assert arguments(parts, arguments={"latent_dim": 3})["latent_dim"] == 3
     of_map = {"latent_shape": [2, 2, 4]}
     assert arguments(parts, arguments=of_map) == {**expected, **of_map}

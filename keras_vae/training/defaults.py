@@ -28,6 +28,8 @@ _NETWORKS = {
 # Of pictures in levels, at the best quality: see "Your own pictures" in benchmarks/README.md.
 _OF_LEVELS = {"name": "logistic_mixture", "components": 1}
 _MOST_CHANNELS = 4
+# Dense layers of many latents would be large without one between; both were measured on pictures.
+_OF_PICTURES = {"hidden_units": [256], "kernel_size": 3}
 _LATENTS = {
     "latent_dim": 40,
     "prior": {"name": "realnvp", "couplings": 8, "hidden_units": [128, 128]},
@@ -74,7 +76,8 @@ def linear_arguments(input_shape) -> dict:
     """
     values = math.prod(input_shape)
     latents = max(1, min(_MOST_LATENTS, values // 3, _LARGEST // values))
-    return {"linear": True, "latent_dim": latents - (latents % 32 if latents > 32 else 0)}
+    latents -= latents % 32 if latents > 32 else 0
+    return {"linear": True, "latent_dim": latents, **_OF_PICTURES}
 
 
 def map_arguments(input_shape, filters=None, latent_shape=None) -> dict | None:
@@ -112,6 +115,7 @@ def map_arguments(input_shape, filters=None, latent_shape=None) -> dict | None:
                 "latent_shape": latent_shape or [*places, max(2, side * side * channels * 2 // 3)],
                 "filters": [32, 64, 96][:count] if filters is None else filters,
                 "hidden_units": [],
+                "kernel_size": 3,
                 "prior": "channel_flow",
                 "blocks": 1,
                 "activation": "silu",
@@ -205,7 +209,7 @@ def _arguments(factory, shape, given, pictures, levels, best):
         given = {**picture_arguments(factory), **given}
     placed = bool(given.get("latent_shape"))
     likelihood = given.get("likelihood", "bernoulli")
-    linear = likelihoods.get(likelihood).linear_start
+    linear, start = likelihoods.get(likelihood).linear_start, {}
     if pictures and linear and _takes_linear(factory):
         wanted = placed or (best and "latent_dim" not in given)
         known = given.get("filters"), given.get("latent_shape")
@@ -213,13 +217,13 @@ def _arguments(factory, shape, given, pictures, levels, best):
         if places and best:
             return {**places, **given, **of_levels}
         if places:
-            given = {"linear": True, **given}
+            start = {"linear": True}
         elif not placed:
-            given = {**linear_arguments(shape), **given}
+            start = linear_arguments(shape)
     if not best or factory not in _NETWORKS:
-        return given
+        return {**start, **given}
     latents = {} if pictures or placed else _LATENTS
-    return {**_NETWORKS[factory], **latents, **given}
+    return {**start, **_NETWORKS[factory], **latents, **given}
 
 
 def _takes_linear(factory):
