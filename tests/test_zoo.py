@@ -54,7 +54,7 @@ REFINED = {
 X = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), dtype="uint8")
 
 
-IN_FLOAT16 = {"conv-cifar10"}  # python -m zoo.publish --float16
+IN_FLOAT16 = {"conv-cifar10", "vq-cifar10"}  # python -m zoo.publish --float16
 
 
 @pytest.mark.parametrize("name", NAMES)
