@@ -51,7 +51,7 @@ def test_the_model_index_of_a_card_has_the_registrys_metrics_and_their_protocol(
     quantities = {key for key in one_number if not key.endswith("_stderr")}
     left_out = quantities - {"protocol", "num_samples", *results(card)}
     # Densities of grey values are not to be listed beside likelihoods of binary images.
-    of_densities = {"elbo", "nll", "distortion", "bits_per_dim"}
+    of_densities = {"elbo", "nll", "distortion"}
     assert left_out == (set() if entry["code_length"] else of_densities)
     if entry["code_length"]:
         assert results(card)["nll"].metric_args == {"num_samples": entry["metrics"]["num_samples"]}
