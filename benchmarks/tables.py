@@ -147,7 +147,7 @@ def densities(results) -> str:
                 figures = [plus_minus(-m["nll"], m["nll_stderr"], 1), f"{bits:.3f}"]
                 yield m["nll"], [f"**`{result['name']}`**", *figures, "lower bound"]
 
-    headings = ("model", "log p(x), nats per image", "bits per value", "exact or bound")
+    headings = ("model", "log p(x), nats per image", "-log2 p(x) per value", "exact or bound")
     return _of_each_dataset(results, headings, rows)
 
 

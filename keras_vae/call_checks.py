@@ -12,6 +12,12 @@ from keras_vae import batches
 from keras_vae.backends import calls_together, of_processes, shards
 from keras_vae.checks import as_array, check_sample_weight, is_array
 
+# Numbers in the arguments of `fit` and `evaluate` that decide how many steps there are.
+_NUMBERS = (
+    *("batch_size", "epochs", "initial_epoch", "steps_per_epoch", "steps"),
+    *("validation_batch_size", "validation_steps", "validation_freq"),
+)
+
 
 class CallChecks:
     """The checks that `fit`, `evaluate`, `predict` and the batch methods of a `VAE` share."""
@@ -93,8 +99,10 @@ def check_shards(arguments, full_only=False):
     """
     x, held_out = arguments["x"], arguments.get("validation_data")
     if calls_together():
-        check_alike(x)
-        check_alike(None if held_out is None else held_out[0])
+        check_alike(arguments)
+    share = arguments.get("validation_split")
+    if share and held_out is None and is_array(x):
+        (x,), held_out = batches.split([x], share)
     size, parts = arguments.get("batch_size"), shards()
     steps = arguments.get("steps_per_epoch") or arguments.get("steps")
     given = [("x", x, size or (is_array(x) and steps and math.ceil(len(x) / steps)) or 32)]
@@ -112,14 +120,29 @@ def check_shards(arguments, full_only=False):
             )
 
 
-def check_alike(x):
-    """Raises ValueError unless all processes of a training run have as many examples."""
-    lengths = of_processes(len(x) if hasattr(x, "__len__") else 0)
-    if len(set(lengths)) > 1:
-        raise ValueError(
-            "Each process must have as many examples as the others, or they would wait for "
-            f"each other for ever. Received, by process: {', '.join(map(str, lengths))}"
-        )
+def check_alike(arguments):
+    """Raises ValueError unless all processes of a training run are given the same numbers.
+
+    Of pipelines without a length only the other numbers can be compared.
+
+    Args:
+        arguments: those of a training method.
+    """
+    own = {"x": arguments["x"], **{name: arguments.get(name) for name in _NUMBERS}}
+    held_out = arguments.get("validation_data")
+    own["validation_data"] = None if held_out is None else held_out[0]
+    if not calls_together():  # each validates by itself
+        own = {name: value for name, value in own.items() if not name.startswith("validation")}
+    numbers = [len(v) if hasattr(v, "__len__") else int(v or 0) for v in own.values()]
+    for name, values in zip(own, zip(*of_processes(numbers))):
+        if len(set(values)) > 1:
+            what = (
+                f"{name} of one length" if name in ("x", "validation_data") else f"the same {name}"
+            )
+            raise ValueError(
+                f"All processes must be given {what}, or they would wait for each other for ever. "
+                f"Received, by process: {', '.join(map(str, values))}"
+            )
 
 
 def _chain(first, rest):

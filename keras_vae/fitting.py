@@ -113,7 +113,7 @@ class Fitting(CallChecks):
         self._check_logits(arguments["x"])
         check_shards(arguments, full_only=takes_any_batch())
         self.objective.end_ramps()  # of a fit that was interrupted
-        self._start_alike(arguments["x"])
+        self._start_alike(arguments)
         # A pipeline has an order of its own; Keras warns if it is asked to shuffle one.
         arguments = {"shuffle": is_array(arguments["x"]), **arguments}
         with self._dispatching():
@@ -244,13 +244,13 @@ class Fitting(CallChecks):
         if not self.compiled:
             self.compile(keras.optimizers.Adam(1e-3))
 
-    def _start_alike(self, x):
-        """Gives all processes of a training run the state of the first; checks their data."""
+    def _start_alike(self, arguments):
+        """Gives all processes of a training run the state of the first; compares what they get."""
         if replicas() == 1:
             return
         self.optimizer.build(self.trainable_variables)
         share_variables([*self.variables, *self.optimizer.variables])
-        check_alike(x)
+        check_alike(arguments)
 
 
 def _average_logs(logs):

@@ -1,8 +1,8 @@
-"""Files of Keras's own: `save` and `export` for a VAE."""
+"""Files of Keras's own: `save`, `save_weights` and `export` for a VAE."""
 
 import numpy as np
 
-from keras_vae.backends import alone
+from keras_vae.backends import alone, calls_together
 
 NO_HDF5 = (
     "Keras's legacy HDF5 files (.h5, .hdf5) cannot hold this model: nothing could read them back. "
@@ -11,14 +11,21 @@ NO_HDF5 = (
 
 
 class Keeping:
-    """`save` and `export` of `keras.Model`."""
+    """`save`, `save_weights` and `export` of `keras.Model`."""
 
     def save(self, filepath, *args, **kwargs):
         """Saves the whole model in a `.keras` file, as `keras.Model.save` does.
 
         Raises:
-            ValueError: if the file is to be one of the legacy HDF5 format.
+            ValueError: if the file is to be one of the legacy HDF5 format; or if several processes
+                of JAX train the model, and its optimizer has no state yet.
         """
+        if calls_together() and self.compiled and not self.optimizer.built:
+            raise ValueError(
+                "Several processes train this model, and must make its optimizer's variables "
+                "together: save it after fit, or call "
+                "model.optimizer.build(model.trainable_variables) in all of them before."
+            )
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(NO_HDF5)
         with alone():

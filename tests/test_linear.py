@@ -434,7 +434,9 @@ def test_what_is_given_comes_before_what_the_best_quality_is():
         "filters": [32, 64],
         "blocks": 1,
     }
-    assert arguments(pictures, arguments=placed, quality="fast")["linear"]
+    for place in ([4, 4, 5], [2, 2, 7]):  # the model is built, too
+        fast = arguments(pictures, arguments={"latent_shape": place}, quality="fast")
+        assert fast["linear"] and fast["latent_shape"] == place
     for name in ("filters", "latent_shape"):
         with pytest.raises(ValueError, match=f"{name} must"):
             arguments(pictures, arguments={name: "many"})

@@ -195,8 +195,16 @@ for name in ("elbo", "capacity", "vq"):
     tested = model.evaluate(mine, **options, **common)
     found = {**logs, "tested": tested, **weights_of(model)}
     found["measured"] = model.elbo(x[:5], seed=0).tolist()
+    batch = [(mine[size:], weight[size:] if name == "elbo" else None), {"return_dict": True}]
+    found["trained"] = list(
+        model.train_on_batch(batch[0][0], sample_weight=batch[0][1], **batch[1]).values()
+    )
     if count > 1:
         for call in (
+            lambda: model.fit(mine, batch_size=2 - rank, verbose=0),
+            lambda: model.fit(mine, epochs=1 + rank, **common),
+            lambda: keras_vae.training.train(model, mine, mine, folder, epochs=1, batch_size=2),
+            lambda: model.fit(mine, validation_split=0.25, **common),
             lambda: model.fit(mine[: 2 + 2 * rank], **common),
             lambda: model.fit(mine, validation_data=(mine[: 2 + 2 * rank], None), **common),
             lambda: model.evaluate(mine[: 2 + 2 * rank], **common),
@@ -209,14 +217,30 @@ for name in ("elbo", "capacity", "vq"):
             except ValueError as error:
                 told = str(error)
                 assert any(
-                    part in told for part in ("by process: 2, 4", "2 devices share", "reconstruct")
+                    part in told
+                    for part in (
+                        *("by process: 2, 4", "by process: 2, 1", "by process: 1, 2"),
+                        *("2 devices share", "reconstruct", "model.fit in each"),
+                    )
                 ), told
     if rank == count - 1:  # without the other
         found["alone"] = model.log_likelihood(x[:3], 2, seed=0).tolist()
+        images = model.generate(2, seed=0) if name != "vq" else model.reconstruct(x[:2])
+        found["alone"] += [*images.ravel().tolist(), keras_vae.evaluate(model, x)["mse"]]
         model.save(f"{folder}/{count}.keras")
         model.save_weights(f"{folder}/{count}.weights.h5")
         keras_vae.save_to_folder(model, f"{folder}/{count}")
     print(json.dumps([name, found]), flush=True)
+model = keras_vae.mlp_vae((4, 4, 1), 2, (6,))  # of no seed: the same in all processes
+model.compile("adam")
+if count > 1 and rank == 0:
+    try:
+        model.save(f"{folder}/early.keras")
+        raise AssertionError("must be refused")
+    except ValueError as error:
+        assert "in all of them before" in str(error), error
+found = model.fit(mine, **common).history["loss"]
+print(json.dumps(["unseeded", found]))
 """
 
 
@@ -249,6 +273,7 @@ def test_two_processes_of_two_devices_train_and_measure_as_one_device(tmp_path):
             process.kill()
             process.communicate()
     one, first, second = found
+    assert first["unseeded"] == second["unseeded"]
     for name in ("elbo", "capacity", "vq"):
         assert one[name].keys() == second[name].keys() == first[name].keys() | {"alone"}
         for key in one[name]:

@@ -88,9 +88,10 @@ whole_gradients = getattr(_backend, "whole_gradients", _unchanged)
 share_loss = getattr(_backend, "share_loss", _unchanged)
 share_gradients = getattr(_backend, "share_gradients", _unchanged)
 share_variables = getattr(_backend, "share_variables", _unchanged)
-# `of_processes(number)`: the number that each process of a training run has.
-of_processes = getattr(_backend, "of_processes", lambda number: [number])
-# `calls_together()`: whether these must all call `fit`, `evaluate`, ..., and make all variables.
+# `processes()`: how many train one model; `of_processes(numbers)`: the whole numbers of each.
+processes = getattr(_backend, "processes", lambda: 1)
+of_processes = getattr(_backend, "of_processes", lambda numbers: [numbers])
+# `calls_together()`: whether they compute every batch as one program, and share all variables.
 calls_together = getattr(_backend, "calls_together", lambda: False)
 # `alone()`: a context in which one of them makes variables that the others do not.
 alone = getattr(_backend, "alone", _nothing)

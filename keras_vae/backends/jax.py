@@ -12,7 +12,9 @@ from keras_vae.backends.jax_layers import speed_up_layer as speed_up_layer
 from keras_vae.backends.jax_shards import alone as alone
 from keras_vae.backends.jax_shards import calls_together as calls_together
 from keras_vae.backends.jax_shards import of_processes as of_processes
+from keras_vae.backends.jax_shards import own_value
 from keras_vae.backends.jax_shards import place as place
+from keras_vae.backends.jax_shards import processes as processes
 from keras_vae.backends.jax_shards import shards as shards
 from keras_vae.backends.jax_shards import takes_any_batch as takes_any_batch
 
@@ -58,7 +60,7 @@ def compile_method(function, layer):
         with keras.StatelessScope(state_mapping=list(zip(layer.variables, values))):
             return function(*arguments)
 
-    return lambda *arguments: pure([v.value for v in layer.variables], *arguments)
+    return lambda *arguments: pure([own_value(v) for v in layer.variables], *arguments)
 
 
 compile_for_one_call = compile_method  # else each operation is compiled by itself

@@ -32,23 +32,34 @@ def processes():
     distribution = keras.distribution.distribution()
     if distribution is None or jax.process_count() == 1:
         return 1
-    names = set(distribution.device_mesh.devices.flat)
-    return len({d.process_index for d in jax.devices() if f"{d.platform}:{d.id}" in names})
+    devices = distribution.device_mesh.backend_mesh.devices
+    return len({device.process_index for device in devices.flat})
 
 
 def calls_together():
-    """Whether several processes compute a batch together."""
+    """Whether several processes compute a batch together, as one program."""
     return processes() > 1
 
 
-def of_processes(number):
-    """The whole number that each process has."""
-    return multihost_utils.process_allgather(np.array([number], "int32")).reshape(-1).tolist()
+def of_processes(numbers):
+    """The whole numbers of every process, a list for each."""
+    return multihost_utils.process_allgather(np.array(numbers, "int32")).tolist()
+
+
+def own_value(variable):
+    """The value of a variable on a device of this process, which then computes by itself."""
+    value = variable.value
+    if jax.process_count() > 1 and not value.is_fully_addressable and value.is_fully_replicated:
+        return value.addressable_data(0)
+    return value
 
 
 @contextlib.contextmanager
 def alone():
-    """A context in which a process makes variables of its own: of those of all, it would wait."""
+    """A context in which a process makes variables of its own.
+
+    Making those that all processes share waits for the others.
+    """
     distribution = keras.distribution.distribution() if processes() > 1 else None
     if distribution is None:
         yield

@@ -24,7 +24,7 @@ def replicas():
 
     So training steps are common to all processes, and each may evaluate for itself.
     """
-    return _processes() if torch.is_grad_enabled() else 1
+    return processes() if torch.is_grad_enabled() else 1
 
 
 def replica():
@@ -53,11 +53,11 @@ def gather_replicas(values):
 def whole_gradients(gradients):
     """The gradients of the whole batch from those of this process, of which they are the mean."""
     known = [gradient for gradient in gradients if gradient is not None]
-    if _processes() == 1 or not known:
+    if processes() == 1 or not known:
         return gradients
     flat = torch.cat([gradient.reshape(-1) for gradient in known])
     distributed.all_reduce(flat)
-    parts = torch.split(flat / _processes(), [gradient.numel() for gradient in known])
+    parts = torch.split(flat / processes(), [gradient.numel() for gradient in known])
     whole = iter(parts)
     return [
         gradient if gradient is None else next(whole).reshape_as(gradient).to(gradient.dtype)
@@ -65,9 +65,9 @@ def whole_gradients(gradients):
     ]
 
 
-def of_processes(number):
-    """The whole number that each process has."""
-    return gather_replicas(keras.ops.convert_to_tensor([number], "int32")).tolist()
+def of_processes(numbers):
+    """The whole numbers of every process, a list for each."""
+    return gather_replicas(keras.ops.convert_to_tensor([numbers], "int32")).tolist()
 
 
 def share_gradients(optimizer):
@@ -81,9 +81,9 @@ def share_variables(variables):
     Raises:
         ValueError: if the processes have different models.
     """
-    if _processes() == 1:
+    if processes() == 1:
         return
-    shapes = [None] * _processes()
+    shapes = [None] * processes()
     distributed.all_gather_object(shapes, [tuple(variable.shape) for variable in variables])
     if any(other != shapes[0] for other in shapes):
         raise ValueError(
@@ -110,7 +110,7 @@ class _Sum(torch.autograd.Function):
         return _Sum.forward(_, gradient)
 
 
-def _processes():
+def processes():
     """The number of processes of `torch.distributed`; 1 without it."""
     ready = distributed.is_available() and distributed.is_initialized()
     return distributed.get_world_size() if ready else 1

@@ -1,6 +1,5 @@
 """Building a model from the content of a config.json, which may come from anyone."""
 
-import random
 from functools import partial
 
 import keras
@@ -29,18 +28,13 @@ def build(config: dict) -> VAE:
 def build_blank(config: dict, check=None) -> VAE:
     """Does as `build`, with zeros as the weights of the networks, to be read from a file.
 
-    No random numbers are drawn: JAX compiles them for each shape, which takes long. Nor are seeds
-    taken from Python's generator: the models made next would have other initial weights.
+    No random numbers are drawn: JAX compiles them for each shape, which takes long.
 
     Args:
         config: as for `build`.
         check: a function of the model, called before there is memory for its weights.
     """
-    state = random.getstate()
-    try:
-        return _blank(_checked(config, check))
-    finally:
-        random.setstate(state)
+    return _blank(_checked(config, check))
 
 
 def _checked(config, check=None):

@@ -3,6 +3,7 @@
 Anyone may have written a folder: it is read with care, and written as a whole or not at all.
 """
 
+import random
 import re
 import reprlib
 import tempfile
@@ -98,8 +99,12 @@ def save_to_folder(model, folder, *, float16=False):
     >>> keras_vae.save_to_folder(model, "my-model")
     """
     model.check_built()
-    with alone():
-        _save(model, Path(folder), check_flag("float16", float16))
+    seeds = random.getstate()
+    try:
+        with alone():
+            _save(model, Path(folder), check_flag("float16", float16))
+    finally:
+        random.setstate(seeds)  # the models made next have the same weights, saved or not
 
 
 def _save(model, folder, float16):

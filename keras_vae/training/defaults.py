@@ -28,7 +28,8 @@ _NETWORKS = {
 # Of pictures in levels, at the best quality: see "Your own pictures" in benchmarks/README.md.
 _OF_LEVELS = {"name": "logistic_mixture", "components": 1}
 _MOST_CHANNELS = 4
-# Dense layers of many latents would be large without one between; both were measured on pictures.
+# Those of the published figures of pictures. Of many latents a dense layer would be large without
+# one between.
 _OF_PICTURES = {"hidden_units": [256], "kernel_size": 3}
 _LATENTS = {
     "latent_dim": 40,
@@ -68,7 +69,7 @@ def picture_arguments(factory: str) -> dict:
 
 
 def linear_arguments(input_shape) -> dict:
-    """Returns arguments that suit pictures of a shape, of a factory that takes `linear`.
+    """Returns arguments of a `conv_vae` that suit pictures of a shape: latents and networks.
 
     The linear maps begin at the principal components. A third as many latents as a picture has
     values, up to 1,024 (fewer for large pictures, since the maps grow with both): latents that are
@@ -142,7 +143,8 @@ def default_recipe(
 
     One stage at a constant learning rate, which keeps the epoch with the lowest `val_loss`. For
     pictures (images with more than one channel are taken for them, too) the arguments of
-    `picture_arguments` and, where they fit, `linear_arguments` apply, unless others are given.
+    `picture_arguments` and, where they fit, `linear_arguments` apply, unless others are given. With
+    a `latent_shape` that fits, training begins at the components of patches.
 
     The best quality trains three times as long. For pictures the arguments of `map_arguments` apply
     where they fit; then the likelihood of uint8 with up to four channels is one of levels, so that
@@ -217,7 +219,9 @@ def _arguments(factory, shape, given, pictures, levels, best):
         if places and best:
             return {**places, **given, **of_levels}
         if places:
-            start = {"linear": True}
+            start = {
+                key: places[key] for key in ("linear", "filters", "hidden_units", "kernel_size")
+            }
         elif not placed:
             start = linear_arguments(shape)
     if not best or factory not in _NETWORKS:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 
+from keras_vae.backends import processes
 from keras_vae.callbacks import Ramp, SkipSteps
 from keras_vae.checks import check_number, check_whole
 from keras_vae.locks import locked
@@ -86,9 +87,15 @@ def train(
     Raises:
         OSError: if a source cannot be read.
         ValueError: if the data is not what the model takes, the model is not built or not compiled,
-            `keep_best` lacks validation data, or the folder holds a run of another plan.
+            `keep_best` lacks validation data, the folder holds a run of another plan, or several
+            processes train together, which `fit` is for.
     """
     model.check_built()
+    if processes() > 1:
+        raise ValueError(
+            f"train keeps its run in one folder, which the {processes()} processes of a training "
+            "run cannot share. Call model.fit in each of them."
+        )
     if not model.compiled:
         raise ValueError(
             "The model is not compiled: call model.compile(optimizer) before training.train."
