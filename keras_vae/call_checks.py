@@ -100,10 +100,10 @@ def check_shards(arguments, full_only=False):
     x, held_out = arguments["x"], arguments.get("validation_data")
     if calls_together():
         check_alike(arguments)
-    share = arguments.get("validation_split")
-    if share and held_out is None and is_array(x):
-        (x,), held_out = batches.split([x], share)
     size, parts = arguments.get("batch_size"), shards()
+    share = arguments.get("validation_split")
+    if parts > 1 and share and held_out is None and is_array(x):
+        (x,), held_out = batches.split([x], share)
     steps = arguments.get("steps_per_epoch") or arguments.get("steps")
     given = [("x", x, size or (is_array(x) and steps and math.ceil(len(x) / steps)) or 32)]
     if held_out is not None:

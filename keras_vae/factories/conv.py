@@ -41,8 +41,7 @@ def conv_vae(
             all strides, and the latents at each place. Defaults to None, `latent_dim` of them
             without a place.
         hidden_units: widths of the dense layers between convolutions and latents; of latents on a
-            map, of those at each of its places. Defaults to `()`, none: on two small sets of
-            binary images one of 256 units made the likelihood worse, and the network larger.
+            map, of those at each of its places. Defaults to `()`, none.
         blocks: residual blocks after each convolution of stride 2, and as many in the decoder.
             Defaults to 0.
         stem: width of a convolution of 3 along each axis at full size, with as many residual

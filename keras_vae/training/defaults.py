@@ -219,9 +219,7 @@ def _arguments(factory, shape, given, pictures, levels, best):
         if places and best:
             return {**places, **given, **of_levels}
         if places:
-            start = {
-                key: places[key] for key in ("linear", "filters", "hidden_units", "kernel_size")
-            }
+            start = {key: places[key] for key in ("linear", "filters", *_OF_PICTURES)}
         elif not placed:
             start = linear_arguments(shape)
     if not best or factory not in _NETWORKS:
