@@ -1,6 +1,7 @@
 """Recipes make models in stages: a refinement continues, a prior over the codes comes last."""
 
 import copy
+import shutil
 
 import numpy as np
 import pytest
@@ -169,6 +170,52 @@ def test_a_run_is_not_resumed_by_another_recipe(two_stages):
     other["training"]["learning_rate"] = 1e-3
     with pytest.raises(ValueError, match="another plan"):
         follow(other, DATA, two_stages[0])
+
+
+def test_a_run_is_not_restored_as_that_of_another_recipe(two_stages):
+    other = copy.deepcopy(TWO_STAGES)
+    other["training"]["seed"] = 3  # as many weights
+    with pytest.raises(ValueError, match=r"another plan \(seed changed\)"):
+        restore(other, two_stages[0])
+
+
+def test_what_a_later_stage_does_is_free_until_it_begins(two_stages, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(two_stages[0], folder)
+    other = copy.deepcopy(TWO_STAGES)
+    other["prior"]["epochs"] = 1
+    other["model"]["arguments"]["prior"]["width"] = 4
+    with pytest.raises(ValueError, match=r"prior holds a run .*\(width, epochs changed\)"):
+        follow(other, DATA, folder)
+    shutil.rmtree(folder / "prior")
+    before = (folder / "state.json").read_bytes()
+    model, history = follow(other, DATA, folder)
+    assert [entry["epoch"] for entry in history] == [1, 2, 1]
+    assert (folder / "state.json").read_bytes() == before
+    assert restore(other, folder)[0].count_params() == model.count_params()
+
+
+def test_a_stage_is_not_made_longer_once_the_next_has_begun(tmp_path):
+    recipe = copy.deepcopy(REFINED)
+    recipe["training"]["decay_to"] = 1.0
+    recipe["training"]["epochs"] = 1
+    follow(recipe, DATA, tmp_path)
+    recipe["training"]["epochs"] = 2
+    with pytest.raises(ValueError, match=r"refinement holds a run .*\(epochs changed\)"):
+        follow(recipe, DATA, tmp_path)
+    assert len(checkpoints.read_state(tmp_path)["history"]) == 1  # refused before it goes on
+    shutil.rmtree(tmp_path / "refinement")
+    recipe["refinement"]["epochs"] = 2
+    _, history = follow(recipe, DATA, tmp_path)
+    assert [entry["epoch"] for entry in history] == [1, 2, 1, 2]
+
+
+def test_a_stage_for_a_prior_needs_one(tmp_path):
+    recipe = copy.deepcopy(TWO_STAGES)
+    del recipe["model"]["arguments"]["prior"]
+    with pytest.raises(ValueError, match="its arguments have none"):
+        follow(recipe, DATA, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_unfinished_run_is_not_restored(two_stages):

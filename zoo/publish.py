@@ -81,17 +81,15 @@ def measure(name: str, source: str | None, num_samples: int):
 
 def publish(name: str, run: Path, source: str | None, num_samples: int, float16: bool):
     """Measures the model of a finished run and makes it the published model of its recipe."""
-    recipe = read_recipe(name)
-    state = json.loads((run / "state.json").read_text())
-    if state["plan"]["run"] != recipe:
-        raise SystemExit(f"{run} was not made by the recipe zoo/recipes/{name}.toml")
-
     from keras_vae import data, hub, registry, training
     from keras_vae.hub import folder
+    from keras_vae.training import checkpoints
 
+    recipe = read_recipe(name)
     try:
+        made_on = checkpoints.read_state(run)["made_on"]
         model, history = training.restore(recipe, run)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
     dataset = recipe["data"]["name"]
     record = data.DATASETS[dataset]
@@ -121,7 +119,7 @@ def publish(name: str, run: Path, source: str | None, num_samples: int, float16:
             "seconds": round(sum(epoch["seconds"] for epoch in history)),
             **_memory(history),
             **_variants(recipe),
-            **state["made_on"],
+            **made_on,
         },
     }
     _write({**entries, name: entry})

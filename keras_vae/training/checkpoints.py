@@ -136,16 +136,21 @@ def resume(model, folder: Path, plan: dict) -> tuple[list, dict | None]:
     if not has_state(folder):
         return [], None
     state = read_state(folder)
-    plan = json.loads(json.dumps(plan))
-    if state["plan"] != plan:
-        changed = ", ".join(dict.fromkeys(_changed(state["plan"], plan)))
-        raise ValueError(
-            f"{folder} holds a run of another plan ({changed} changed): resume that run "
-            "with its own settings, or choose an empty folder."
-        )
+    check_plan(folder, state["plan"], plan)
     metrics = restore_checkpoint(model, folder / state["checkpoint"])
     unfinished = state.get("unfinished")
     return state["history"], unfinished and {**unfinished, "metrics": metrics}
+
+
+def check_plan(folder: Path, theirs, ours):
+    """Raises ValueError if the run in a folder has another plan, and says what differs."""
+    ours = json.loads(json.dumps(ours))
+    if theirs != ours:
+        changed = ", ".join(dict.fromkeys(_changed(theirs, ours)))
+        raise ValueError(
+            f"{folder} holds a run of another plan ({changed} changed): use its own settings, or "
+            "choose an empty folder."
+        )
 
 
 def has_state(folder: Path) -> bool:

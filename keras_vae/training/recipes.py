@@ -24,7 +24,8 @@ A stage may also have
   (default: none).
 
 Where a stage's learning rate is constant (`decay_to = 1`), a run with other `epochs` goes on from
-what there is. A `conv_vae` with `linear` begins at the components that `fit_linear` finds.
+what there is, if the next stage has not begun. A `conv_vae` with `linear` begins at the components
+that `fit_linear` finds.
 """
 
 import math
@@ -54,12 +55,15 @@ def stages(recipe: dict) -> list[str]:
     """Returns the names of a recipe's stages, in order.
 
     Raises:
-        ValueError: if the recipe has a table, or one of its stages a setting, that is not known.
+        ValueError: if the recipe has a table, or one of its stages a setting, that is not known,
+            or a stage for a prior that its model has not.
     """
     _check_names("A recipe", recipe, {"model", "data", *STAGES})
     found = [name for name in STAGES if name in recipe]
     for name in found:
         _check_names(f"The stage {name}", recipe[name], _OF_STAGE)
+    if "prior" in found and not recipe["model"]["arguments"].get("prior"):
+        raise ValueError("The stage prior trains the model's prior, but its arguments have none.")
     return found
 
 
@@ -124,6 +128,9 @@ def check_devices(devices, *batch_sizes):
 
 def _train_stages(recipe, data, folder, save_minutes):
     model, history = None, []
+    for name in stages(recipe):  # all of them before the first is trained
+        if checkpoints.has_state(run := _folder(folder, name)):
+            _check_plan(recipe, name, run, checkpoints.read_state(run))
     for name in stages(recipe):
         stage = recipe[name]
         steps = math.ceil(len(data.x_train) / stage["batch_size"])
@@ -151,7 +158,7 @@ def _train_stages(recipe, data, folder, save_minutes):
             variants=count,
             skip_above=stage.get("skip_above"),
             save_minutes=save_minutes,
-            plan=_plan(recipe),
+            plan=_plan(recipe, name),
         )
     return model, history
 
@@ -166,7 +173,7 @@ def restore(recipe: dict, folder, *, unfinished=False):
             to False.
 
     Raises:
-        ValueError: if the run is not finished.
+        ValueError: if the run is not finished, or was made by another recipe.
     """
     model, history = None, []
     for name in stages(recipe):
@@ -176,6 +183,7 @@ def restore(recipe: dict, folder, *, unfinished=False):
         stalled = checkpoints.is_stalled(state["history"], stage.get("patience", 0))
         if done < stage["epochs"] and not (stalled or unfinished):
             raise ValueError(f"{run} is not finished: {done} epochs")
+        _check_plan(recipe, name, run, state)
         model = build_stage(recipe, name, model)
         best = stage.get("keep_best") and state["history"]  # not if the first epoch is unfinished
         kept = checkpoints.BEST if best else state["checkpoint"]
@@ -194,10 +202,8 @@ def build_stage(recipe: dict, name: str = "training", before=None, steps_per_epo
         before: the model of the stage before; None for the first.
         steps_per_epoch: batches per epoch, for the schedule. Defaults to 1.
     """
-    stage, arguments = recipe[name], dict(recipe["model"]["arguments"])
-    arguments |= stage.get("arguments", {})
-    if "prior" in recipe and name != "prior":
-        del arguments["prior"]  # it is not trained yet
+    stage = recipe[name]
+    arguments = {**_arguments(recipe, name), **stage.get("arguments", {})}
     keras.utils.set_random_seed(stage["seed"])
     model = factories.build(recipe["model"]["factory"], arguments)
     if name == "refinement":
@@ -244,14 +250,32 @@ def _codes(latent):
     return [variable for variable in latent.weights if id(variable) not in of_prior]
 
 
-def _plan(recipe):
-    """What must not change in a run: not how long it is, if its learning rate is constant."""
-    plan = dict(recipe)
-    for name in stages(recipe):
-        if plan[name].get("decay_to", 0) == 1:
-            free = ("epochs", "patience")
-            plan[name] = {key: value for key, value in plan[name].items() if key not in free}
+def _plan(recipe, name):
+    """What must not change in the run of a stage: the model, the data and the stages up to it.
+
+    How long the stage itself is may change if its learning rate is constant, since it goes on. The
+    stages before it may not: it began with what they made.
+    """
+    order = stages(recipe)
+    known = ("data", *order[: order.index(name)])
+    plan = {key: recipe[key] for key in known if key in recipe}
+    plan["model"] = {**recipe["model"], "arguments": _arguments(recipe, name)}
+    free = ("epochs", "patience") if recipe[name].get("decay_to", 0) == 1 else ()
+    plan[name] = {key: value for key, value in recipe[name].items() if key not in free}
     return plan
+
+
+def _check_plan(recipe, name, run, state):
+    theirs = {"run": state["plan"].get("run")}
+    checkpoints.check_plan(run, theirs, {"run": _plan(recipe, name)})
+
+
+def _arguments(recipe, name):
+    """The arguments of a stage's model: without the prior until the stage that trains it."""
+    arguments = recipe["model"]["arguments"]
+    if name == "prior" or "prior" not in recipe:
+        return arguments
+    return {key: value for key, value in arguments.items() if key != "prior"}
 
 
 def _folder(run, name):
