@@ -38,15 +38,20 @@ def test_the_quick_update_is_that_of_keras(make, binary, optimizer, schedule):
             np.testing.assert_allclose(to_numpy(ours), to_numpy(keras_own), rtol=1e-4, atol=1e-5)
 
 
-def test_the_quick_update_is_kingma_and_ba(make):
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_quick_update_is_kingma_and_ba(make, order):
+    """Also of a gradient that is transposed in memory."""
     optimizer = keras.optimizers.Adam(1e-2)
     make("mlp_vae").compile(optimizer)
-    weights = [np.linspace(-1, 1, 6, dtype="float32")]
+    weights = [np.linspace(-1, 1, 6, dtype="float32").reshape(2, 3)]
     variable = keras.Variable(weights[0])
     state = None
     for step in range(4):
         grads = [np.cos(step + weights[0])]
-        optimizer.apply([keras.ops.convert_to_tensor(grads[0])], [variable])
+        gradient = grads[0] if order == "C" else grads[0].T.copy()
+        gradient = keras.ops.convert_to_tensor(gradient)
+        gradient = gradient if order == "C" else keras.ops.transpose(gradient)
+        optimizer.apply([gradient], [variable])
         weights, state = adam(weights, grads, state, 1e-2)
         np.testing.assert_allclose(to_numpy(variable), weights[0], rtol=1e-5)
 

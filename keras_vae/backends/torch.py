@@ -1,10 +1,12 @@
 """PyTorch: inference without gradients, and training in the processes of torch.distributed."""
 
+import math
 import types
 
 import keras
 import torch
 from torch import distributed
+from torch.optim.adam import adam
 
 from keras_vae.backends.torch_layers import speed_up_layer as speed_up_layer
 
@@ -17,6 +19,43 @@ def accelerator():
 def compile_method(function, layer):
     """Returns `function` with gradients turned off."""
     return torch.no_grad()(function)
+
+
+def speed_up_adam(optimizer):
+    """Makes Adam update each variable in one pass over memory, on a CPU; Keras takes ten."""
+    plain = [type(kind()) for kind in (keras.optimizers.Adam, keras.optimizers.AdamW)]
+    if type(optimizer) in plain and not optimizer.amsgrad:
+        optimizer._parallel_update_step = types.MethodType(_adam_step, optimizer)
+    return optimizer
+
+
+def _adam_step(self, gradients, variables, learning_rate):
+    """`keras.optimizers.Adam._parallel_update_step` with the same formula and state."""
+    index = [self._get_variable_index(variable) for variable in variables]
+    values = [variable.value for variable in variables]
+    means, squares = ([of[i].value for i in index] for of in (self._momentums, self._velocities))
+    states = (*values, *means, *squares)
+    quick = all(t.device.type == "cpu" and t.is_contiguous() for t in states)
+    if not quick or torch.compiler.is_compiling():
+        return type(self)._parallel_update_step(self, gradients, variables, learning_rate)
+    done = self.iterations.value.float()
+    adam(
+        values,
+        [g.to(value.dtype).contiguous() for g, value in zip(gradients, values)],
+        means,
+        squares,
+        [],
+        [done.clone() for _ in values],
+        fused=True,
+        amsgrad=False,
+        beta1=self.beta_1,
+        beta2=self.beta_2,
+        lr=float(learning_rate),
+        weight_decay=0.0,  # Keras has seen to that
+        # Keras adds it to a root that is not yet divided by this one.
+        eps=self.epsilon / math.sqrt(1 - self.beta_2 ** (int(done) + 1)),
+        maximize=False,
+    )
 
 
 def replicas():
