@@ -4,7 +4,7 @@ import math
 
 from keras import ops
 
-_LARGE = 8.0  # from here on three terms of Stirling's series are exact to float32
+LARGE = 8.0  # from here on three terms of Stirling's series are exact to float32
 _STEPS = 8
 
 
@@ -13,14 +13,14 @@ def log_gamma(z):
 
     Abramowitz & Stegun 1964, 6.1.15 and 6.1.41.
     """
-    small = z < _LARGE
+    small = z < LARGE
     from_zero = ops.where(small, z, 1.0)  # of others the product may overflow
     product = from_zero
     for step in range(1, _STEPS):
         product = product * (from_zero + step)
     raised = ops.where(small, z + _STEPS, z)
     value = (raised - 0.5) * ops.log(raised) - raised + 0.5 * math.log(2 * math.pi)
-    return value + _series(raised) - ops.where(small, ops.log(product), 0.0)
+    return value + stirling_error(raised) - ops.where(small, ops.log(product), 0.0)
 
 
 def log_multisets(r, n):
@@ -30,16 +30,22 @@ def log_multisets(r, n):
     difference of two of Stirling's series, minus log Gamma(b): terms of the size of b log a only.
     """
     a, b, total = ops.maximum(r, n + 1), ops.minimum(r, n + 1), n + r
-    large = a > _LARGE
-    a1, total1 = (ops.where(large, value, _LARGE) for value in (a, total))
+    large = a > LARGE
+    a1, total1 = (ops.where(large, value, LARGE) for value in (a, total))
     difference = (a1 - 0.5) * ops.log1p((b - 1) / a1) + (b - 1) * (ops.log(total1) - 1)
-    difference = difference + _series(total1) - _series(a1)
+    difference = difference + stirling_error(total1) - stirling_error(a1)
     a0, total0 = (ops.where(large, 1.0, value) for value in (a, total))
     ratio = ops.where(large, difference, log_gamma(total0) - log_gamma(a0))
     return ratio - log_gamma(b)
 
 
-def _series(z):
+def stirling_error(z):
+    """What Stirling's formula of log Gamma(z) leaves out, of z >= `LARGE`."""
     inverse = 1.0 / z
     square = inverse * inverse
     return inverse * (1 / 12 - square * (1 / 360 - square / 1260))
+
+
+def excess(d):
+    """exp(d) - 1 - d, which is 0 at 0."""
+    return ops.expm1(d) - d

@@ -61,6 +61,44 @@ def test_a_negative_binomial_likelihood_is_scipys(log_r):
     np.testing.assert_allclose(got, expected, rtol=1e-6, atol=5e-3)
 
 
+@pytest.mark.parametrize("log_mean", [6.0, 9.0, 12.0, 16.0])
+@pytest.mark.parametrize("log_r", [None, -2.0, 1.0, 2.0, 6.0, 10.0, 15.0, 25.0, 39.0])
+def test_the_terms_of_large_counts_do_not_cancel(log_mean, log_r):
+    log_mean = np.float32(log_mean)
+    mean = math.exp(log_mean)
+    stddev = math.sqrt(mean if log_r is None else mean + mean**2 / math.exp(log_r))
+    x = np.maximum(0, np.rint(mean + stddev * np.linspace(-3, 6, 19))).astype("float32")[:, None]
+    if log_r is None:
+        got, expected = ask(Poisson().log_prob, x, np.full_like(x, log_mean)), _poisson(x, mean)
+    else:
+        outputs = np.broadcast_to([log_mean, log_r], (len(x), 2))
+        got = ask(NegativeBinomial().log_prob, x, outputs)
+        expected = _poisson(x, mean) if log_r > 38 else _nb(x, mean, log_r)
+    # As a float32, the logarithm of a count has an error of 1e-6.
+    error = np.abs(got - expected[:, 0])
+    assert np.all(error < 2e-6 * np.abs(x[:, 0] - mean) + 1e-5 * np.abs(expected[:, 0]) + 1e-3)
+
+
+def _poisson(x, mean):
+    x = x.astype("longdouble")
+    return (x * np.log(np.longdouble(mean)) - mean - _log_gamma(x + 1)).astype("float64")
+
+
+def _nb(x, mean, log_r):
+    x, mean, r = x.astype("longdouble"), np.longdouble(mean), np.exp(np.longdouble(log_r))
+    ratio = _log_gamma(x + r) - _log_gamma(r) - _log_gamma(x + 1) - r * np.log1p(mean / r)
+    return (ratio - x * np.log1p(r / mean)).astype("float64")
+
+
+def _log_gamma(z):
+    """In 64 bits of mantissa, of which SciPy has 53."""
+    shift = np.where(z < 30, 30, 0)
+    rising = sum(np.where(k < shift, np.log(z + k), 0) for k in range(30))
+    z = z + shift
+    series = 1 / (12 * z) - 1 / (360 * z**3) + 1 / (1260 * z**5) - 1 / (1680 * z**7)
+    return (z - 0.5) * np.log(z) - z + 0.5 * np.log(2 * np.longdouble(np.pi)) + series - rising
+
+
 @pytest.mark.parametrize("log_mean", [-20.0, -1.0, 0.0, 3.0])
 @pytest.mark.parametrize("log_r", [-6.0, 0.0, 4.0, 60.0])
 def test_probabilities_of_all_counts_sum_to_one(log_mean, log_r):

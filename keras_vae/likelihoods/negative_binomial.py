@@ -1,9 +1,11 @@
 """The negative binomial likelihood of counts."""
 
+import math
+
 import keras
 from keras import ops
 
-from keras_vae.gamma import log_multisets
+from keras_vae.gamma import LARGE, excess, log_multisets, stirling_error
 from keras_vae.likelihoods.base import Likelihood, bounded, sum_over_data
 from keras_vae.likelihoods.poisson import BOUNDS, draw, generator
 
@@ -29,9 +31,13 @@ class NegativeBinomial(Likelihood):
     def log_prob(self, x, outputs):
         log_mean, log_r = self.parts(outputs)
         r = ops.exp(log_r)
+        large = ops.logical_and(x >= LARGE, r >= LARGE)
+        few, r_few = ops.where(large, 0.0, x), ops.where(large, 1.0, r)
         # Gamma(x + r) / (Gamma(r) x!) (r / (r + mean))^r (mean / (r + mean))^x
-        log_p = log_multisets(r, x) - r * ops.softplus(log_mean - log_r)
-        return sum_over_data(log_p - x * ops.softplus(log_r - log_mean), x)
+        plain = log_multisets(r_few, few) - r_few * ops.softplus(log_mean - log_r)
+        plain = plain - few * ops.softplus(log_r - log_mean)
+        many, r_many = ops.where(large, x, LARGE), ops.where(large, r, LARGE)
+        return sum_over_data(ops.where(large, _saddle(many, log_mean, r_many), plain), x)
 
     def mean(self, outputs):
         return ops.exp(self.parts(outputs)[0])
@@ -42,3 +48,19 @@ class NegativeBinomial(Likelihood):
         mean, r = (part.astype("float64") for part in parts)
         rng = generator(seed)
         return draw(rng.gamma(r, mean / r), rng)
+
+
+def _saddle(x, log_mean, r):
+    """The same of x and r of at least `LARGE`, where the terms of `plain` would cancel.
+
+    Loader 2000, Fast and Accurate Computation of Binomial Probabilities, eq. 6, of r among x + r.
+    """
+    mean, total = ops.exp(log_mean), x + r
+    change = (x - mean) / (r + mean)
+    small = ops.abs(change) < 0.5
+    near = ops.log1p(ops.where(small, change, 0.0))
+    of_r = ops.where(small, near, ops.log(total) - ops.log(r + mean))
+    of_x = of_r + log_mean - ops.log(x)
+    errors = stirling_error(total) - stirling_error(r) - stirling_error(x)
+    at_mode = errors - 0.5 * (ops.log(2 * math.pi * x) + ops.log(total / r))
+    return at_mode - r * excess(of_r) - x * excess(of_x)

@@ -1,10 +1,12 @@
 """The Poisson likelihood of counts."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.gamma import log_gamma
+from keras_vae.gamma import LARGE, excess, log_gamma, stirling_error
 from keras_vae.likelihoods.base import Likelihood, bounded, sum_over_data
 
 BOUNDS = (-80.0, 80.0)  # of the logarithm of the mean: beyond, float32 has no such numbers
@@ -23,8 +25,14 @@ class Poisson(Likelihood):
         return bounded(ops.cast(outputs, "float32"), *BOUNDS)
 
     def log_prob(self, x, outputs):
-        log_mean = self.log_mean(outputs)
-        return sum_over_data(x * log_mean - ops.exp(log_mean) - log_gamma(x + 1), x)
+        log_mean, large = self.log_mean(outputs), x >= LARGE
+        few, many = ops.where(large, 0.0, x), ops.where(large, x, LARGE)
+        plain = few * log_mean - ops.exp(log_mean) - log_gamma(few + 1)
+        # Of many, these terms of the size of x log x cancel (Loader 2000, Fast and Accurate
+        # Computation of Binomial Probabilities, eq. 4).
+        at_mode = -0.5 * ops.log(2 * math.pi * many) - stirling_error(many)
+        saddle = at_mode - many * excess(log_mean - ops.log(many))
+        return sum_over_data(ops.where(large, saddle, plain), x)
 
     def mean(self, outputs):
         return ops.exp(self.log_mean(outputs))
