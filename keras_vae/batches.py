@@ -13,8 +13,9 @@ from keras import ops
 from keras_vae.checks import as_array, check_number, check_whole, is_array
 
 BYTES = (
-    "These look like images of 8 bits, from 0 to 255 as floats, and are taken as they are: nats "
-    "and errors are in those units. Pass uint8, or divide by 255, for the usual range of 0 to 1."
+    "These look like images of 8 bits, from 0 to 255 but not uint8, and are taken as they are: "
+    "nats and errors are in those units. Pass uint8, or divide by 255, for the usual range of 0 to "
+    "1."
 )
 READERS = 4  # batches that are read at the same time
 _VALUES = 2**20  # at most so many in one pass: networks widen them a hundredfold
@@ -172,9 +173,14 @@ def data_of(batch, name="x"):
 
 
 def looks_like_bytes(x):
-    """Whether an array holds the 256 levels of images as floats, judging by its first examples."""
+    """Whether an array holds the 256 levels of images unscaled, judging by its first examples."""
     some = x[:256]
-    if x.ndim != 4 or x.dtype.kind != "f" or not 100 < some.max() <= 255:
+    if (
+        x.ndim != 4
+        or x.dtype.kind not in "fiu"
+        or x.dtype == np.uint8
+        or not 100 < some.max() <= 255
+    ):
         return False
     return bool(some.min() >= 0 and np.array_equal(some, np.rint(some)))
 

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_vae import batches
 from keras_vae.backends import calls_together, of_processes, shards
-from keras_vae.checks import as_array, check_sample_weight, is_array
+from keras_vae.checks import as_array, check_sample_weight, check_whole, is_array
 
 # Numbers in the arguments of `fit` and `evaluate` that decide how many steps there are.
 _NUMBERS = (
@@ -35,7 +35,8 @@ class CallChecks:
         code = self._code(ops.convert_to_tensor(data))
         outputs = self.decoder(self.latent.decoder_input(code))
         outputs = ops.convert_to_numpy(outputs).astype("float32")
-        if outputs.min() >= 0 and 0 < outputs.max() <= 1:
+        varies = outputs.min() < outputs.max()  # unlike those of a new layer of zeros and a bias
+        if varies and outputs.min() >= 0 and outputs.max() <= 1:
             raise ValueError(
                 f"A {type(self.likelihood).__name__} likelihood takes logits, and this decoder "
                 f"returns numbers from {outputs.min():.3g} to {outputs.max():.3g} even for extreme "
@@ -49,6 +50,9 @@ class CallChecks:
         arguments = inspect.signature(method).bind(self, *args, **kwargs).arguments
         arguments = {**arguments, **arguments.pop("kwargs", {})}
         del arguments["self"]
+        for name in ("batch_size", "validation_batch_size"):
+            if arguments.get(name) is not None:
+                arguments[name] = check_whole(name, arguments[name], 1)
         y = arguments.pop("y", None)
         x, labels, sample_weight = self._check_triple(
             arguments["x"], y, arguments.pop("sample_weight", None)
@@ -59,6 +63,9 @@ class CallChecks:
             if y is None and is_array(x):
                 raise ValueError("class_weight needs the labels: fit(x, y, class_weight=...).")
             labels = y
+        share = arguments.get("validation_split")
+        if share and is_array(x) and arguments.get("validation_data") is None:
+            batches.split([x], share)
         if labels is not None:
             arguments["y"] = labels
         return {**arguments, "x": x}
@@ -79,14 +86,19 @@ class CallChecks:
         """Checks the first batch of a pipeline; the pipeline returned still yields that batch."""
         batches.check_pipeline(pipeline, name)
         is_dataset = isinstance(pipeline, keras.utils.PyDataset)
-        first = pipeline[0] if is_dataset else next(iter(pipeline), None)
+        if is_dataset:
+            first = None if pipeline.num_batches == 0 else pipeline[0]
+        else:
+            first = next(iter(pipeline), None)
         if isinstance(pipeline, types.GeneratorType):
             pipeline = _chain(first, pipeline)
         if first is None:
             raise ValueError(f"{name} must hold at least one batch. Received an empty pipeline.")
-        y = keras.utils.unpack_x_y_sample_weight(first)[1]
-        batch = batches.data_of(first, name)
-        _check_no_target(self._check_x(batch, f"the first batch of {name}"), y)
+        _, y, sample_weight = keras.utils.unpack_x_y_sample_weight(first)
+        batch = self._check_x(batches.data_of(first, name), f"the first batch of {name}")
+        _check_no_target(batch, y)
+        if sample_weight is not None and type(sample_weight).__name__ != "PerReplica":
+            check_sample_weight(sample_weight, len(batch))
         return pipeline
 
 

@@ -8,6 +8,7 @@ import re
 import numpy as np
 
 LARGEST_SEED = 2**31 - 1  # the limit of PyTorch
+_LARGEST = float(np.finfo("float32").max)
 _VALUES = 2**22  # that are checked at once
 
 
@@ -29,9 +30,9 @@ def check_whole(name, value, minimum):
 
 
 def check_number(name, value, minimum, maximum=math.inf):
-    """Returns `value` as a float; ValueError unless it is finite and within the bounds."""
+    """Returns `value` as a float; ValueError unless it is in the bounds and float32 holds it."""
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not minimum <= value <= maximum:
+    if not number or not minimum <= value <= maximum or not abs(value) <= _LARGEST:
         bounds = f">= {minimum}" if maximum == math.inf else f"in [{minimum}, {maximum}]"
         raise ValueError(f"{name} must be a finite number {bounds}. Received: {shown(value)}")
     return float(value)
@@ -122,12 +123,21 @@ def as_array(x, name="x"):
             x = _to_numpy(x) if _is_tensor(x) else np.asarray(x)
         except Exception as error:
             raise ValueError(f"{name} cannot be read as an array: {error}") from error
+    if isinstance(x, np.ma.MaskedArray):
+        raise ValueError(
+            f"{name} must be a plain array, and the mask of this one would be ignored. Fill it, "
+            "such as x.filled(0), or leave out the examples that are masked."
+        )
     if x.dtype.kind not in "fiub" and x.dtype.name != "bfloat16":
         raise ValueError(
             f"{name} must be an array of numbers, such as float32 in [0, 1] or uint8. "
             f"Received dtype: {x.dtype}"
         )
-    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+    x = x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+    if x.dtype == np.uint64:  # which PyTorch has not
+        return x.astype("int64" if x.size and x.max() < 2**63 else "float64")
+    with np.errstate(over="ignore"):  # no backend has longdouble
+        return x.astype("float64", copy=False) if x.dtype == np.longdouble else x
 
 
 def scale(x):
@@ -157,7 +167,7 @@ def check_data(x, data_shape, likelihood, name="x", is_first=True):
         )
     if x.shape[0] == 0:
         raise ValueError(f"{name} must hold at least one example. Received shape: {x.shape}")
-    if is_first and x.dtype == np.uint8 and x.max() == 1 and likelihood.uint8_scale != 1:
+    if is_first and x.dtype == np.uint8 and x.max() == 1 and likelihood.uint8_scale == 255:
         raise ValueError(
             f"{name} is uint8, which is read as images of 256 levels, but holds only 0 and 1. Pass "
             f'{name}.astype("float32") if these are binary values.'

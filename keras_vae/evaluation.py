@@ -72,7 +72,7 @@ def evaluate(model, x, *, num_samples=100, seed=0, batch_size=None, fid=False) -
     """
     check_whole("num_samples", num_samples, 1)
     check_whole("seed", seed, 0)
-    count = len(x) if hasattr(x, "shape") else None
+    count = len(x) if len(getattr(x, "shape", ())) else None
     parts, distance = [], InceptionDistance(model, seed, count) if fid else None
     with progress.bar("examples", count) as done:
         for start, batch in model._batches(x, batch_size):

@@ -9,7 +9,7 @@ from keras import ops
 from keras_vae import likelihoods, objectives
 from keras_vae.backends import quick_initializers, share_loss, speed_up_layer
 from keras_vae.bounds import Bounds
-from keras_vae.checks import check_axes
+from keras_vae.checks import check_axes, check_seed
 from keras_vae.fitting import Fitting
 from keras_vae.hierarchy import Hierarchy
 from keras_vae.inference import Inference
@@ -101,10 +101,10 @@ class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.
         self.encoder = encoder
         self.decoder = decoder
         self.latent = GaussianLatent(seed=seed) if latent is None else latent
-        self.likelihood = likelihoods.get(likelihood)
+        self.likelihood = likelihood
         self.objective = objectives.get(**objective)
         self.latent_scale, self.latent_shift = latent_scale, latent_shift
-        self.seed = seed
+        self.seed = seed = check_seed(seed)
         # Not the latent's stream, or the bits that binarise the data would be those of the noise.
         # Far from it, because torch adds the number of the draw to the seed.
         apart = None if seed is None else (seed + 2**30) % 2**31
@@ -117,6 +117,10 @@ class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.
             self.build(input_shape)
 
     def __setattr__(self, name, value):
+        if name == "likelihood":
+            value = likelihoods.get(value)
+            if self.built:
+                self._check_outputs(value, self._outputs_shape)
         if isinstance(getattr(type(self), name, None), property):
             # Past Keras, which would track a variable given to `beta` as one of this model's own.
             object.__setattr__(self, name, value)
@@ -141,13 +145,10 @@ class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.
         if self.latent.code_spec is None:  # of a latent whose own `build` does not set it
             self.latent.code_spec = self.latent.spec(shapes_of(h))
         self.objective.check(self.latent)
-        outputs, expected = self.decoder(decoder_input), self.likelihood.output_shape(shape)
-        if not _agree(getattr(outputs, "shape", (None,))[1:], expected):
-            what = "the data's shape" if expected == shape else "the likelihood's output shape"
-            raise ValueError(
-                f"The decoder must return one tensor of {what}, {expected} per example. "
-                f"Received: {getattr(outputs, 'shape', outputs)}"
-            )
+        outputs = self.decoder(decoder_input)
+        outputs_shape = tuple(outputs.shape) if hasattr(outputs, "shape") else outputs
+        self._check_outputs(self.likelihood, outputs_shape)
+        object.__setattr__(self, "_outputs_shape", outputs_shape)
 
     @property
     def beta(self):
@@ -267,6 +268,17 @@ class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.
         # Not through Keras's own __setattr__, which would wrap the dict to track layers in it.
         object.__setattr__(self, "made_by", made_by)
         return self
+
+    def _check_outputs(self, likelihood, outputs_shape):
+        """Raises ValueError if the decoder's outputs are not what a likelihood takes."""
+        shape = self.data_shape
+        expected = likelihood.output_shape(shape)
+        if not isinstance(outputs_shape, tuple) or not _agree(outputs_shape[1:], expected):
+            what = "the data's shape" if expected == shape else "the likelihood's output shape"
+            raise ValueError(
+                f"The decoder must return one tensor of {what}, {expected} per example. "
+                f"Received: {outputs_shape}"
+            )
 
     def _read(self, x):
         return self.likelihood.read(ops.convert_to_tensor(x))

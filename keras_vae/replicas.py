@@ -46,7 +46,9 @@ def draw_examples(draw, shape, axis=0):
     """
     if replicas() == 1:
         return draw(shape)
-    n = over_replicas(ops.one_hot(replica(), replicas()) * ops.cast(shape[axis], "float32"))
+    n = over_replicas(
+        ops.one_hot(replica(), replicas(), dtype="float32") * ops.cast(shape[axis], "float32")
+    )
     n = ops.cast(n, "int32")
     numbers = draw((*shape[:axis], ops.sum(n), *shape[axis + 1 :]))
     return ops.take(numbers, ops.sum(n[: replica()]) + ops.arange(shape[axis]), axis=axis)

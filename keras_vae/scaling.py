@@ -41,8 +41,8 @@ class Scaling:
     @latent_scale.setter
     def latent_scale(self, value):
         value = check_number("latent_scale", value, -1e30)
-        if not value:
-            raise ValueError("latent_scale must not be 0.")
+        if not np.float32(value):
+            raise ValueError(f"latent_scale must not be 0 in float32. Received: {value}")
         self._latent_scale = value
 
     @property
@@ -59,4 +59,10 @@ def _floats(z):
     z = as_array(z, "z")
     if z.dtype.kind != "f" and z.dtype.name != "bfloat16":
         raise ValueError(f"z must hold float codes, not the numbers of a codebook: {z.dtype}.")
-    return z.astype("float32")
+    with np.errstate(over="ignore"):
+        z = z.astype("float32")
+    if not np.isfinite(z).all():
+        raise ValueError(
+            "z must be finite. Received values that are NaN, infinite or beyond float32."
+        )
+    return z

@@ -1,6 +1,7 @@
 """Tiles: networks run on parts of large images, whose overlapping outputs are blended."""
 
 import itertools
+import math
 
 import keras
 import numpy as np
@@ -15,7 +16,11 @@ class Tiling:
     """What `Inference` does with tiles."""
 
     def _check_tile(self, tile_size):
-        """Returns the side of a tile in pixels and in codes, or None; ValueError if refused."""
+        """Returns the side of a tile in pixels, and its sides in codes, or None.
+
+        Raises:
+            ValueError: if the model or the side is not one for tiles.
+        """
         if tile_size is None:
             return None
         self.check_built()
@@ -25,28 +30,31 @@ class Tiling:
             raise ValueError(
                 "tile_size is for models that take data of any size and whose codes are maps."
             )
-        step = shape[0] // codes[0]
+        steps = [size // code for size, code in zip(shape[:-1], codes)]
+        step = math.lcm(*steps)
         size = check_whole("tile_size", tile_size, step)
         if size % step:
             raise ValueError(f"tile_size must be a multiple of {step}. Received: {tile_size}")
-        return size, size // step
+        return size, [size // step for step in steps]
 
     def _encode_tiles(self, batch, tile):
-        encoded, (size, side) = self._compiled(self._encoded), tile
-        h = in_tiles(lambda part: encoded(self._tensor(part)), batch, size, size // side)
+        encoded, (size, sides) = self._compiled(self._encoded), tile
+        steps = [size // side for side in sides]
+        h = in_tiles(lambda part: encoded(self._tensor(part)), batch, [size] * len(sides), steps)
         return self.latent.code(keras.tree.map_structure(ops.convert_to_tensor, h))
 
     def _decode_tiles(self, code, tile):
         outputs = self._compiled(self._decoder_outputs)
         vectors = ops.convert_to_numpy(self.latent.decoder_input(code))
-        blended = in_tiles(lambda part: outputs(ops.convert_to_tensor(part)), vectors, tile[1], 1)
+        sides, steps = tile[1], [1] * len(tile[1])
+        blended = in_tiles(lambda part: outputs(ops.convert_to_tensor(part)), vectors, sides, steps)
         return ops.convert_to_numpy(self.likelihood.mean(ops.convert_to_tensor(blended)))
 
     def _decoder_outputs(self, decoder_input):
         return self.decoder(decoder_input, training=False)
 
 
-def in_tiles(network, x, size, step):
+def in_tiles(network, x, sizes, steps):
     """Runs a network on overlapping tiles and blends their outputs linearly.
 
     The memory that the network uses is that of one tile. Layers that look at the whole image, as
@@ -55,15 +63,15 @@ def in_tiles(network, x, size, step):
 
     Args:
         network: a function from `(n, *sizes, channels)` to a tensor, or a list of tensors, whose
-            sizes are the same multiple, or fraction, of those of its input.
+            sizes are multiples, or fractions, of those of its input.
         x: an array `(n, *sizes, channels)`.
-        size: of a tile, along every axis; axes that are shorter are not divided.
-        step: what sizes and starts of tiles must be multiples of.
+        sizes: of a tile, along each axis; axes that are shorter are not divided.
+        steps: what sizes and starts of tiles must be multiples of, along each axis.
 
     Returns:
         What the network returns for x, float32.
     """
-    spans = [_spans(length, size, step) for length in x.shape[1:-1]]
+    spans = [_spans(*of_axis) for of_axis in zip(x.shape[1:-1], sizes, steps)]
     sums, weights = None, None
     for tile in itertools.product(*spans):
         outputs = network(x[(slice(None), *tile)])

@@ -2,11 +2,12 @@
 
 import math
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from keras_vae import checks
-from keras_vae.likelihoods import Gaussian
+from keras_vae.likelihoods import Categorical, DiscretisedLogistic, Gaussian, Poisson
 
 
 @pytest.mark.parametrize("value", [0, 1.5, True, "3", None, math.nan])
@@ -75,6 +76,39 @@ def test_numbers_of_every_kind_are_data(dtype):
 def test_what_float32_cannot_hold_is_not_finite():
     with pytest.raises(ValueError, match="2 values that are NaN, infinite or beyond float32"):
         checks.check_data(np.array([[1e300, 0], [-1e39, 1]]), (2,), Gaussian())
+
+
+@pytest.mark.parametrize(("dtype", "read"), [("longdouble", "float64"), ("uint64", "int64")])
+def test_numbers_that_not_all_backends_have_are_narrowed(dtype, read):
+    x = checks.check_data(np.arange(4).reshape(2, 2).astype(dtype), (2,), Gaussian())
+    assert x.dtype == read and x.ravel().tolist() == [0, 1, 2, 3]
+    large = checks.as_array(np.array([2**64 - 1], "uint64"))
+    assert large.dtype == "float64" and large[0] == 2.0**64
+
+
+def test_masked_arrays_are_refused():
+    with pytest.raises(ValueError, match="must be a plain array, and the mask.*filled"):
+        checks.check_data(np.ma.masked_array(np.ones((2, 2)), mask=np.eye(2)), (2,), Gaussian())
+
+
+@pytest.mark.parametrize("value", [1e39, -1e39, 10**400, math.inf, math.nan, True, "1", None])
+def test_numbers_are_those_of_float32(value):
+    with pytest.raises(ValueError, match="beta must be a finite number >= -"):
+        checks.check_number("beta", value, -math.inf)
+
+
+def test_uint8_of_few_levels_may_hold_the_lowest_two():
+    x = np.array([[0, 1], [1, 0]], "uint8")
+    for likelihood in (Categorical(32), DiscretisedLogistic(num_levels=32), Poisson()):
+        assert checks.check_data(x, (2,), likelihood) is x
+    with pytest.raises(ValueError, match="holds only 0 and 1"):
+        checks.check_data(x, (2,), Categorical())
+
+
+def test_bfloat16_does_not_hold_levels():
+    x = np.linspace(0, 1, 256).reshape(2, 128).astype(ml_dtypes.bfloat16)
+    with pytest.raises(ValueError, match="Pass uint8 or float32"):
+        checks.check_data(x, (128,), Categorical())
 
 
 def test_the_order_of_an_array_s_bytes_is_the_machine_s():

@@ -66,6 +66,22 @@ def test_a_folder_with_too_large_a_config_is_refused(tmp_path, files):
         keras_vae.load(tmp_path)
 
 
+@keras.saving.register_keras_serializable("tests")
+class Halved(keras_vae.VAE):
+    def compute_loss(self, *args, **kwargs):
+        return 0.5 * super().compute_loss(*args, **kwargs)
+
+
+def test_a_class_of_ones_own_is_refused_and_not_saved_as_a_plain_vae(make, tmp_path):
+    plain = make("mlp_vae")
+    model = Halved(plain.encoder, plain.decoder)
+    with pytest.raises(ValueError, match="Halved is a class of your own.*model.save"):
+        keras_vae.save_to_folder(model, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+    model.save(tmp_path / "model.keras")
+    assert type(keras.saving.load_model(tmp_path / "model.keras")) is Halved
+
+
 @pytest.mark.usefixtures("eager")
 def test_weights_in_float16_are_half_as_large_and_what_keras_reads(tmp_path):
     model = keras_vae.vq_vae((8, 8, 1), 16, 64, (64,), seed=0)

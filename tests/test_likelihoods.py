@@ -94,7 +94,7 @@ def test_a_gaussian_likelihood_observes_data_unchanged(grey):
     np.testing.assert_array_equal(Gaussian().observe(grey, None), grey)
 
 
-@pytest.mark.parametrize("scale", [0, -1, math.nan, math.inf, "1", True, None, [1.0]])
+@pytest.mark.parametrize("scale", [0, -1, math.nan, math.inf, "1", True, None, [1.0], 1e-30, 1e39])
 def test_gaussian_refuses_an_invalid_scale(scale):
     with pytest.raises(ValueError, match="scale must be"):
         Gaussian(scale)

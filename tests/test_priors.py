@@ -202,6 +202,23 @@ def test_a_density_is_computed_in_float32_inside_a_mixed_precision_layer(name):
     np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(within, "float32")), expected, 1e-6)
 
 
+@pytest.mark.parametrize("name", [name for name in MAKERS if name != "normal"])
+@pytest.mark.parametrize("floatx", ["float64", "float16"])
+def test_a_prior_computes_in_float32_whatever_keras_s_default(name, floatx):
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    try:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(floatx)
+        prior = trained(MAKERS[name](), (4,))
+        z = np.random.default_rng(0).standard_normal((5, 4)).astype("float32")
+        log_p = prior.log_prob(ops.convert_to_tensor(z, "float32"))
+        assert keras.backend.standardize_dtype(log_p.dtype) == "float32"
+        assert np.isfinite(ops.convert_to_numpy(log_p)).all()
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+
+
 def test_the_density_of_a_mixture_equals_scipy():
     prior = trained(priors.MixtureOfGaussians(3, seed=0), (4,))
     mean, log_var, logits = (ops.convert_to_numpy(w) for w in prior.weights)

@@ -189,6 +189,14 @@ def test_revival_can_be_turned_off(h, codebook):
     np.testing.assert_allclose(numpy(latent.codebook.vectors)[2], 100)
 
 
+def test_revival_can_be_turned_off_without_an_average(h, codebook):
+    codebook[2] = 100  # which no vector is near, so its frequency is 0 at once
+    latent = quantizer(codebook, [1 / K] * K, decay=0.0, revive_below=0)
+    for _ in range(2):
+        latent.draw(ops.convert_to_tensor(h), training=True)
+    np.testing.assert_allclose(numpy(latent.codebook.vectors)[2], 100)
+
+
 @pytest.mark.parametrize("update", quick_first(["ema", "gradient"]))
 def test_codes_move_in_fit_but_not_in_evaluate(vectors, update):
     model = model_of(vectors, epochs=1, codebook_update=update)

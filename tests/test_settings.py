@@ -1,8 +1,11 @@
 """The settings of an objective: beta and capacity, their ramps, and where they are kept."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 import keras_vae
 from keras_vae.callbacks import Ramp
@@ -123,6 +126,105 @@ def test_a_decoder_that_starts_at_zero_is_not_taken_for_one_of_probabilities(bin
     zeros = keras.layers.Dense(64, kernel_initializer="zeros")
     model = keras_vae.VAE(encoder, keras.Sequential([keras.Input((2,)), zeros]))
     model.fit(x, verbose=0)
+
+
+def test_a_constant_decoder_is_not_taken_for_one_of_probabilities(binary):
+    x = binary.reshape(-1, 64)
+    encoder = keras.Sequential([keras.Input((64,)), keras.layers.Dense(4)])
+    begin = {"kernel_initializer": "zeros", "bias_initializer": keras.initializers.Constant(0.3)}
+    model = keras_vae.VAE(encoder, keras.Sequential([keras.Input((2,)), layers.Dense(64, **begin)]))
+    model.train_on_batch(x)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        *(("batch_size", value) for value in (0, -1, 2.5, "a")),
+        *(("validation_split", value) for value in (1.5, -0.5, 1.0, "a")),
+        ("validation_batch_size", 0),
+    ],
+)
+def test_numbers_of_fit_are_checked_on_every_backend(make, binary, argument, value):
+    model = make("mlp_vae")
+    rules = {"validation_split": "validation_split(=.* leaves one part empty| must be)"}
+    with pytest.raises(ValueError, match=rules.get(argument, f"{argument} must be a whole number")):
+        model.fit(binary, **{argument: value}, verbose=0)
+    if argument == "batch_size":
+        for method in (model.evaluate, model.predict):
+            with pytest.raises(ValueError, match="batch_size must be a whole number"):
+                method(binary, batch_size=value, verbose=0)
+
+
+@pytest.mark.parametrize("seed", [-3, 2**31, 2**40, True, 1.5])
+def test_a_seed_is_valid_on_every_backend_or_refused(make, seed):
+    plain = make("mlp_vae")
+    for made in (
+        lambda: keras_vae.VAE(plain.encoder, plain.decoder, seed=seed),
+        lambda: keras_vae.latents.GaussianLatent(seed=seed),
+        lambda: keras_vae.latents.VectorQuantizer(4, 2, seed=seed),
+        lambda: keras_vae.priors.LowRankGaussian(seed=seed),
+        lambda: keras_vae.priors.MixtureOfGaussians(seed=seed),
+        lambda: keras_vae.priors.VampPrior(seed=seed),
+        lambda: keras_vae.priors.ChannelFlow((1, 1), seed=seed),
+    ):
+        with pytest.raises(ValueError, match="seed must be a whole number"):
+            made()
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int64", "uint16", "float64"])
+def test_images_of_8_bits_in_another_dtype_are_noticed(make, dtype):
+    model = make("mlp_vae", likelihood="gaussian")
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1)).astype(dtype)
+    with pytest.warns(UserWarning, match="images of 8 bits, from 0 to 255 but not uint8"):
+        model.encode(images)
+
+
+def test_a_likelihood_is_replaced_by_its_name_or_refused(make, grey):
+    model = make("mlp_vae", likelihood="gaussian")
+    model.likelihood = keras_vae.likelihoods.Gaussian(0.5)
+    before = model.elbo(grey, seed=0)
+    model.likelihood = "gaussian"
+    assert np.abs(model.elbo(grey, seed=0) - before).min() > 1
+    for wrong in (keras_vae.likelihoods.Laplace(), "gauss", None):
+        with pytest.raises(ValueError, match="likelihood"):
+            model.likelihood = wrong
+    assert type(model.likelihood) is keras_vae.likelihoods.Gaussian
+
+
+@pytest.mark.parametrize("weights", [np.ones(1), np.ones(3), np.ones((12, 2)), [math.nan] * 12])
+def test_weights_of_a_pipeline_s_first_batch_are_checked(make, binary, weights):
+    batch = (binary[:12], None, np.asarray(weights, "float32"))
+    with pytest.raises(ValueError, match="one finite number per example"):
+        make("mlp_vae").fit(iter([batch]), verbose=0)
+
+
+def test_an_empty_pydataset_is_refused(make, binary):
+    class Empty(keras.utils.PyDataset):
+        def __len__(self):
+            return 0
+
+        def __getitem__(self, index):
+            return (binary,)
+
+    model = make("mlp_vae")
+    for method in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match="at least one batch"):
+            method(Empty(), verbose=0)
+
+
+def test_codes_beyond_float32_are_refused(make):
+    model = make("mlp_vae")
+    (width,) = model.latent.code_spec.shape
+    for method in (model.decode, model.scale_latents, model.unscale_latents):
+        with pytest.raises(ValueError, match="z must be finite.*beyond float32"):
+            method(np.full((1, width), 1e300))
+    with pytest.raises(ValueError, match="latent_scale must not be 0"):
+        model.latent_scale = 1e-60
+
+
+def test_a_single_number_is_no_data(make):
+    with pytest.raises(ValueError, match="x must have shape"):
+        keras_vae.evaluate(make("mlp_vae"), np.array(3.0))
 
 
 @pytest.mark.parametrize("method", ["fit", "encode", "elbo", "evaluate"])

@@ -23,6 +23,7 @@ from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.fingerprint import fingerprint
 from keras_vae.hub.small_json import read_small_json
 from keras_vae.layouts import CONFIG, METADATA, WEIGHTS
+from keras_vae.model import VAE
 from keras_vae.precision import in_float32
 
 FILES = (CONFIG, METADATA, WEIGHTS)
@@ -89,8 +90,8 @@ def save_to_folder(model, folder, *, float16=False):
 
     Raises:
         ValueError: if the model is not built, if its outputs are not finite or, with `float16`, one
-            of its weights would not be, or if it has a part that is neither of Keras
-            nor of keras_vae, which `model.save("model.keras")` saves.
+            of its weights would not be, or if it is of a subclass of `VAE`, or has a part that is
+            neither of Keras nor of keras_vae, which `model.save("model.keras")` saves.
 
     Example:
 
@@ -144,6 +145,11 @@ def describe(model, weights) -> dict:
 
 def _clone(model):
     """What config.json will say, and the model that it makes, with the weights of this one."""
+    if type(model) is not VAE:
+        raise ValueError(
+            f"A folder holds a VAE as plain data, and {type(model).__name__} is a class of your "
+            "own, whose methods would be lost. Save it with model.save."
+        )
     outputs = fingerprint(model)
     if not np.isfinite(outputs).all():
         raise ValueError("The model's outputs are not finite: its training diverged. Not saved.")

@@ -146,7 +146,7 @@ class Codebook:
             used = frequency[:, None] > 0
             vectors = ops.where(used, running / ops.maximum(frequency[:, None], 1e-30), vectors)
         is_new = ops.max(self.frequency) == 0
-        dead = ops.logical_or(is_new, frequency <= self.revive_below / k)
+        dead = ops.logical_or(is_new, frequency < self.revive_below / k)
         vectors = ops.where(dead[:, None], self._draw(flat, error, total), vectors)
         if self.offset is not None:
             vectors = vectors - ops.stop_gradient(ops.convert_to_tensor(self.offset))

@@ -162,6 +162,11 @@ class Likelihood:
             )
         steps = self.uint8_scale * x if self.observes == "levels" else 0.0
         if np.any(np.abs(steps - np.rint(steps)) > 0.01):
+            if x.dtype.name == "bfloat16":
+                raise ValueError(
+                    f"bfloat16 does not hold the {self.num_levels} levels that a {kind} likelihood "
+                    "takes. Pass uint8 or float32."
+                )
             raise ValueError(
                 f"A {kind} likelihood takes {self.num_levels} levels: uint8, or multiples of "
                 f"1/{scale}. Received values between them: round with "

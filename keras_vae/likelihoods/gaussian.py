@@ -7,7 +7,10 @@ import numpy as np
 from keras import ops
 
 from keras_vae import normal
+from keras_vae.checks import check_number
 from keras_vae.likelihoods.base import Likelihood, sum_over_data
+
+_SCALES = (1e-15, 1e15)  # of which float32 holds the squares
 
 
 class _OneScale(Likelihood):
@@ -44,15 +47,11 @@ class Gaussian(_OneScale):
         scale: standard deviation of every value, in units of the data. Defaults to 1.
 
     Raises:
-        ValueError: if `scale` is not a finite number above 0.
+        ValueError: if `scale` is not a number from 1e-15 to 1e15.
     """
 
     def __init__(self, scale=1.0):
-        if isinstance(scale, (bool, str)) or not np.isscalar(scale):
-            raise ValueError(f"scale must be a number above 0. Received: {scale!r}")
-        if not (math.isfinite(scale) and scale > 0):
-            raise ValueError(f"scale must be finite and above 0. Received: {scale!r}")
-        self.scale = float(scale)
+        self.scale = check_number("scale", scale, *_SCALES)
 
     @property
     def log_var(self):
@@ -76,7 +75,7 @@ class LearnedGaussian(_OneScale, keras.layers.Layer):
         scale: standard deviation before training, in units of the data. Defaults to 1.
 
     Raises:
-        ValueError: if `scale` is not a finite number above 0.
+        ValueError: if `scale` is not a number from 1e-15 to 1e15.
     """
 
     def __init__(self, scale=1.0, **kwargs):

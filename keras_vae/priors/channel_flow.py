@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.checks import check_sizes, check_whole
+from keras_vae.checks import check_seed, check_sizes, check_whole
 from keras_vae.priors.base import Prior
 from keras_vae.priors.low_rank import LowRankGaussian
 
@@ -61,7 +61,7 @@ class ChannelFlow(Prior):
         self.activation = activation
         if keras.activations.get(activation) is keras.activations.glu:
             raise ValueError('ChannelFlow takes no activation that halves its input: "glu".')
-        self.seed = seed
+        self.seed = check_seed(seed)
         self.base = LowRankGaussian(rank, seed=seed)
 
     @property

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae import normal
-from keras_vae.checks import check_whole
+from keras_vae.checks import check_seed, check_whole
 from keras_vae.priors.base import Prior
 
 
@@ -28,7 +28,7 @@ class LowRankGaussian(Prior):
     def __init__(self, rank=32, *, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.rank = check_whole("rank", rank, 1)
-        self.seed = seed
+        self.seed = check_seed(seed)
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -47,7 +47,7 @@ class LowRankGaussian(Prior):
         log_var, w = ops.clip(self.log_var, -10.0, 10.0), ops.convert_to_tensor(self.factors)
         z = ops.reshape(ops.cast(z, "float32"), (-1, math.prod(self.latent_shape)))
         u, v = (z - self.mean) * ops.exp(-0.5 * log_var), w * ops.exp(-0.5 * log_var)[:, None]
-        root = ops.cholesky(ops.eye(self.rank) + ops.matmul(ops.transpose(v), v))
+        root = ops.cholesky(ops.eye(self.rank, dtype="float32") + ops.matmul(ops.transpose(v), v))
         of_factors = ops.solve_triangular(root, ops.transpose(ops.matmul(u, v)), lower=True)
         log_det = ops.sum(ops.log(ops.diagonal(root)))  # half that of the matrix
         independent = ops.sum(normal.log_density(u, log_var), axis=1)

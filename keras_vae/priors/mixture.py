@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae import normal
-from keras_vae.checks import check_sizes, check_whole
+from keras_vae.checks import check_seed, check_sizes, check_whole
 from keras_vae.priors.base import Prior
 
 _BLOCK = 64  # components computed at once, to limit memory use
@@ -58,7 +58,7 @@ class MixtureOfGaussians(_Mixture):
     def __init__(self, components=100, *, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.components = check_whole("components", components, 1)
-        self.seed = seed
+        self.seed = check_seed(seed)
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -92,7 +92,7 @@ class VampPrior(_Mixture):
     def __init__(self, components=500, *, seed=None, data_shape=None, **kwargs):
         super().__init__(**kwargs)
         self.components = check_whole("components", components, 1)
-        self.seed = seed
+        self.seed = check_seed(seed)
         self.data_shape = None if data_shape is None else check_sizes("data_shape", data_shape)
 
     def connect(self, posterior, data_shape):
