@@ -30,9 +30,10 @@ def replacing(path):
     If that fails, nothing is left of it, and the OSError names `path`.
     """
     path = Path(path)
+    path = path.resolve() if path.is_symlink() else path  # the link stays
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with _naming(path):
+        with naming(path):
             yield partial
             os.replace(partial, path)
     finally:
@@ -126,15 +127,15 @@ def check_writable(path):
     """
     absolute = Path(path).absolute()
     folder = next(parent for parent in absolute.parents if parent.exists())
-    with _naming(path):
+    with naming(path):
         if absolute.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0" * 4096)  # a full disk may still have room for an empty file
 
 
 @contextlib.contextmanager
-def _naming(path):
+def naming(path):
     """Names a file in an OSError; that of a write to an open file names none, or a temporary."""
     try:
         yield

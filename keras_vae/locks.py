@@ -29,13 +29,14 @@ def locked(folder):
         if not _lock(file) or not _is_still_there(file, path):
             file.seek(0)
             raise ValueError(
-                f"Another process ({file.read() or 'its number is not known'}) is training in "
+                f"Another process ({file.read() or 'its number is not known'}) is working in "
                 f"{folder}. Wait for it, stop it, or choose another folder."
             )
-        file.truncate(0)
-        file.write(f"{os.getpid()}")
-        file.flush()
         try:
+            with contextlib.suppress(OSError):  # the disk is full: the lock holds all the same
+                file.truncate(0)
+                file.write(f"{os.getpid()}")
+                file.flush()
             yield
         finally:
             with contextlib.suppress(OSError):

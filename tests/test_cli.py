@@ -184,7 +184,7 @@ def test_every_command_says_what_is_wrong_with_what_is_no_model(command, here, f
         (here / name).write_bytes(b"")
     options = ["--namespace", "me"] if command == "publish" else []
     for source, why in (
-        ("nosuch", "Unknown model 'nosuch'. Available: conv-fashion"),
+        ("nosuch", "Unknown model 'nosuch'. Available: conv-cifar10"),
         ("./nosuch", "There is no such folder either"),
         ("empty", "'empty' holds no model"),
         ("a.png", "'a.png' is a file: a model is a folder, or a name"),
@@ -698,6 +698,27 @@ def test_training_with_other_settings_in_the_same_folder_is_refused(tmp_path, np
     assert "another plan (beta changed)" in refused(run("train", *options, *small, "--beta", 2))
     np.savez(npz, x_train=X[::-1])
     assert "another plan" in refused(run("train", *options, *small))
+
+
+def test_train_replaces_nothing_that_is_not_its_own(here, npz):
+    options = ["--factory", "mlp_vae", "--data", npz, "--epochs", 1, "--latent-dim", 2]
+    (here / "theirs").mkdir()
+    for content in ('{"_class_name": "AutoencoderKL"}', '{"name": "my project"}', "not json"):
+        (here / "theirs/config.json").write_text(content)
+        result = run("train", *options, "--out", "theirs")
+        assert result.exit_code == 2 and "belongs to something else" in result.stderr
+        assert (here / "theirs/config.json").read_text() == content
+    result = run("train", *options, "--out", "conv-mnist")
+    assert result.exit_code == 2 and "the name of a published model" in result.stderr
+    result = run("train", *options, "--out", "mine", "--set", "latent_dim=8")
+    assert result.exit_code == 2 and "latent_dim is given twice" in result.stderr
+    assert sorted(path.name for path in here.iterdir()) == ["data.npz", "theirs"]
+
+
+def test_a_data_set_is_not_taken_for_the_folder_of_its_name_in_silence(here):
+    (here / "mnist").mkdir()
+    result = run("train", "--data", "mnist", "--out", "conv-mnist")
+    assert "mnist is the data set; the path of that name is ./mnist" in result.stderr
 
 
 def test_missing_training_data_is_one_sentence(tmp_path):

@@ -36,6 +36,21 @@ def test_data_are_printed_by_type_and_shape():
     assert repr(parts) == expected
 
 
+def test_the_suffix_may_be_in_capitals(tmp_path):
+    np.savez(tmp_path / "mine.npz", x_train=images(9))
+    (tmp_path / "mine.npz").rename(tmp_path / "MINE.NPZ")
+    assert len(data.load(tmp_path / "MINE.NPZ").x_train) == 8
+
+
+def test_an_npy_file_is_told_how_to_become_an_npz(tmp_path):
+    np.save(tmp_path / "mine.npy", images(9))
+    with pytest.raises(ValueError, match=r"np.savez\('x.npz', x_train=np.load\("):
+        data.load(tmp_path / "mine.npy")
+    (tmp_path / "mine.npy").rename(tmp_path / "mine.npz")
+    with pytest.raises(ValueError, match="a file of another kind. np.savez writes such files"):
+        data.load(tmp_path / "mine.npz")
+
+
 def test_a_validation_part_in_the_npz_is_kept(tmp_path):
     np.savez(tmp_path / "mine.npz", x_train=images(9), x_validation=images(4, 1))
     parts = data.load(str(tmp_path / "mine.npz"))

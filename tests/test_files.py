@@ -33,6 +33,27 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_nothing(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_link_stays_and_the_file_that_it_names_is_replaced(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/a.json").write_text("before")
+    (tmp_path / "link.json").symlink_to(tmp_path / "there/a.json")
+    files.write_bytes(tmp_path / "link.json", b"after")
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "there/a.json").read_text() == "after"
+
+
+def test_a_lock_on_a_full_disk_holds_and_leaves_nothing(tmp_path, monkeypatch):
+    def write(number):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(locks.os, "getpid", lambda: write(0))
+    new = tmp_path / "new"
+    other = pytest.raises(ValueError, match="Another process")
+    with locks.locked(new), other, locks.locked(new):
+        pass
+    assert not (tmp_path / "new").exists()
+
+
 def test_weights_on_a_full_disk_are_an_error_and_the_earlier_ones_stay(tmp_path, make, monkeypatch):
     model = make("mlp_vae")
     files.write_weights(model, tmp_path / "a.weights.h5")
@@ -131,7 +152,7 @@ def test_a_folder_has_one_owner_until_its_process_ends_in_whatever_way(tmp_path)
     command = [sys.executable, "-c", HOLDING, folder]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        refusal = f"Another process .{other.pid}. is training in {folder}. Wait for it"
+        refusal = f"Another process .{other.pid}. is working in {folder}. Wait for it"
         with pytest.raises(ValueError, match=refusal), locks.locked(folder):
             pass
         other.send_signal(signal.SIGKILL)

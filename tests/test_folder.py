@@ -1,6 +1,7 @@
 """A model's folder, here or on the Hub: what a stranger wrote is read with care."""
 
 import json
+import pathlib
 
 import keras
 import loopback_hub
@@ -80,6 +81,49 @@ def test_a_class_of_ones_own_is_refused_and_not_saved_as_a_plain_vae(make, tmp_p
     assert not (tmp_path / "model").exists()
     model.save(tmp_path / "model.keras")
     assert type(keras.saving.load_model(tmp_path / "model.keras")) is Halved
+
+
+@pytest.mark.parametrize("moves", range(6))
+def test_an_interrupt_between_the_files_of_a_model_leaves_the_one_before(
+    make, tmp_path, monkeypatch, moves
+):
+    keras_vae.save_to_folder(make("mlp_vae"), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    left, move = [moves], pathlib.Path.replace
+
+    def replace(path, target):
+        left[0] -= 1
+        if left[0] == -1:
+            raise KeyboardInterrupt
+        return move(path, target)
+
+    monkeypatch.setattr(pathlib.Path, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        keras_vae.save_to_folder(make("mlp_vae", latent_dim=3), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    monkeypatch.undo()
+    keras_vae.load(tmp_path)
+
+
+def test_an_interrupt_in_a_new_folder_leaves_no_part_of_a_model(make, tmp_path, monkeypatch):
+    move = pathlib.Path.replace
+
+    def replace(path, target):
+        if target.name == "metadata.json":
+            raise KeyboardInterrupt
+        return move(path, target)
+
+    monkeypatch.setattr(pathlib.Path, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        keras_vae.save_to_folder(make("mlp_vae"), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_config_of_another_library_is_not_replaced(make, tmp_path):
+    (tmp_path / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
+    with pytest.raises(ValueError, match="belongs to something else"):
+        keras_vae.save_to_folder(make("mlp_vae"), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 @pytest.mark.usefixtures("eager")

@@ -15,7 +15,7 @@ from rich.console import Console
 
 import keras_vae
 from keras_vae import data, training
-from keras_vae.training import train
+from keras_vae.training import defaults, train
 from keras_vae.training.checkpoints import Checkpoints, restore_checkpoint, write_checkpoint
 from keras_vae.training.feeding import epochs_of_batches
 from keras_vae.training.progress import Progress
@@ -213,6 +213,28 @@ def test_a_run_goes_on_with_more_epochs_and_is_finished_with_fewer(tmp_path, fin
     again, same = run(tmp_path, epochs=1, beta_warmup=1)
     assert same == longer
     check_equal(again, made)
+
+
+@pytest.mark.parametrize("given", [{"epochs": 0}, {"batch_size": 0}, {"epochs": -1}])
+def test_no_epochs_and_no_batches_are_not_the_default(tmp_path, given):
+    with pytest.raises(ValueError, match=f"{min(given)} must be a whole number >= 1"):
+        training.train(model(), X, X[:8], tmp_path / "run", **given)
+    with pytest.raises(ValueError, match=f"{min(given)} must be a whole number >= 1"):
+        defaults.schedule(1000, **given)
+
+
+def test_a_damaged_best_epoch_is_found_before_more_is_trained(tmp_path):
+    run(tmp_path, epochs=1, keep_best=True)
+    (tmp_path / "best.npz").write_bytes((tmp_path / "best.npz").read_bytes()[:100])
+    with pytest.raises(ValueError, match="best.npz cannot be read"):
+        run(tmp_path, epochs=3, keep_best=True)
+    assert len(json.loads((tmp_path / "state.json").read_text())["history"]) == 1
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    (tmp_path / ".epoch-00001.npz.123.partial").write_bytes(b"half")
+    run(tmp_path, epochs=1)
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_the_start_is_epoch_0_if_asked_for_and_may_be_the_best(tmp_path):

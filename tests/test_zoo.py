@@ -210,6 +210,51 @@ def test_a_stage_is_not_made_longer_once_the_next_has_begun(tmp_path):
     assert [entry["epoch"] for entry in history] == [1, 2, 1, 2]
 
 
+def test_a_stage_does_not_begin_after_more_epochs_than_the_recipe_has(tmp_path):
+    recipe = copy.deepcopy(REFINED)
+    recipe["training"] |= {"decay_to": 1.0, "epochs": 2}
+    follow({key: recipe[key] for key in ("model", "training")}, DATA, tmp_path)
+    recipe["training"]["epochs"] = 1
+    for call in (lambda: follow(recipe, DATA, tmp_path), lambda: restore(recipe, tmp_path)):
+        with pytest.raises(ValueError, match="has 2 epochs, and the recipe asks for 1 before"):
+            call()
+    assert not (tmp_path / "refinement").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("epochs", value) for value in (0, -1, 1.5, None)),
+        *(("batch_size", 0), ("learning_rate", -1.0), ("learning_rate", "x"), ("seed", None)),
+        *(("clip", -1), ("clip", 0), ("skip_above", -1.0), ("warmup", -5), ("decay_to", -1)),
+        *(("average", 2), ("patience", -1), ("shifts", -1), ("flips", "yes"), ("keep_best", 1)),
+        *(("beta_warmup", -1), ("optimizer", "sgd"), ("arguments", [])),
+    ],
+)
+def test_a_setting_out_of_its_range_is_refused(tmp_path, key, value):
+    recipe = copy.deepcopy(TWO_STAGES)
+    recipe["prior"][key] = value
+    with pytest.raises(ValueError, match=f"^{key} of the stage prior must be"):
+        follow(recipe, DATA, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        *((None, key) for key in ("model", "training")),
+        *(("model", key) for key in ("factory", "arguments")),
+        *(("prior", key) for key in ("epochs", "batch_size", "learning_rate", "seed")),
+    ],
+)
+def test_a_recipe_that_lacks_something_says_what(tmp_path, table, key):
+    recipe = copy.deepcopy(TWO_STAGES)
+    del (recipe if table is None else recipe[table])[key]
+    with pytest.raises(ValueError, match=f"needs .*{key}"):
+        follow(recipe, DATA, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_stage_for_a_prior_needs_one(tmp_path):
     recipe = copy.deepcopy(TWO_STAGES)
     del recipe["model"]["arguments"]["prior"]

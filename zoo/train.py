@@ -37,13 +37,14 @@ def main():
 
     try:
         for stage in training.stages(recipe):
-            recipe[stage]["epochs"] = options.epochs or recipe[stage]["epochs"]
+            if options.epochs is not None:
+                recipe[stage]["epochs"] = options.epochs
             training.check_devices(options.devices, recipe[stage]["batch_size"])
-    except ValueError as error:
+        folder = Path(options.out or f"runs/{options.name}")
+        images = data.load(options.data or recipe["data"]["name"])
+        training.follow(recipe, images, folder, devices=options.devices)
+    except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
-    folder = Path(options.out or f"runs/{options.name}")
-    images = data.load(options.data or recipe["data"]["name"])
-    training.follow(recipe, images, folder, devices=options.devices)
     print(f"Done. Publish it: python -m zoo.publish {options.name} --run {folder}")
 
 

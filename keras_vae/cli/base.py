@@ -69,6 +69,11 @@ def _quiet_start():
             os.close(stderr)
 
 
+def counted(count, what):
+    """`"1 image"`, `"1,234 images"`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def _sentence(error):
     if isinstance(error, OSError) and error.strerror and error.filename:
         # The second is the file asked for, where one was written to be moved there.

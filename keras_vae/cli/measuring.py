@@ -1,6 +1,7 @@
 """The command that measures a model on images: evaluate."""
 
 import json
+import math
 from typing import Annotated
 
 import typer
@@ -43,7 +44,11 @@ def evaluate(
     figures = evaluation.evaluate(model, x, num_samples=num_samples, seed=seed, fid=fid)
     figures = {"images": len(x), **which(x, measured), **figures}
     if as_json:
-        typer.echo(json.dumps(figures, indent=2))
+        # JSON has no infinity, which the PSNR of an exact reconstruction is.
+        finite = {
+            key: None if value in (math.inf, -math.inf) else value for key, value in figures.items()
+        }
+        typer.echo(json.dumps(finite, indent=2))
         return
     # As Text, because square brackets in a string would be markup.
     table = Table("quantity", title=Text(f"{name}, {measured}"))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keras_vae.cli.base import Computing, app
+from keras_vae.cli.base import Computing, app, counted
 from keras_vae.cli.sources import Channels, FittedSize, report
 
 
@@ -37,4 +37,6 @@ def pack(
         paths, left = pack_pictures(images, out, size, channels, packed)
     report(left)
     total = megabytes(sum(path.stat().st_size for path in paths))
-    typer.echo(f"Wrote {len(paths)} files, {total}, to {out.resolve()}; {len(left)} left out.")
+    typer.echo(
+        f"Wrote {counted(len(paths), 'file')}, {total}, to {out.resolve()}; {len(left)} left out."
+    )

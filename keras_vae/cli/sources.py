@@ -7,6 +7,8 @@ import numpy as np
 import typer
 from numpy.lib.format import MAGIC_PREFIX, open_memmap
 
+from keras_vae.cli.base import counted
+
 Images = Annotated[
     Path | None,
     typer.Option(
@@ -97,34 +99,30 @@ def load_to_measure(name, images, dataset, n=None, size=None):
     Returns:
         The model, the images, and words that say which they are.
     """
-    from keras_vae import hub
+    from keras_vae import hub, registry
     from keras_vae.training import trained_on
 
     check_source(images, dataset)
-    known = trained_on(Path(name) / "run")
+    known = None if name in registry.entries() else trained_on(Path(name) / "run")
     model = hub.load(name)
     shape = picture_shape(model, size)
     if images is None or known is None:
         x = images_for(name, shape, images, dataset, n)
-        of = (
-            f"test images of {dataset or hub.info(name)['data']['name']}"
-            if not images
-            else "images"
-        )
-        return model, x, f"{len(x):,} {of}"
+        of = "" if images else f" of {dataset or hub.info(name)['data']['name']}"
+        return model, x, counted(len(x), "test image" if of else "image") + of
     x = images_for(name, shape, images, dataset, n, lambda x: ~known(x))
     if len(x):
-        return model, x, f"{len(x):,} images that it was not trained on"
+        return model, x, f"{counted(len(x), 'image')} that it was not trained on"
     x = images_for(name, shape, images, dataset, n)
     typer.echo(
         f"{name} was trained on all of these images: its figures on others will be worse.", err=True
     )
-    return model, x, f"{len(x):,} images that it was trained on"
+    return model, x, f"{counted(len(x), 'image')} that it was trained on"
 
 
 def which(x, measured):
     """For JSON: the words of `load_to_measure`, if they say more than how many images there are."""
-    return {} if measured == f"{len(x):,} images" else {"measured": measured}
+    return {} if measured == counted(len(x), "image") else {"measured": measured}
 
 
 def images_for(name, shape, images, dataset, n=None, wanted=None):

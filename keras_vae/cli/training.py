@@ -9,7 +9,7 @@ import typer
 
 from keras_vae.checks import LARGEST_SEED
 from keras_vae.cli import interrupts
-from keras_vae.cli.base import Computing, app, complete
+from keras_vae.cli.base import Computing, app, complete, counted
 from keras_vae.cli.sources import Channels, FittedSize, report
 
 # Those of `keras_vae.FACTORIES`, which would load Keras.
@@ -124,11 +124,15 @@ def train(
     """
     named = {"latent_dim": latent_dim, "likelihood": likelihood, "beta": beta}
     arguments = {key: value for key, value in named.items() if value is not None}
-    arguments |= dict(map(_parse_setting, settings or ()))
+    for key, value in map(_parse_setting, settings or ()):
+        if key in arguments and not (key == "beta" and beta == 1.0):
+            raise typer.BadParameter(f"{key} is given twice.")
+        arguments[key] = value
 
-    from keras_vae import data, factories, likelihoods, training
+    from keras_vae import data, factories, likelihoods, registry, training
     from keras_vae.data.shards import find_shards
     from keras_vae.files import check_writable
+    from keras_vae.layouts import CONFIG, library
     from keras_vae.locks import locked
 
     # All that can be wrong is refused before any image is read.
@@ -139,6 +143,15 @@ def train(
     pictures = name is None and path.is_dir() and not find_shards(path)
     if not pictures and (size or channels):
         raise typer.BadParameter("--size and --channels are for a folder of pictures.")
+    if name is not None and path.exists():
+        typer.echo(f"{source} is the data set; the path of that name is ./{source}", err=True)
+    if str(out) in registry.entries():
+        raise typer.BadParameter(
+            f"{out} is the name of a published model, which commands would take instead. Choose "
+            "another --out."
+        )
+    if (out / CONFIG).exists() and library(out) != "keras_vae":
+        raise typer.BadParameter(f"{out / CONFIG} belongs to something else. Choose another --out.")
     check_writable(out / "run" / "state.json")
     with locked(out):
         if pictures:
@@ -165,13 +178,14 @@ def train(
         run = out / "run"
         _record_source(run, parts.x_train)
         try:
-            with interrupts.grace(5):
-                model, history = training.follow(recipe, parts, run, devices=devices)
+            with interrupts.grace(60):  # for the saving
+                with interrupts.grace(5):
+                    model, history = training.follow(recipe, parts, run, devices=devices)
+                _save(model, history, parts, out)
         except KeyboardInterrupt:
             with interrupts.grace(60):
                 _save_interrupted(recipe, parts, out)
             raise typer.Exit(interrupts.CODE) from None
-        _save(model, history, parts, out)
     _report_quality(model, parts)
     typer.echo("Load it in Python:")
     typer.echo(f"keras_vae.load({json.dumps(str(out.resolve()), ensure_ascii=False)})")
@@ -241,8 +255,9 @@ def _report_quality(model, parts):
     ours = psnr(read(x) - model.decode(codes))
     pca, count = psnr_of_components(parts.x_train, x, read, math.prod(codes.shape[1:]))
     typer.echo(
-        f"{len(x)} held-out images: reconstructed at {ours:.2f} dB from {codes[0].size} numbers "
-        f"each{bits}; PCA with {count} components: {pca:.2f} dB."
+        f"{counted(len(x), 'held-out image')}: reconstructed at {ours:.2f} dB from "
+        f"{counted(codes[0].size, 'number')} each{bits}; PCA with {counted(count, 'component')}: "
+        f"{pca:.2f} dB."
     )
 
 
@@ -260,7 +275,8 @@ def _read_pictures(folder, shape):
     report(left)
     n = len(parts.x_train) + len(parts.x_validation)
     height, width, channels = shape
-    typer.echo(f"{n} pictures of {height} x {width}, {channels} channels; {len(left)} left out.")
+    of = counted(channels, "channel")
+    typer.echo(f"{counted(n, 'picture')} of {height} x {width}, {of}; {len(left)} left out.")
     return parts
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from keras_vae.cli.base import counted
+
 OutDir = Annotated[
     Path | None,
     typer.Option(help="Write each image to a PNG file in this folder, instead of one picture."),
@@ -43,7 +45,7 @@ def write_images(model, codes, folder):
         levels = np.rint(np.clip(images * model.likelihood.uint8_scale, 0, 255)).astype("uint8")
         for index, image in enumerate(levels, start):
             _write_png(image, folder / f"{index:0{digits}d}.png")
-    typer.echo(f"Wrote {len(codes)} images to {folder.resolve()}")
+    typer.echo(f"Wrote {counted(len(codes), 'image')} to {folder.resolve()}")
 
 
 def _write_png(image, path):

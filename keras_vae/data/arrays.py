@@ -1,5 +1,6 @@
 """Data of the user's own in an .npz file."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,13 @@ def read_npz(path) -> Data:
     if not path.exists():
         raise FileNotFoundError(f"No such file: {path}. Expected an .npz with the array x_train.")
     try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            found = list(file.files)
-            parts = {name: file[name] for name in ARRAYS if name in file.files}
+        with open(path, "rb") as opened:
+            if not zipfile.is_zipfile(opened):
+                raise ValueError("it is a file of another kind. np.savez writes such files")
+            opened.seek(0)
+            with np.load(opened, allow_pickle=False) as file:
+                found = list(file.files)
+                parts = {name: file[name] for name in ARRAYS if name in file.files}
     except Exception as error:  # a damaged zip raises a dozen kinds
         raise ValueError(f"{path} cannot be read as an .npz of plain arrays: {error}") from error
     if "x_train" not in parts:

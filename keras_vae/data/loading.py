@@ -50,7 +50,7 @@ def load(source: str, *, data_dir=None) -> Data:
     name = datasets.find(source)
     if name is not None:
         return datasets.read(name, data_dir)
-    if source.endswith(".npz"):
+    if source.lower().endswith(".npz"):
         return read_npz(source)
     if find_shards(source):
         return from_shards(source)
@@ -60,9 +60,14 @@ def load(source: str, *, data_dir=None) -> Data:
             reasons = " ".join(refused.lines())
             warnings.warn(f"Left out {len(refused)} files: {reasons}", stacklevel=2)
         return parts
+    of_array = (
+        f" An .npy file does not say what it holds: np.savez('x.npz', x_train=np.load({source!r}))"
+        if source.lower().endswith(".npy")
+        else ""
+    )
     raise ValueError(
         f"Unknown data {source!r}. Available: {', '.join(datasets.DATASETS)}, the path of an .npz "
-        "file or of a folder of pictures or TFRecord files."
+        f"file or of a folder of pictures or TFRecord files.{of_array}"
     )
 
 

@@ -12,6 +12,7 @@ from keras_vae.data.folders import LeftOut, find_files
 from keras_vae.data.pictures import nothing_in, read_each, shape_of_files
 from keras_vae.data.shards import find_shards
 from keras_vae.data.tfrecords import HEAD, TAIL, framed
+from keras_vae.files import naming
 from keras_vae.locks import locked
 
 _BATCH = 256  # images
@@ -120,14 +121,17 @@ def _write(images, partials, shard_bytes):
     per_shard, done = max(1, shard_bytes // size), 0
     images = itertools.chain([first], images)
     while batch := list(itertools.islice(images, min(_BATCH, per_shard))):
-        with open(partials.next(), "wb") as file:
+        path = partials.next()
+        with open(path, "wb") as file:
             left = per_shard
             while batch:
                 contents = np.empty((len(batch), len(prefix) + first.size), "uint8")
                 contents[:, : len(prefix)] = prefix
                 for row, image in enumerate(batch):
                     contents[row, len(prefix) :] = _checked(image, done + row, first).reshape(-1)
-                file.write(framed(contents))
+                with naming(path):
+                    file.write(framed(contents))
+                    file.flush()
                 done, left = done + len(batch), left - len(batch)
                 batch = list(itertools.islice(images, min(_BATCH, left)))
 

@@ -22,7 +22,7 @@ from keras_vae.hub.building import KEYS, build_blank
 from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.fingerprint import fingerprint
 from keras_vae.hub.small_json import read_small_json
-from keras_vae.layouts import CONFIG, METADATA, WEIGHTS
+from keras_vae.layouts import CONFIG, METADATA, WEIGHTS, library
 from keras_vae.model import VAE
 from keras_vae.precision import in_float32
 
@@ -91,7 +91,8 @@ def save_to_folder(model, folder, *, float16=False):
     Raises:
         ValueError: if the model is not built, if its outputs are not finite or, with `float16`, one
             of its weights would not be, or if it is of a subclass of `VAE`, or has a part that is
-            neither of Keras nor of keras_vae, which `model.save("model.keras")` saves.
+            neither of Keras nor of keras_vae, which `model.save("model.keras")` saves; or if the
+            folder holds the config.json of something else.
 
     Example:
 
@@ -100,6 +101,11 @@ def save_to_folder(model, folder, *, float16=False):
     >>> keras_vae.save_to_folder(model, "my-model")
     """
     model.check_built()
+    if Path(folder, CONFIG).exists() and library(folder) != "keras_vae":
+        raise ValueError(
+            f"{Path(folder, CONFIG)} belongs to something else, and would be replaced. Choose "
+            "another folder."
+        )
     seeds = random.getstate()
     try:
         with alone():
@@ -120,9 +126,27 @@ def _save(model, folder, float16):
         rounded = {"rounded_to": "float16"} if float16 else {}
         facts = {**describe(clone, staged / WEIGHTS), **rounded, "saved_with": saved_with}
         write_entry(staged, {**config, **facts})
-        # The metadata vouch for the weights: until they follow, `load` refuses the new weights.
-        for name in (WEIGHTS, CONFIG, METADATA):
+        _replace(staged, folder)
+
+
+def _replace(staged, folder):
+    """Moves the files of a model to its folder; if that is interrupted, those before come back."""
+    before = staged / "before"
+    before.mkdir()
+    # The metadata vouch for the weights: until they follow, `load` refuses the new weights.
+    names = (WEIGHTS, CONFIG, METADATA)
+    try:
+        for name in names:
+            if (folder / name).exists():
+                (folder / name).replace(before / name)
             (staged / name).replace(folder / name)
+    except BaseException:
+        for name in names:
+            if (before / name).exists():
+                (before / name).replace(folder / name)
+            elif not (staged / name).exists():
+                (folder / name).unlink(missing_ok=True)
+        raise
 
 
 def describe(model, weights) -> dict:

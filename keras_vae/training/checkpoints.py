@@ -210,6 +210,16 @@ def restore_checkpoint(model, path: Path) -> list:
     Raises:
         ValueError: if it cannot be read, or is of another model.
     """
+    values, metrics = read_checkpoint(model, path)
+    for variable, value in zip(_variables(model), values):
+        if value.dtype.kind == "V":  # bfloat16, which NumPy's files do not know
+            value = value.view(variable.dtype)
+        variable.assign(value)
+    return metrics
+
+
+def read_checkpoint(model, path: Path) -> tuple[list, list]:
+    """Reads what `write_checkpoint` wrote, for `restore_checkpoint`, and changes nothing."""
     variables = _variables(model)
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -219,15 +229,12 @@ def restore_checkpoint(model, path: Path) -> list:
         raise ValueError(f"{path} cannot be read: {error}. Start a new run.") from error
     if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
         raise ValueError(f"{path} is the checkpoint of another model. Start a new run.")
-    for variable, value in zip(variables, values):
-        if value.dtype.kind == "V":  # bfloat16, which NumPy's files do not know
-            value = value.view(variable.dtype)
-        variable.assign(value)
-    return metrics
+    return values, metrics
 
 
 def _variables(model):
-    model.optimizer.build(model.trainable_variables)
+    if not model.optimizer.built:  # built again, one of loss scaling has its variables twice
+        model.optimizer.build(model.trainable_variables)
     return [*model.variables, *model.optimizer.variables]
 
 

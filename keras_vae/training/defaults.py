@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from keras_vae import likelihoods
-from keras_vae.checks import check_sizes
+from keras_vae.checks import check_sizes, check_whole
 from keras_vae.data.sources import Source, sample
 from keras_vae.data.variants import FEW, check_variants
 from keras_vae.factories import FACTORIES
@@ -48,10 +48,17 @@ def schedule(n: int, epochs=None, batch_size=None, quality="fast") -> tuple[int,
         epochs: epochs, if they are given. Defaults to None.
         batch_size: batch size, if it is given. Defaults to None.
         quality: `"fast"` or `"best"`. Defaults to `"fast"`.
+
+    Raises:
+        ValueError: if one of them is not a whole number of at least 1.
     """
-    batch_size = batch_size or (128 if n >= MANY else 32)
+    if batch_size is None:
+        batch_size = 128 if n >= MANY else 32
+    batch_size = check_whole("batch_size", batch_size, 1)
+    if epochs is not None:
+        return check_whole("epochs", epochs, 1), batch_size
     enough = max(20, math.ceil(STEPS / math.ceil(n / batch_size)))
-    return epochs or enough * (_LONGER if quality == "best" else 1), batch_size
+    return enough * (_LONGER if quality == "best" else 1), batch_size
 
 
 def picture_arguments(factory: str) -> dict:

@@ -29,6 +29,7 @@ that `fit_linear` finds.
 """
 
 import math
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -36,32 +37,60 @@ import keras
 from keras_vae import factories
 from keras_vae.backends import devices as count_devices
 from keras_vae.backends import on_devices
-from keras_vae.checks import check_whole
+from keras_vae.checks import check_flag, check_number, check_whole
 from keras_vae.data.variants import check_variants, count_variants, variants
 from keras_vae.training import checkpoints
 from keras_vae.training.linear import fit_linear, has_linear
 from keras_vae.training.run import apply_average, train
 
 STAGES = ("training", "refinement", "prior")
-_OF_STAGE = {
-    *("epochs", "batch_size", "learning_rate", "seed", "arguments", "optimizer", "clip"),
-    *("skip_above", "warmup", "decay_to", "beta_warmup", "average", "keep_best", "patience"),
-    *("shifts", "flips"),
-}
 _OPTIMIZERS = {"adam": keras.optimizers.Adam, "adamax": keras.optimizers.Adamax}
+
+
+def _check_optimizer(name, value):
+    if value not in _OPTIMIZERS:
+        raise ValueError(f"{name} must be one of {', '.join(_OPTIMIZERS)}. Received: {value!r}")
+
+
+def _check_table(name, value):
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} must be a table. Received: {value!r}")
+
+
+# How each setting of a stage is checked, by its name in messages and its value.
+_OF_STAGE = {
+    **dict.fromkeys(("epochs", "batch_size"), partial(check_whole, minimum=1)),
+    **dict.fromkeys(("seed", "warmup", "patience", "shifts"), partial(check_whole, minimum=0)),
+    **dict.fromkeys(("learning_rate", "decay_to", "beta_warmup"), partial(check_number, minimum=0)),
+    **dict.fromkeys(("clip", "skip_above"), partial(check_number, minimum=1e-30)),
+    "average": partial(check_number, minimum=0, maximum=1),
+    **dict.fromkeys(("keep_best", "flips"), check_flag),
+    "optimizer": _check_optimizer,
+    "arguments": _check_table,
+}
+_NEEDED = {"epochs", "batch_size", "learning_rate", "seed"}
 
 
 def stages(recipe: dict) -> list[str]:
     """Returns the names of a recipe's stages, in order.
 
     Raises:
-        ValueError: if the recipe has a table, or one of its stages a setting, that is not known,
-            or a stage for a prior that its model has not.
+        ValueError: if the recipe has a table, or one of its stages a setting, that is not known or
+            out of its range, lacks one, or has a stage for a prior that its model has not.
     """
     _check_names("A recipe", recipe, {"model", "data", *STAGES})
+    if missing := {"model", "training"} - set(recipe):
+        raise ValueError(f"A recipe needs the table {min(missing)}.")
+    _check_names("The table model", recipe["model"], {"factory", "arguments"})
+    if missing := {"factory", "arguments"} - set(recipe["model"]):
+        raise ValueError(f"The table model needs {' and '.join(sorted(missing))}.")
     found = [name for name in STAGES if name in recipe]
     for name in found:
-        _check_names(f"The stage {name}", recipe[name], _OF_STAGE)
+        _check_names(f"The stage {name}", recipe[name], _OF_STAGE.keys())
+        if missing := _NEEDED - set(recipe[name]):
+            raise ValueError(f"The stage {name} needs {', '.join(sorted(missing))}.")
+        for key, value in recipe[name].items():
+            _OF_STAGE[key](f"{key} of the stage {name}", value)
     if "prior" in found and not recipe["model"]["arguments"].get("prior"):
         raise ValueError("The stage prior trains the model's prior, but its arguments have none.")
     return found
@@ -225,10 +254,9 @@ def _optimizer(stage, steps_per_epoch):
     )
     average = stage.get("average")
     ema = {"use_ema": True, "ema_momentum": average} if average else {}
-    kind = stage.get("optimizer", "adam")
-    if kind not in _OPTIMIZERS:
-        raise ValueError(f"optimizer must be one of {', '.join(_OPTIMIZERS)}. Received: {kind!r}")
-    return _OPTIMIZERS[kind](rate, global_clipnorm=stage.get("clip"), **ema)
+    return _OPTIMIZERS[stage.get("optimizer", "adam")](
+        rate, global_clipnorm=stage.get("clip"), **ema
+    )
 
 
 def _freeze_all_but_prior(model, before):
@@ -266,8 +294,15 @@ def _plan(recipe, name):
 
 
 def _check_plan(recipe, name, run, state):
+    """Raises ValueError if the run of a stage is not that of the recipe, or went on for longer."""
     theirs = {"run": state["plan"].get("run")}
     checkpoints.check_plan(run, theirs, {"run": _plan(recipe, name)})
+    done = checkpoints.epochs_done(state["history"])
+    if name != stages(recipe)[-1] and done > recipe[name]["epochs"]:
+        raise ValueError(
+            f"{run} has {done} epochs, and the recipe asks for {recipe[name]['epochs']} before the "
+            f"next stage. Give the stage {name} as many, or choose an empty folder."
+        )
 
 
 def _arguments(recipe, name):

@@ -15,6 +15,7 @@ from keras_vae.training.checkpoints import (
     Checkpoints,
     epochs_done,
     is_stalled,
+    read_checkpoint,
     restore_checkpoint,
     resume,
 )
@@ -118,13 +119,15 @@ def train(
         )
     n = len(x) // check_whole("variants", variants, 1)
     epochs, batch_size = defaults.schedule(n, epochs, batch_size)
-    check_whole("epochs", epochs, 1)
-    check_whole("batch_size", batch_size, 1)
     folder = Path(folder)
     with locked(folder):
         # Not the number of epochs, nor patience: a run may go on for longer than was planned.
         plan = {"batch_size": batch_size, "seed": seed, "n": n, "run": plan}
+        for partial in folder.glob(".*.partial"):  # of a process that was killed
+            partial.unlink()
         history, unfinished = resume(model, folder, plan)
+        if keep_best and (folder / BEST).exists():
+            read_checkpoint(model, folder / BEST)  # else it would be missed after the last epoch
         checkpoints = Checkpoints(
             folder, plan, history, unfinished, seed, keep_best, patience, save_minutes
         )
