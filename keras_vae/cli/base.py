@@ -47,6 +47,12 @@ class Computing(TyperCommand):
             return super().invoke(ctx)
 
 
+def load_tensorflow():
+    """Imports TensorFlow, if it is there, where it will be used, without what it writes."""
+    with _quiet_start(), contextlib.suppress(ImportError):
+        import tensorflow  # noqa: F401
+
+
 @contextlib.contextmanager
 def _quiet_start():
     """Holds back what C++ libraries write to stderr while they start; shows it if that fails."""

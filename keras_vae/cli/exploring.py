@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from keras_vae.cli.base import Computing, Name, app
+from keras_vae.cli.base import Computing, Name, app, load_tensorflow
 from keras_vae.cli.sources import Dataset, Images, check_source, default_out, read_images
 
 
@@ -50,6 +50,7 @@ def explore(
     if images is not None:
         x = read_images(images, model.data_shape, 1000)
     elif given:
+        load_tensorflow()
         parts = data.load(dataset or registry.info(name)["data"]["name"])
         x, labels = parts.x_test, parts.y_test
     page = explorer.render(model, x, labels=labels, name=title)

@@ -7,7 +7,7 @@ import numpy as np
 import typer
 from numpy.lib.format import MAGIC_PREFIX, open_memmap
 
-from keras_vae.cli.base import counted
+from keras_vae.cli.base import counted, load_tensorflow
 
 Images = Annotated[
     Path | None,
@@ -146,6 +146,7 @@ def images_for(name, shape, images, dataset, n=None, wanted=None):
                 f"The data that {name} was trained on is not recorded: give --images or --dataset."
             )
         dataset = registry.info(name)["data"]["name"]
+    load_tensorflow()
     return data.load(dataset).x_test[:n]
 
 

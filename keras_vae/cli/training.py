@@ -9,7 +9,7 @@ import typer
 
 from keras_vae.checks import LARGEST_SEED
 from keras_vae.cli import interrupts
-from keras_vae.cli.base import Computing, app, complete, counted
+from keras_vae.cli.base import Computing, app, complete, counted, load_tensorflow
 from keras_vae.cli.sources import Channels, FittedSize, report
 
 # Those of `keras_vae.FACTORIES`, which would load Keras.
@@ -153,6 +153,7 @@ def train(
     if (out / CONFIG).exists() and library(out) != "keras_vae":
         raise typer.BadParameter(f"{out / CONFIG} belongs to something else. Choose another --out.")
     check_writable(out / "run" / "state.json")
+    load_tensorflow()  # by Keras, to set its seed, or for a data set
     with locked(out):
         if pictures:
             shape = _shape_of_pictures(path, size, channels)

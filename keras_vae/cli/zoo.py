@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from keras_vae.cli.base import Computing, Json, Name, app, complete_model, console, number
+from keras_vae.cli.base import (
+    Computing,
+    Json,
+    Name,
+    app,
+    complete_model,
+    console,
+    load_tensorflow,
+    number,
+)
 from keras_vae.cli.sources import read_images
 from keras_vae.files import megabytes
 from keras_vae.progress import in_terminal
@@ -187,6 +196,8 @@ def verify(
         raise typer.BadParameter(f"--data must be an .npz file with the array x_test. Got: {data}")
     entries = {name: verification.published_entry(name) for name in names}
     rows = []
+    if not (quick or data):
+        load_tensorflow()
     for name in entries:
         if in_terminal(sys.stderr):  # stdout is the table's
             typer.echo(f"Measuring {name}" + (" (minutes)" if not quick else ""), err=True)
@@ -286,6 +297,7 @@ def publish(
     check(name, repository)  # before data are read
     x, dataset = None, source and data.find(source)
     if dataset is not None:
+        load_tensorflow()
         x = data.load(dataset).x_test
     elif source is not None and Path(source).is_dir():
         x = read_images(Path(source), hub.load(name, compile=False).data_shape, 1000)
