@@ -47,7 +47,7 @@ def test_pictures_are_packed_as_train_reads_them(pictures, shards):
 def test_pack_says_what_it_wrote_and_what_it_left_out(pictures):
     result = run("pack", "--images", "pictures", "--out", "shards", "--size", "8x9")
     assert "notes.txt is not a picture" in result.stderr
-    assert f"Wrote 1 files, 0.0 MB, to {pictures / 'shards'}; 1 left out." in result.stdout
+    assert f"Wrote 1 file, 0.0 MB, to {pictures / 'shards'}; 1 left out." in result.stdout
     assert data.read_shards("shards").shape == (30, 8, 9, 3)
     again = refused(run("pack", "--images", "pictures", "--out", "shards"))
     assert "shards holds images already" in again
