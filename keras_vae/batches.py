@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.checks import as_array, check_number, check_whole, is_array
+from keras_vae.checks import as_array, check_number, check_seed, check_whole, is_array
 
 BYTES = (
     "These look like images of 8 bits, from 0 to 255 but not uint8, and are taken as they are: "
@@ -39,7 +39,7 @@ class Batches(keras.utils.PyDataset):
     def __init__(self, x, batch_size=128, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.x, self.batch_size = x, check_whole("batch_size", batch_size, 1)
-        self.seed, self.epoch, self.order = seed, -1, None
+        self.seed, self.epoch, self.order = check_seed(seed), -1, None
         self.on_epoch_end()
 
     def __len__(self):

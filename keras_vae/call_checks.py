@@ -10,13 +10,15 @@ from keras import ops
 
 from keras_vae import batches
 from keras_vae.backends import calls_together, of_processes, shards
-from keras_vae.checks import as_array, check_sample_weight, check_whole, is_array
+from keras_vae.checks import as_array, check_sample_weight, check_sizes, check_whole, is_array
 
-# Numbers in the arguments of `fit` and `evaluate` that decide how many steps there are.
-_NUMBERS = (
-    *("batch_size", "epochs", "initial_epoch", "steps_per_epoch", "steps"),
-    *("validation_batch_size", "validation_steps", "validation_freq"),
-)
+# Numbers in the arguments of `fit` and `evaluate` that decide how many steps there are: the least
+# that each may be.
+_NUMBERS = {
+    **dict.fromkeys(("batch_size", "steps_per_epoch", "steps"), 1),
+    **dict.fromkeys(("validation_batch_size", "validation_steps", "validation_freq"), 1),
+    **dict.fromkeys(("epochs", "initial_epoch"), 0),
+}
 
 
 class CallChecks:
@@ -35,8 +37,9 @@ class CallChecks:
         code = self._code(ops.convert_to_tensor(data))
         outputs = self.decoder(self.latent.decoder_input(code))
         outputs = ops.convert_to_numpy(outputs).astype("float32")
-        varies = outputs.min() < outputs.max()  # unlike those of a new layer of zeros and a bias
-        if varies and outputs.min() >= 0 and outputs.max() <= 1:
+        if outputs.min() == outputs.max():
+            return  # a last layer of zeros, perhaps with a bias: it says nothing yet
+        if outputs.min() >= 0 and outputs.max() <= 1:
             raise ValueError(
                 f"A {type(self.likelihood).__name__} likelihood takes logits, and this decoder "
                 f"returns numbers from {outputs.min():.3g} to {outputs.max():.3g} even for extreme "
@@ -50,9 +53,11 @@ class CallChecks:
         arguments = inspect.signature(method).bind(self, *args, **kwargs).arguments
         arguments = {**arguments, **arguments.pop("kwargs", {})}
         del arguments["self"]
-        for name in ("batch_size", "validation_batch_size"):
-            if arguments.get(name) is not None:
-                arguments[name] = check_whole(name, arguments[name], 1)
+        for name, least in _NUMBERS.items():
+            if isinstance(arguments.get(name), list):  # the epochs after which it validates
+                check_sizes(name, arguments[name], least)
+            elif arguments.get(name) is not None:
+                arguments[name] = check_whole(name, arguments[name], least)
         y = arguments.pop("y", None)
         x, labels, sample_weight = self._check_triple(
             arguments["x"], y, arguments.pop("sample_weight", None)

@@ -33,8 +33,12 @@ def check_number(name, value, minimum, maximum=math.inf):
     """Returns `value` as a float; ValueError unless it is in the bounds and float32 holds it."""
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not number or not minimum <= value <= maximum or not abs(value) <= _LARGEST:
-        bounds = f">= {minimum}" if maximum == math.inf else f"in [{minimum}, {maximum}]"
-        raise ValueError(f"{name} must be a finite number {bounds}. Received: {shown(value)}")
+        bounds = f">= {minimum:g}" if maximum == math.inf else f"in [{minimum:g}, {maximum:g}]"
+        bounds = "" if minimum == -math.inf else f" {bounds}"
+        beyond = ", in float32" if number and _LARGEST < abs(value) < math.inf else ""
+        raise ValueError(
+            f"{name} must be a finite number{beyond}{bounds}. Received: {shown(value)}"
+        )
     return float(value)
 
 
@@ -124,20 +128,33 @@ def as_array(x, name="x"):
         except Exception as error:
             raise ValueError(f"{name} cannot be read as an array: {error}") from error
     if isinstance(x, np.ma.MaskedArray):
-        raise ValueError(
-            f"{name} must be a plain array, and the mask of this one would be ignored. Fill it, "
-            "such as x.filled(0), or leave out the examples that are masked."
-        )
+        if np.ma.is_masked(x):
+            raise ValueError(
+                f"{name} has masked values, whose mask would be ignored. Fill them, such as with "
+                f"{name}.filled(0), or leave out those examples."
+            )
+        x = x.data
     if x.dtype.kind not in "fiub" and x.dtype.name != "bfloat16":
         raise ValueError(
             f"{name} must be an array of numbers, such as float32 in [0, 1] or uint8. "
             f"Received dtype: {x.dtype}"
         )
     x = x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
-    if x.dtype == np.uint64:  # which PyTorch has not
+    if x.dtype == np.uint64:  # which PyTorch barely supports
         return x.astype("int64" if x.size and x.max() < 2**63 else "float64")
     with np.errstate(over="ignore"):  # no backend has longdouble
         return x.astype("float64", copy=False) if x.dtype == np.longdouble else x
+
+
+def as_float32(x, name):
+    """Returns an array as float32; ValueError unless all of it is finite in float32."""
+    with np.errstate(over="ignore"):
+        x = x.astype("float32")
+    if not np.isfinite(x).all():
+        raise ValueError(
+            f"{name} must be finite. Received values that are NaN, infinite or beyond float32."
+        )
+    return x
 
 
 def scale(x):
@@ -204,10 +221,12 @@ def _finite(x):
 def check_sample_weight(sample_weight, n):
     """Returns the weights, float32 `(n,)`; ValueError unless there is a finite one per example."""
     weights = as_array(sample_weight, "sample_weight").astype("float32")
-    if weights.shape not in ((n,), (n, 1)) or not np.isfinite(weights).all():
+    finite = np.isfinite(weights).all()
+    if weights.shape not in ((n,), (n, 1)) or not finite:
+        received = f"shape: {weights.shape}" if finite else "NaN or infinite weights"
         raise ValueError(
             f"sample_weight must hold one finite number per example, shape ({n},). "
-            f"Received shape: {weights.shape}"
+            f"Received {received}"
         )
     return weights.reshape(n)
 

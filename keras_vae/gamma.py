@@ -46,6 +46,6 @@ def stirling_error(z):
     return inverse * (1 / 12 - square * (1 / 360 - square / 1260))
 
 
-def excess(d):
-    """exp(d) - 1 - d, which is 0 at 0."""
+def deviance(d):
+    """exp(d) - 1 - d: x times it is Loader's deviance between x and the mean x exp(d)."""
     return ops.expm1(d) - d

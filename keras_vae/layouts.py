@@ -23,6 +23,21 @@ def library(folder) -> str | None:
     return "taesd" if taesd_files(folder) else None
 
 
+def check_own(folder):
+    """Raises ValueError if a folder's config.json was not written by keras_vae."""
+    config = Path(folder, CONFIG)
+    if not config.exists() or library(folder) == "keras_vae":
+        return
+    try:
+        own = {"factory", "architecture"} & set(read_json(config, LARGEST_JSON))
+    except ValueError:
+        own = None
+    if not own:
+        raise ValueError(
+            f"{config} was not written by keras_vae, and would be replaced. Choose another folder."
+        )
+
+
 def taesd_files(folder) -> list[Path]:
     """Returns the encoder's file and the decoder's; none unless there is exactly one of each."""
     pairs = [sorted(Path(folder).glob(f"*{side}.safetensors")) for side in TAESD_SIDES]

@@ -33,10 +33,9 @@ def locked(folder):
                 f"{folder}. Wait for it, stop it, or choose another folder."
             )
         try:
+            file.truncate(0)
             with contextlib.suppress(OSError):  # the disk is full: the lock holds all the same
-                file.truncate(0)
-                file.write(f"{os.getpid()}")
-                file.flush()
+                os.write(file.fileno(), str(os.getpid()).encode())
             yield
         finally:
             with contextlib.suppress(OSError):

@@ -98,13 +98,13 @@ class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.
                 "latent must be an object of keras_vae.latents, such as GaussianLatent(). "
                 f"Received: {latent!r}"
             )
+        self.seed = seed = check_seed(seed)
         self.encoder = encoder
         self.decoder = decoder
         self.latent = GaussianLatent(seed=seed) if latent is None else latent
         self.likelihood = likelihood
         self.objective = objectives.get(**objective)
         self.latent_scale, self.latent_shift = latent_scale, latent_shift
-        self.seed = seed = check_seed(seed)
         # Not the latent's stream, or the bits that binarise the data would be those of the noise.
         # Far from it, because torch adds the number of the draw to the seed.
         apart = None if seed is None else (seed + 2**30) % 2**31
@@ -119,8 +119,9 @@ class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.
     def __setattr__(self, name, value):
         if name == "likelihood":
             value = likelihoods.get(value)
-            if self.built:
-                self._check_outputs(value, self._outputs_shape)
+            if self.built and value is not self.likelihood:
+                self._check_likelihood(value)
+                self.train_function = self.test_function = self.predict_function = None
         if isinstance(getattr(type(self), name, None), property):
             # Past Keras, which would track a variable given to `beta` as one of this model's own.
             object.__setattr__(self, name, value)
@@ -147,7 +148,7 @@ class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.
         self.objective.check(self.latent)
         outputs = self.decoder(decoder_input)
         outputs_shape = tuple(outputs.shape) if hasattr(outputs, "shape") else outputs
-        self._check_outputs(self.likelihood, outputs_shape)
+        self._check_likelihood(self.likelihood, outputs_shape)
         object.__setattr__(self, "_outputs_shape", outputs_shape)
 
     @property
@@ -269,9 +270,20 @@ class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.
         object.__setattr__(self, "made_by", made_by)
         return self
 
-    def _check_outputs(self, likelihood, outputs_shape):
-        """Raises ValueError if the decoder's outputs are not what a likelihood takes."""
-        shape = self.data_shape
+    def _check_likelihood(self, likelihood, outputs_shape=None):
+        """Raises ValueError if a likelihood does not take what the decoder returns.
+
+        Args:
+            likelihood: the likelihood.
+            outputs_shape: shape of the decoder's outputs. Defaults to None: it is known, and the
+                likelihood is another one than the model was made with.
+        """
+        if outputs_shape is None and isinstance(likelihood, keras.layers.Layer):
+            raise ValueError(
+                f"{_kind(likelihood)} has weights of its own, which a model that is built does not "
+                "take. Make a VAE of the same encoder, decoder and latent."
+            )
+        shape, outputs_shape = self.data_shape, outputs_shape or self._outputs_shape
         expected = likelihood.output_shape(shape)
         if not isinstance(outputs_shape, tuple) or not _agree(outputs_shape[1:], expected):
             what = "the data's shape" if expected == shape else "the likelihood's output shape"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_vae.checks import as_array, check_number
+from keras_vae.checks import as_array, as_float32, check_number
 
 
 class Scaling:
@@ -59,10 +59,4 @@ def _floats(z):
     z = as_array(z, "z")
     if z.dtype.kind != "f" and z.dtype.name != "bfloat16":
         raise ValueError(f"z must hold float codes, not the numbers of a codebook: {z.dtype}.")
-    with np.errstate(over="ignore"):
-        z = z.astype("float32")
-    if not np.isfinite(z).all():
-        raise ValueError(
-            "z must be finite. Received values that are NaN, infinite or beyond float32."
-        )
-    return z
+    return as_float32(z, "z")

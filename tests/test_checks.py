@@ -87,14 +87,24 @@ def test_numbers_that_not_all_backends_have_are_narrowed(dtype, read):
 
 
 def test_masked_arrays_are_refused():
-    with pytest.raises(ValueError, match="must be a plain array, and the mask.*filled"):
+    unmasked = np.ma.masked_array(np.ones((2, 2)))
+    assert type(checks.check_data(unmasked, (2,), Gaussian())) is np.ndarray
+    with pytest.raises(ValueError, match=r"x has masked values.*x.filled\(0\)"):
         checks.check_data(np.ma.masked_array(np.ones((2, 2)), mask=np.eye(2)), (2,), Gaussian())
 
 
 @pytest.mark.parametrize("value", [1e39, -1e39, 10**400, math.inf, math.nan, True, "1", None])
 def test_numbers_are_those_of_float32(value):
-    with pytest.raises(ValueError, match="beta must be a finite number >= -"):
+    beyond = ", in float32" if value in (1e39, -1e39, 10**400) else ""
+    with pytest.raises(ValueError, match=f"beta must be a finite number{beyond}. Received"):
         checks.check_number("beta", value, -math.inf)
+
+
+def test_bounds_are_said_as_they_are_written():
+    with pytest.raises(ValueError, match=r"x must be a finite number in \[1e-15, 1e\+15\]"):
+        checks.check_number("x", 0, 1e-15, 1e15)
+    with pytest.raises(ValueError, match=r"x must be a finite number >= 0. Received: -1"):
+        checks.check_number("x", -1, 0)
 
 
 def test_uint8_of_few_levels_may_hold_the_lowest_two():

@@ -706,19 +706,20 @@ def test_train_replaces_nothing_that_is_not_its_own(here, npz):
     for content in ('{"_class_name": "AutoencoderKL"}', '{"name": "my project"}', "not json"):
         (here / "theirs/config.json").write_text(content)
         result = run("train", *options, "--out", "theirs")
-        assert result.exit_code == 2 and "belongs to something else" in result.stderr
+        assert "theirs/config.json was not written by keras_vae" in refused(result)
         assert (here / "theirs/config.json").read_text() == content
     result = run("train", *options, "--out", "conv-mnist")
     assert result.exit_code == 2 and "the name of a published model" in result.stderr
-    result = run("train", *options, "--out", "mine", "--set", "latent_dim=8")
-    assert result.exit_code == 2 and "latent_dim is given twice" in result.stderr
+    for twice in (["--set", "latent_dim=8"], ["--beta", 1, "--set", "beta=2"]):
+        result = run("train", *options, "--out", "mine", *twice)
+        assert result.exit_code == 2 and "is given twice" in result.stderr
     assert sorted(path.name for path in here.iterdir()) == ["data.npz", "theirs"]
 
 
 def test_a_data_set_is_not_taken_for_the_folder_of_its_name_in_silence(here):
     (here / "mnist").mkdir()
     result = run("train", "--data", "mnist", "--out", "conv-mnist")
-    assert "mnist is the data set; the path of that name is ./mnist" in result.stderr
+    assert "Using the data set mnist. For the path, pass ./mnist" in result.stderr
 
 
 def test_missing_training_data_is_one_sentence(tmp_path):

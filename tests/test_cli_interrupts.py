@@ -41,6 +41,23 @@ with interrupts.grace(0.2):
 """
 
 
+# What is interrupted gets less time than what then saves it.
+SAVING = """
+import pathlib, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from keras_vae.cli import interrupts
+interrupts.start()
+with interrupts.grace(60):
+    try:
+        with interrupts.grace(0.5):
+            print("computing", flush=True)
+            time.sleep(60)
+    except KeyboardInterrupt:
+        time.sleep(1.5)
+        pathlib.Path("saved").touch()
+"""
+
+
 def interrupt(code, *arguments, at, cwd):
     """Sends Ctrl-C when a line is printed; the exit code, all of stderr, and how long it took."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -68,6 +85,12 @@ def test_while_it_computes_outside_of_python(tmp_path):
     code, stderr, seconds = interrupt(BUSY, at="computing", cwd=tmp_path)
     assert (code, stderr) == (130, "Interrupted.\n")
     assert seconds < 30
+
+
+def test_what_follows_may_take_longer_than_what_was_interrupted(tmp_path):
+    code, stderr, _ = interrupt(SAVING, at="computing", cwd=tmp_path)
+    assert (code, stderr) == (0, "")
+    assert (tmp_path / "saved").exists()
 
 
 @pytest.mark.long

@@ -47,7 +47,9 @@ def test_an_npy_file_is_told_how_to_become_an_npz(tmp_path):
     with pytest.raises(ValueError, match=r"np.savez\('x.npz', x_train=np.load\("):
         data.load(tmp_path / "mine.npy")
     (tmp_path / "mine.npy").rename(tmp_path / "mine.npz")
-    with pytest.raises(ValueError, match="a file of another kind. np.savez writes such files"):
+    with pytest.raises(
+        ValueError, match="it is damaged or of another kind. np.savez writes .npz files"
+    ):
         data.load(tmp_path / "mine.npz")
 
 

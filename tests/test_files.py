@@ -43,10 +43,10 @@ def test_a_link_stays_and_the_file_that_it_names_is_replaced(tmp_path):
 
 
 def test_a_lock_on_a_full_disk_holds_and_leaves_nothing(tmp_path, monkeypatch):
-    def write(number):
+    def write(descriptor, content):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(locks.os, "getpid", lambda: write(0))
+    monkeypatch.setattr(locks.os, "write", write)
     new = tmp_path / "new"
     other = pytest.raises(ValueError, match="Another process")
     with locks.locked(new), other, locks.locked(new):

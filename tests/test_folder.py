@@ -83,7 +83,7 @@ def test_a_class_of_ones_own_is_refused_and_not_saved_as_a_plain_vae(make, tmp_p
     assert type(keras.saving.load_model(tmp_path / "model.keras")) is Halved
 
 
-@pytest.mark.parametrize("moves", range(6))
+@pytest.mark.parametrize("moves", range(3))
 def test_an_interrupt_between_the_files_of_a_model_leaves_the_one_before(
     make, tmp_path, monkeypatch, moves
 ):
@@ -121,9 +121,13 @@ def test_an_interrupt_in_a_new_folder_leaves_no_part_of_a_model(make, tmp_path, 
 
 def test_the_config_of_another_library_is_not_replaced(make, tmp_path):
     (tmp_path / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
-    with pytest.raises(ValueError, match="belongs to something else"):
+    with pytest.raises(ValueError, match="was not written by keras_vae"):
         keras_vae.save_to_folder(make("mlp_vae"), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    # What a process left that was killed before it wrote the metadata.
+    (tmp_path / "config.json").write_text('{"factory": "mlp_vae", "arguments": {}}')
+    keras_vae.save_to_folder(make("mlp_vae"), tmp_path)
+    keras_vae.load(tmp_path)
 
 
 @pytest.mark.usefixtures("eager")

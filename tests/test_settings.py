@@ -134,6 +134,11 @@ def test_a_constant_decoder_is_not_taken_for_one_of_probabilities(binary):
     begin = {"kernel_initializer": "zeros", "bias_initializer": keras.initializers.Constant(0.3)}
     model = keras_vae.VAE(encoder, keras.Sequential([keras.Input((2,)), layers.Dense(64, **begin)]))
     model.train_on_batch(x)
+    # It is looked at again later.
+    model.decoder.layers[-1].kernel.assign(np.random.default_rng(0).normal(size=(2, 64)))
+    model.decoder.layers[-1].activation = keras.activations.sigmoid
+    with pytest.raises(ValueError, match="takes logits"):
+        model.train_on_batch(x)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +146,8 @@ def test_a_constant_decoder_is_not_taken_for_one_of_probabilities(binary):
     [
         *(("batch_size", value) for value in (0, -1, 2.5, "a")),
         *(("validation_split", value) for value in (1.5, -0.5, 1.0, "a")),
-        ("validation_batch_size", 0),
+        *(("validation_batch_size", 0), ("validation_steps", 0), ("validation_freq", 0)),
+        *(("steps_per_epoch", 0), ("epochs", -1), ("epochs", 1.5), ("initial_epoch", -1)),
     ],
 )
 def test_numbers_of_fit_are_checked_on_every_backend(make, binary, argument, value):
@@ -171,6 +177,12 @@ def test_a_seed_is_valid_on_every_backend_or_refused(make, seed):
             made()
 
 
+def test_a_seed_may_be_one_of_numpy(make):
+    plain = make("mlp_vae")
+    model = keras_vae.VAE(plain.encoder, plain.decoder, seed=np.int64(3))
+    assert type(model.seed) is type(model.latent.seed) is int
+
+
 @pytest.mark.parametrize("dtype", ["int16", "int64", "uint16", "float64"])
 def test_images_of_8_bits_in_another_dtype_are_noticed(make, dtype):
     model = make("mlp_vae", likelihood="gaussian")
@@ -185,6 +197,13 @@ def test_a_likelihood_is_replaced_by_its_name_or_refused(make, grey):
     before = model.elbo(grey, seed=0)
     model.likelihood = "gaussian"
     assert np.abs(model.elbo(grey, seed=0) - before).min() > 1
+    for likelihood in (keras_vae.likelihoods.Gaussian(0.1), "gaussian"):  # also where it is traced
+        model.likelihood = likelihood
+        loss = model.evaluate(grey, verbose=0, return_dict=True)["loss"]
+        assert loss == pytest.approx(-model.elbo(grey, seed=0).mean(), rel=0.2)
+        model.fit(grey, verbose=0)
+    with pytest.raises(ValueError, match="LearnedGaussian has weights of its own"):
+        model.likelihood = "learned_gaussian"
     for wrong in (keras_vae.likelihoods.Laplace(), "gauss", None):
         with pytest.raises(ValueError, match="likelihood"):
             model.likelihood = wrong

@@ -232,9 +232,22 @@ def test_a_damaged_best_epoch_is_found_before_more_is_trained(tmp_path):
 
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
-    (tmp_path / ".epoch-00001.npz.123.partial").write_bytes(b"half")
+    for name in ("epoch-00001.npz", "best.npz", "state.json", "mine.npz"):
+        (tmp_path / f".{name}.123.partial").write_bytes(b"half")
     run(tmp_path, epochs=1)
-    assert not list(tmp_path.glob(".*"))
+    assert [path.name for path in tmp_path.glob(".*")] == [".mine.npz.123.partial"]
+
+
+def test_a_new_run_does_not_care_for_the_best_epoch_of_another(tmp_path):
+    (tmp_path / "best.npz").write_bytes(b"of another run")
+    run(tmp_path, epochs=1, keep_best=True)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**33, None, 1.5])
+def test_the_seed_of_a_run_is_valid_on_every_backend(tmp_path, seed):
+    with pytest.raises(ValueError, match="seed must be a whole number"):
+        run(tmp_path / "run", seed=seed)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_start_is_epoch_0_if_asked_for_and_may_be_the_best(tmp_path):

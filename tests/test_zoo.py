@@ -227,16 +227,33 @@ def test_a_stage_does_not_begin_after_more_epochs_than_the_recipe_has(tmp_path):
         *(("epochs", value) for value in (0, -1, 1.5, None)),
         *(("batch_size", 0), ("learning_rate", -1.0), ("learning_rate", "x"), ("seed", None)),
         *(("clip", -1), ("clip", 0), ("skip_above", -1.0), ("warmup", -5), ("decay_to", -1)),
-        *(("average", 2), ("patience", -1), ("shifts", -1), ("flips", "yes"), ("keep_best", 1)),
+        *(
+            ("average", 2),
+            ("average", 1),
+            ("seed", 2**40),
+            ("optimizer", ["adam"]),
+            ("patience", -1),
+            ("shifts", -1),
+            ("flips", "yes"),
+            ("keep_best", 1),
+        ),
         *(("beta_warmup", -1), ("optimizer", "sgd"), ("arguments", [])),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused(tmp_path, key, value):
     recipe = copy.deepcopy(TWO_STAGES)
     recipe["prior"][key] = value
-    with pytest.raises(ValueError, match=f"^{key} of the stage prior must be"):
+    with pytest.raises(ValueError, match=f"^({key} of the stage prior|seed) must be"):
         follow(recipe, DATA, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("table", ["model", "arguments", "training"])
+def test_a_list_is_no_table(tmp_path, table):
+    recipe = copy.deepcopy(TWO_STAGES)
+    (recipe["model"] if table == "arguments" else recipe)[table] = []
+    with pytest.raises(ValueError, match=f"{table}.* must be a table"):
+        follow(recipe, DATA, tmp_path / "run")
 
 
 @pytest.mark.parametrize(

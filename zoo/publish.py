@@ -89,6 +89,10 @@ def publish(name: str, run: Path, source: str | None, num_samples: int, float16:
     try:
         made_on = checkpoints.read_state(run)["made_on"]
         model, history = training.restore(recipe, run)
+        asked = sum(recipe[stage]["epochs"] for stage in training.stages(recipe))
+        done = sum(epoch["epoch"] > 0 for epoch in history)
+        if done > asked:
+            raise ValueError(f"{run} has {done} epochs, and the recipe asks for {asked}.")
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
     dataset = recipe["data"]["name"]

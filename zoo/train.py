@@ -40,6 +40,7 @@ def main():
             if options.epochs is not None:
                 recipe[stage]["epochs"] = options.epochs
             training.check_devices(options.devices, recipe[stage]["batch_size"])
+        training.stages(recipe)  # checks it again, before any data is read
         folder = Path(options.out or f"runs/{options.name}")
         images = data.load(options.data or recipe["data"]["name"])
         training.follow(recipe, images, folder, devices=options.devices)

@@ -40,7 +40,7 @@ class SampleGrid(keras.callbacks.Callback):
         self.x = x
         self.every = check_whole("every", every, 1)
         self.num_images = check_whole("num_images", num_images, 1)
-        self.seed = seed
+        self.seed = None if seed is None else check_whole("seed", seed, 0)
         self.log_dir = log_dir
 
     def on_train_begin(self, logs=None):

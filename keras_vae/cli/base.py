@@ -1,6 +1,8 @@
 """The Typer application, and what its commands share."""
 
 import contextlib
+import json
+import math
 import os
 import sys
 import tempfile
@@ -73,6 +75,19 @@ def _quiet_start():
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def to_json(content):
+    """Indented JSON; infinity and NaN, which JSON does not have, become null."""
+    return json.dumps(_finite(content), indent=2)
+
+
+def _finite(content):
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def counted(count, what):

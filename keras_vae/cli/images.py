@@ -1,12 +1,11 @@
 """Commands that make pictures: generate, reconstruct, interpolate, traverse."""
 
-import json
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from keras_vae.cli.base import Computing, Json, Name, Out, app
+from keras_vae.cli.base import Computing, Json, Name, Out, app, to_json
 from keras_vae.cli.sources import (
     Dataset,
     Images,
@@ -89,7 +88,7 @@ def reconstruct(
     plots.save(plots.reconstruction_pairs(*pairs), out)
     if as_json:
         figures = {"mse": float(error), "images": len(x), **which(x, measured)}
-        typer.echo(json.dumps({**figures, "picture": str(out.resolve())}, indent=2))
+        typer.echo(to_json({**figures, "picture": str(out.resolve())}))
         return
     typer.echo(f"Mean squared error per pixel, {measured}: {error:.6g}")
     typer.echo(f"Wrote {out.resolve()}")

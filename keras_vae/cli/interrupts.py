@@ -70,5 +70,13 @@ def _watch(reader, writer):
     while number := reader.recv(1):
         interrupt = signal.getsignal(signal.SIGINT)
         if number[0] == signal.SIGINT and isinstance(interrupt, _Interrupt):
-            time.sleep(interrupt.grace)
+            _wait(interrupt.grace)
             interrupt.leave()
+
+
+def _wait(grace):
+    """Waits as long as the context of the signal allows, or one that is entered meanwhile."""
+    begun = time.monotonic()
+    while (left := begun + grace - time.monotonic()) > 0:
+        time.sleep(min(left, 0.1))
+        grace = max(grace, getattr(signal.getsignal(signal.SIGINT), "grace", 0))

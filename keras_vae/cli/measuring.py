@@ -1,12 +1,10 @@
 """The command that measures a model on images: evaluate."""
 
-import json
-import math
 from typing import Annotated
 
 import typer
 
-from keras_vae.cli.base import Computing, Json, Name, app, console, number
+from keras_vae.cli.base import Computing, Json, Name, app, console, number, to_json
 from keras_vae.cli.sources import Dataset, Images, Size, load_to_measure, which
 
 
@@ -44,11 +42,7 @@ def evaluate(
     figures = evaluation.evaluate(model, x, num_samples=num_samples, seed=seed, fid=fid)
     figures = {"images": len(x), **which(x, measured), **figures}
     if as_json:
-        # JSON has no infinity, which the PSNR of an exact reconstruction is.
-        finite = {
-            key: None if value in (math.inf, -math.inf) else value for key, value in figures.items()
-        }
-        typer.echo(json.dumps(finite, indent=2))
+        typer.echo(to_json(figures))
         return
     # As Text, because square brackets in a string would be markup.
     table = Table("quantity", title=Text(f"{name}, {measured}"))

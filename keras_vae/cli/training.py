@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -84,7 +85,9 @@ def train(
             autocompletion=complete(*LIKELIHOOD_NAMES),
         ),
     ] = None,
-    beta: Annotated[float, typer.Option(min=0, help="Weight of the rate in the loss.")] = 1.0,
+    beta: Annotated[
+        float | None, typer.Option(min=0, help="Weight of the rate in the loss. Default: 1.")
+    ] = None,
     shifts: Annotated[
         int | None,
         typer.Option(
@@ -125,14 +128,15 @@ def train(
     named = {"latent_dim": latent_dim, "likelihood": likelihood, "beta": beta}
     arguments = {key: value for key, value in named.items() if value is not None}
     for key, value in map(_parse_setting, settings or ()):
-        if key in arguments and not (key == "beta" and beta == 1.0):
+        if key in arguments:
             raise typer.BadParameter(f"{key} is given twice.")
         arguments[key] = value
+    arguments.setdefault("beta", 1.0)
 
     from keras_vae import data, factories, likelihoods, registry, training
     from keras_vae.data.shards import find_shards
     from keras_vae.files import check_writable
-    from keras_vae.layouts import CONFIG, library
+    from keras_vae.layouts import check_own
     from keras_vae.locks import locked
 
     # All that can be wrong is refused before any image is read.
@@ -144,17 +148,18 @@ def train(
     if not pictures and (size or channels):
         raise typer.BadParameter("--size and --channels are for a folder of pictures.")
     if name is not None and path.exists():
-        typer.echo(f"{source} is the data set; the path of that name is ./{source}", err=True)
+        typer.echo(f"Using the data set {source}. For the path, pass ./{source}", err=True)
     if str(out) in registry.entries():
         raise typer.BadParameter(
             f"{out} is the name of a published model, which commands would take instead. Choose "
-            "another --out."
+            f"another --out, such as runs/{out}."
         )
-    if (out / CONFIG).exists() and library(out) != "keras_vae":
-        raise typer.BadParameter(f"{out / CONFIG} belongs to something else. Choose another --out.")
+    check_own(out)
     check_writable(out / "run" / "state.json")
     load_tensorflow()  # by Keras, to set its seed, or for a data set
     with locked(out):
+        for staged in out.glob(".saving-*"):  # of a process that was killed
+            shutil.rmtree(staged, ignore_errors=True)
         if pictures:
             shape = _shape_of_pictures(path, size, channels)
         else:
@@ -178,15 +183,14 @@ def train(
         )
         run = out / "run"
         _record_source(run, parts.x_train)
-        try:
-            with interrupts.grace(60):  # for the saving
+        with interrupts.grace(60):  # for the saving
+            try:
                 with interrupts.grace(5):
                     model, history = training.follow(recipe, parts, run, devices=devices)
                 _save(model, history, parts, out)
-        except KeyboardInterrupt:
-            with interrupts.grace(60):
+            except KeyboardInterrupt:
                 _save_interrupted(recipe, parts, out)
-            raise typer.Exit(interrupts.CODE) from None
+                raise typer.Exit(interrupts.CODE) from None
     _report_quality(model, parts)
     typer.echo("Load it in Python:")
     typer.echo(f"keras_vae.load({json.dumps(str(out.resolve()), ensure_ascii=False)})")

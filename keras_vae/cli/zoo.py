@@ -16,6 +16,7 @@ from keras_vae.cli.base import (
     console,
     load_tensorflow,
     number,
+    to_json,
 )
 from keras_vae.cli.sources import read_images
 from keras_vae.files import megabytes
@@ -39,7 +40,7 @@ def list_models(
     entries = {name: registry.info(name) for name in registry.list_models(pattern)}
     if as_json:
         rows = [{"name": name, **entry} for name, entry in entries.items()]
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(to_json(rows))
         return
     if not entries:
         published = ", ".join(registry.list_models()) or "none"
@@ -112,7 +113,7 @@ def info(
 
     entry = {"name": name, **registry.info(name)}
     if as_json:
-        typer.echo(json.dumps(entry, indent=2))
+        typer.echo(to_json(entry))
         return
     table = Table(show_header=False, show_lines=True)
     table.add_column(style="bold", no_wrap=True)
@@ -192,7 +193,7 @@ def verify(
 
     from keras_vae import verification
 
-    if data is not None and not (data.suffix == ".npz" and data.is_file()):
+    if data is not None and not (data.suffix.lower() == ".npz" and data.is_file()):
         raise typer.BadParameter(f"--data must be an .npz file with the array x_test. Got: {data}")
     entries = {name: verification.published_entry(name) for name in names}
     rows = []
@@ -205,7 +206,7 @@ def verify(
         rows += [{"model": name, **row} for row in found]
     failed = [row for row in rows if row["pass"] is False]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(to_json(rows))
     else:
         table = Table("model", "quantity")
         for heading in ("got", "published", "tolerance"):
@@ -258,7 +259,7 @@ def download(
 
     folder = hub.download(source, revision=revision, cache_dir=cache_dir)
     if as_json:
-        typer.echo(json.dumps({"source": source, "folder": str(folder)}, indent=2))
+        typer.echo(to_json({"source": source, "folder": str(folder)}))
         return
     typer.echo(f"{source} is in {folder}")
 
@@ -305,7 +306,7 @@ def publish(
         x = read_images(Path(source), hub.load(name, compile=False).data_shape)
     commit = hub.publish(name, repository, private=private, licence=licence, x=x)
     if as_json:
-        typer.echo(json.dumps({"repository": repository, "commit": commit}, indent=2))
+        typer.echo(to_json({"repository": repository, "commit": commit}))
         return
     typer.echo(f"Published commit {commit}. Load it in Python:")
     typer.echo(f'keras_vae.load("hf://{repository}@{commit}")')

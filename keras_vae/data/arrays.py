@@ -24,7 +24,7 @@ def read_npz(path) -> Data:
     try:
         with open(path, "rb") as opened:
             if not zipfile.is_zipfile(opened):
-                raise ValueError("it is a file of another kind. np.savez writes such files")
+                raise ValueError("it is damaged or of another kind. np.savez writes .npz files")
             opened.seek(0)
             with np.load(opened, allow_pickle=False) as file:
                 found = list(file.files)

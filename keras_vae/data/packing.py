@@ -129,7 +129,7 @@ def _write(images, partials, shard_bytes):
                 contents[:, : len(prefix)] = prefix
                 for row, image in enumerate(batch):
                     contents[row, len(prefix) :] = _checked(image, done + row, first).reshape(-1)
-                with naming(path):
+                with naming(partials.folder / partials.name):
                     file.write(framed(contents))
                     file.flush()
                 done, left = done + len(batch), left - len(batch)

@@ -3,9 +3,11 @@
 Anyone may have written a folder: it is read with care, and written as a whole or not at all.
 """
 
+import os
 import random
 import re
 import reprlib
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from keras_vae.hub.building import KEYS, build_blank
 from keras_vae.hub.errors import WeightsError
 from keras_vae.hub.fingerprint import fingerprint
 from keras_vae.hub.small_json import read_small_json
-from keras_vae.layouts import CONFIG, METADATA, WEIGHTS, library
+from keras_vae.layouts import CONFIG, METADATA, WEIGHTS, check_own
 from keras_vae.model import VAE
 from keras_vae.precision import in_float32
 
@@ -92,7 +94,7 @@ def save_to_folder(model, folder, *, float16=False):
         ValueError: if the model is not built, if its outputs are not finite or, with `float16`, one
             of its weights would not be, or if it is of a subclass of `VAE`, or has a part that is
             neither of Keras nor of keras_vae, which `model.save("model.keras")` saves; or if the
-            folder holds the config.json of something else.
+            folder holds a config.json that keras_vae did not write.
 
     Example:
 
@@ -101,11 +103,7 @@ def save_to_folder(model, folder, *, float16=False):
     >>> keras_vae.save_to_folder(model, "my-model")
     """
     model.check_built()
-    if Path(folder, CONFIG).exists() and library(folder) != "keras_vae":
-        raise ValueError(
-            f"{Path(folder, CONFIG)} belongs to something else, and would be replaced. Choose "
-            "another folder."
-        )
+    check_own(folder)
     seeds = random.getstate()
     try:
         with alone():
@@ -138,7 +136,7 @@ def _replace(staged, folder):
     try:
         for name in names:
             if (folder / name).exists():
-                (folder / name).replace(before / name)
+                _copy(folder / name, before / name)
             (staged / name).replace(folder / name)
     except BaseException:
         for name in names:
@@ -147,6 +145,13 @@ def _replace(staged, folder):
             elif not (staged / name).exists():
                 (folder / name).unlink(missing_ok=True)
         raise
+
+
+def _copy(path, copy):
+    try:
+        os.link(path, copy)
+    except OSError:  # a file system without links
+        shutil.copyfile(path, copy)
 
 
 def describe(model, weights) -> dict:

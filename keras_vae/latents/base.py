@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.checks import check_seed
+from keras_vae.checks import as_float32, check_seed
 from keras_vae.priors import name_of
 
 ACTIVE = 0.01  # a latent is active if Var_x(E_q[z]) exceeds this (Burda et al. 2015, section 5)
@@ -128,7 +128,7 @@ class Latent(keras.layers.Layer):
         super().__init__(**kwargs)
         self.prior = None
         self.seed = check_seed(seed)
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     @property
     def prior_name(self):
@@ -243,12 +243,7 @@ class Latent(keras.layers.Layer):
                 f"z must {rule} shape ({shape}). Received shape {code.shape}, dtype {code.dtype}"
             )
         if spec.num_codes is None:
-            with np.errstate(over="ignore"):
-                code = code.astype(spec.dtype)
-            if not np.isfinite(code).all():
-                raise ValueError(
-                    "z must be finite. Received values that are NaN, infinite or beyond float32."
-                )
+            return as_float32(code, "z")
         elif code.min() < 0 or code.max() >= spec.num_codes:
             raise ValueError(
                 f"Codes must be in [0, {spec.num_codes - 1}]. Received {code.min()} to "

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_vae.gamma import LARGE, excess, log_multisets, stirling_error
+from keras_vae.gamma import LARGE, deviance, log_multisets, stirling_error
 from keras_vae.likelihoods.base import Likelihood, bounded, sum_over_data
 from keras_vae.likelihoods.poisson import BOUNDS, draw, generator
 
@@ -51,7 +51,7 @@ class NegativeBinomial(Likelihood):
 
 
 def _saddle(x, log_mean, r):
-    """The same of x and r of at least `LARGE`, where the terms of `plain` would cancel.
+    """log p(x) where x and r are at least `LARGE`: there the terms of `plain` would cancel.
 
     Loader 2000, Fast and Accurate Computation of Binomial Probabilities, eq. 6, of r among x + r.
     """
@@ -63,4 +63,4 @@ def _saddle(x, log_mean, r):
     of_x = of_r + log_mean - ops.log(x)
     errors = stirling_error(total) - stirling_error(r) - stirling_error(x)
     at_mode = errors - 0.5 * (ops.log(2 * math.pi * x) + ops.log(total / r))
-    return at_mode - r * excess(of_r) - x * excess(of_x)
+    return at_mode - r * deviance(of_r) - x * deviance(of_x)

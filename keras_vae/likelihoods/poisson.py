@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.gamma import LARGE, excess, log_gamma, stirling_error
+from keras_vae.gamma import LARGE, deviance, log_gamma, stirling_error
 from keras_vae.likelihoods.base import Likelihood, bounded, sum_over_data
 
 BOUNDS = (-80.0, 80.0)  # of the logarithm of the mean: beyond, float32 has no such numbers
@@ -31,7 +31,7 @@ class Poisson(Likelihood):
         # Of many, these terms of the size of x log x cancel (Loader 2000, Fast and Accurate
         # Computation of Binomial Probabilities, eq. 4).
         at_mode = -0.5 * ops.log(2 * math.pi * many) - stirling_error(many)
-        saddle = at_mode - many * excess(log_mean - ops.log(many))
+        saddle = at_mode - many * deviance(log_mean - ops.log(many))
         return sum_over_data(ops.where(large, saddle, plain), x)
 
     def mean(self, outputs):

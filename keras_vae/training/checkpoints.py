@@ -17,7 +17,7 @@ from keras_vae.checks import is_array
 from keras_vae.files import read_json, replacing, write_json
 from keras_vae.training.machine import made_on, peak_memory_mb
 
-BEST = "best.npz"
+BEST, STATE = "best.npz", "state.json"
 _STATE = {"plan": dict, "checkpoint": str, "history": list}
 _NOTHING = {"step": 0, "seconds": 0.0, "skipped": 0}  # of an epoch that begins
 _METRIC = "metric_"
@@ -111,7 +111,7 @@ class Checkpoints(keras.callbacks.Callback):
                 shutil.copyfile(self.folder / name, partial)
         state = {"plan": self.plan, "checkpoint": name, "history": self.history}
         state |= {"unfinished": unfinished, "made_on": made_on()}
-        write_json(self.folder / "state.json", state)
+        write_json(self.folder / STATE, state)
         for old in self.folder.glob("*epoch-*.npz"):
             if old.name != name:
                 old.unlink()
@@ -155,7 +155,7 @@ def check_plan(folder: Path, theirs, ours):
 
 def has_state(folder: Path) -> bool:
     """Whether a folder holds a run."""
-    return (folder / "state.json").exists()
+    return (folder / STATE).exists()
 
 
 def place_of(folder: Path) -> str:
@@ -172,7 +172,7 @@ def read_state(folder: Path) -> dict:
     Raises:
         ValueError: if it cannot be read or is damaged.
     """
-    path = folder / "state.json"
+    path = folder / STATE
     state = read_json(path)
     unfinished = state.get("unfinished")  # older runs have none
     whole = unfinished is None or (
@@ -233,9 +233,21 @@ def read_checkpoint(model, path: Path) -> tuple[list, list]:
 
 
 def _variables(model):
-    if not model.optimizer.built:  # built again, one of loss scaling has its variables twice
-        model.optimizer.build(model.trainable_variables)
+    build_optimizer(model)
     return [*model.variables, *model.optimizer.variables]
+
+
+def build_optimizer(model):
+    """Makes the variables of a model's optimizer, if it has none yet."""
+    if not model.optimizer.built:  # built again, one of loss scaling would have its own twice
+        model.optimizer.build(model.trainable_variables)
+
+
+def remove_partial(folder: Path):
+    """Removes what a process that was killed left half written in a run's folder."""
+    for name in ("epoch-*", BEST, STATE):
+        for path in folder.glob(f".{name}.*.partial"):
+            path.unlink()
 
 
 def best_epoch(history) -> dict:

@@ -7,15 +7,17 @@ import keras
 
 from keras_vae.backends import processes
 from keras_vae.callbacks import Ramp, SkipSteps
-from keras_vae.checks import check_number, check_whole
+from keras_vae.checks import check_number, check_seed, check_whole
 from keras_vae.locks import locked
 from keras_vae.training import defaults
 from keras_vae.training.checkpoints import (
     BEST,
     Checkpoints,
+    build_optimizer,
     epochs_done,
     is_stalled,
     read_checkpoint,
+    remove_partial,
     restore_checkpoint,
     resume,
 )
@@ -102,6 +104,7 @@ def train(
             "The model is not compiled: call model.compile(optimizer) before training.train."
         )
     check_whole("patience", patience, 0)
+    seed = check_seed(check_whole("seed", seed, 0))
     if (keep_best or keep_start or patience) and x_validation is None:
         raise ValueError(
             "keep_best, keep_start and patience compare the val_loss of epochs, which needs "
@@ -123,16 +126,15 @@ def train(
     with locked(folder):
         # Not the number of epochs, nor patience: a run may go on for longer than was planned.
         plan = {"batch_size": batch_size, "seed": seed, "n": n, "run": plan}
-        for partial in folder.glob(".*.partial"):  # of a process that was killed
-            partial.unlink()
+        remove_partial(folder)
         history, unfinished = resume(model, folder, plan)
-        if keep_best and (folder / BEST).exists():
+        if keep_best and epochs_done(history):
             read_checkpoint(model, folder / BEST)  # else it would be missed after the last epoch
         checkpoints = Checkpoints(
             folder, plan, history, unfinished, seed, keep_best, patience, save_minutes
         )
         if keep_start and not history:
-            model.optimizer.build(model.trainable_variables)
+            build_optimizer(model)
             checkpoints.set_model(model)
             with own_errors(x_validation):
                 checkpoints.keep_start(validation_data(x_validation, _VALIDATION_BATCH))
