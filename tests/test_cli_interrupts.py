@@ -49,11 +49,11 @@ from keras_vae.cli import interrupts
 interrupts.start()
 with interrupts.grace(60):
     try:
-        with interrupts.grace(0.5):
+        with interrupts.grace(4):
             print("computing", flush=True)
             time.sleep(60)
     except KeyboardInterrupt:
-        time.sleep(1.5)
+        time.sleep(5)
         pathlib.Path("saved").touch()
 """
 
