@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import keras_vae
@@ -55,6 +56,18 @@ def test_what_needs_no_model_loads_no_keras(tmp_path, arguments, code):
 def test_the_readmes_first_command_prints_one_line_and_nothing_else(tmp_path):
     result = start("generate", "mlp-mnist-2d", "--n", "4", cwd=tmp_path)
     assert result.stdout == f"Wrote {tmp_path / 'mlp-mnist-2d-samples.png'}\n"
+    assert len(result.stderr.splitlines()) == 1, result.stderr  # what the test itself prints
+
+
+@pytest.mark.long
+def test_training_on_ones_own_data_prints_nothing_but_its_figures(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype="uint8")
+    np.savez(tmp_path / "x.npz", x_train=x)
+    small = ["--factory", "mlp_vae", "--latent-dim", "2", "--set", "hidden_units=[8]"]
+    result = start(
+        "train", "--data", "x.npz", "--out", "mine", "--epochs", "1", *small, cwd=tmp_path
+    )
+    assert result.stdout.startswith("epoch 1/1  loss") and result.returncode == 0
     assert len(result.stderr.splitlines()) == 1, result.stderr  # what the test itself prints
 
 
