@@ -43,8 +43,9 @@ with interrupts.grace(0.2):
 
 # What is interrupted gets less time than what then saves it.
 SAVING = """
-import pathlib, signal, time
+import pathlib, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = ["keras-vae"]
 from keras_vae.cli import interrupts
 interrupts.start()
 with interrupts.grace(60):
