@@ -19,8 +19,8 @@ from keras_vae.training.linear import fit_linear as fit_linear
 from keras_vae.training.recipes import check_devices as check_devices
 from keras_vae.training.recipes import follow as follow
 from keras_vae.training.recipes import restore as restore
-from keras_vae.training.recipes import stages as stages
 from keras_vae.training.run import apply_average as apply_average
 from keras_vae.training.run import best_epoch as best_epoch
 from keras_vae.training.run import train as train
 from keras_vae.training.seen import trained_on as trained_on
+from keras_vae.training.stage_checks import stages as stages
