@@ -120,7 +120,12 @@ class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.
         if name == "likelihood":
             value = likelihoods.get(value)
             if self.built and value is not self.likelihood:
-                self._check_likelihood(value)
+                if isinstance(value, keras.layers.Layer):
+                    raise ValueError(
+                        f"{_kind(value)} has weights of its own, which a model that is built does "
+                        "not take. Make a VAE of the same encoder, decoder and latent."
+                    )
+                self._check_outputs(value)
                 self.train_function = self.test_function = self.predict_function = None
         if isinstance(getattr(type(self), name, None), property):
             # Past Keras, which would track a variable given to `beta` as one of this model's own.
@@ -148,8 +153,8 @@ class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.
         self.objective.check(self.latent)
         outputs = self.decoder(decoder_input)
         outputs_shape = tuple(outputs.shape) if hasattr(outputs, "shape") else outputs
-        self._check_likelihood(self.likelihood, outputs_shape)
         object.__setattr__(self, "_outputs_shape", outputs_shape)
+        self._check_outputs(self.likelihood)
 
     @property
     def beta(self):
@@ -270,20 +275,9 @@ class VAE(Fitting, Bounds, Inference, Hierarchy, Sizes, Scaling, Keeping, keras.
         object.__setattr__(self, "made_by", made_by)
         return self
 
-    def _check_likelihood(self, likelihood, outputs_shape=None):
-        """Raises ValueError if a likelihood does not take what the decoder returns.
-
-        Args:
-            likelihood: the likelihood.
-            outputs_shape: shape of the decoder's outputs. Defaults to None: it is known, and the
-                likelihood is another one than the model was made with.
-        """
-        if outputs_shape is None and isinstance(likelihood, keras.layers.Layer):
-            raise ValueError(
-                f"{_kind(likelihood)} has weights of its own, which a model that is built does not "
-                "take. Make a VAE of the same encoder, decoder and latent."
-            )
-        shape, outputs_shape = self.data_shape, outputs_shape or self._outputs_shape
+    def _check_outputs(self, likelihood):
+        """Raises ValueError if a likelihood does not take what the decoder returns."""
+        shape, outputs_shape = self.data_shape, self._outputs_shape
         expected = likelihood.output_shape(shape)
         if not isinstance(outputs_shape, tuple) or not _agree(outputs_shape[1:], expected):
             what = "the data's shape" if expected == shape else "the likelihood's output shape"

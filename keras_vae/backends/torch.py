@@ -51,8 +51,8 @@ def _adam_step(self, gradients, variables, learning_rate):
         beta1=self.beta_1,
         beta2=self.beta_2,
         lr=float(learning_rate),
-        weight_decay=0.0,  # Keras has seen to that
-        # Keras adds it to a root that is not yet divided by this one.
+        weight_decay=0.0,  # Keras applies it by itself, before this
+        # Keras adds epsilon before it divides the root by this one, PyTorch after.
         eps=self.epsilon / math.sqrt(1 - self.beta_2 ** (int(done) + 1)),
         maximize=False,
     )
